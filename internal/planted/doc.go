@@ -1,0 +1,25 @@
+// Package planted names the bugs that the simulator must find. In an ordinary build On is the
+// constant false and the compiler drops every trace of them; with the build tag
+// "planted" the simulator's own test switches one on at a time and fails unless
+// the simulation then breaks a promise.
+package planted
+
+// Bug names one way of getting the protocol wrong.
+type Bug int
+
+// The bugs, in the words of the protocol.
+const (
+	None Bug = iota
+	// CommitOutOfOrder commits generation g+1 of a partition before g.
+	CommitOutOfOrder
+	// CommitBeforeEndMark commits a block before its generation's end mark is in the bucket.
+	CommitBeforeEndMark
+	// AppendToReplayed goes on appending to the generation that was replayed at start.
+	AppendToReplayed
+	// ReleaseBeforeCommit lets a generation's log go before its blocks are in the catalog.
+	ReleaseBeforeCommit
+	// AdoptWithoutFence flushes a dead writer's log without a fence at its end.
+	AdoptWithoutFence
+	// RefusedMeansFailed takes a refused compare-and-swap for a failure without reading back.
+	RefusedMeansFailed
+)

@@ -1,0 +1,80 @@
+package model
+
+import (
+	"context"
+
+	"github.com/prometheus/prometheus/model/labels"
+)
+
+// Source is the read seam for data that is not yet in the catalog: an ingester in
+// this process, one across the network, or the tail of a writer's log.
+type Source interface {
+	// Writer is the id of the writer that the source answers for.
+	Writer() string
+	// Select returns the series of the tenant that match all matchers and have samples within the range.
+	// Everything that was acknowledged before the call and is not in the catalog at some moment after the call began is in
+	// the answer; samples that have meanwhile been committed may be in it too. The series are sorted by labels.Compare and
+	// the result stays valid until Close. Safe for concurrent use.
+	Select(ctx context.Context, tenant string, r TimeRange, matchers []*labels.Matcher) (*Selection, error)
+}
+
+// Selection is the answer of a Source or of a block: series sorted by labels.Compare,
+// each at most once.
+type Selection struct {
+	Series []Series
+	// Warnings for the user, for example the time that a log tail reaches.
+	Warnings []string
+	// Release is called once by Close; nil if there is nothing to release.
+	Release func()
+}
+
+// Close lets go of what the selection pins (generations, mapped files). The series may not be used afterwards.
+func (s *Selection) Close() {
+	if s != nil && s.Release != nil {
+		s.Release()
+		s.Release = nil
+	}
+}
+
+// Series is one series of a Selection. Decoding happens at Samples, not before, so that a
+// query over many series holds the samples of one at a time.
+type Series interface {
+	Labels() labels.Labels
+	// Samples appends the samples within the range to dst, ascending, one per timestamp.
+	// Safe for concurrent use on different dst.
+	Samples(dst *Columns, r TimeRange) error
+}
+
+// Columns are the samples of one series as parallel arrays, T ascending. H is nil when there is no histogram
+// among them; else len(H) == len(T), and where H[i] != nil the sample is the native histogram H[i] (form: see
+// HistogramSample) and V[i] means nothing.
+type Columns struct {
+	T []int64
+	V []float64
+	H [][]byte
+}
+
+// Reset empties the columns and keeps their memory.
+func (c *Columns) Reset() {
+	c.T, c.V = c.T[:0], c.V[:0]
+	c.H = nil
+}
+
+// Len is the number of samples.
+func (c *Columns) Len() int { return len(c.T) }
+
+// Append adds a float sample.
+func (c *Columns) Append(t int64, v float64) {
+	c.T, c.V = append(c.T, t), append(c.V, v)
+	if c.H != nil {
+		c.H = append(c.H, nil)
+	}
+}
+
+// AppendHistogram adds a native histogram; h is kept, not copied.
+func (c *Columns) AppendHistogram(t int64, h []byte) {
+	if c.H == nil {
+		c.H = make([][]byte, len(c.T), len(c.T)+16)
+	}
+	c.T, c.V, c.H = append(c.T, t), append(c.V, 0), append(c.H, h)
+}
