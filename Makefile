@@ -1,0 +1,119 @@
+# The doors of the house. `make` alone lists them.
+#
+# Everything runs from a fresh clone in an empty home with Go, git and make: tools are built into .tools/ at the versions below, nothing is
+# installed outside the checkout, and the Go caches stay where Go keeps them.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# Go's own caches need a home, or to be told where to lie.
+ifeq ($(strip $(HOME)),)
+export HOME := $(CURDIR)/.tools/home
+endif
+export GOTOOLCHAIN := local
+export GOFLAGS := -mod=readonly -buildvcs=false
+# The product needs no C compiler; only the race detector does (see race).
+export CGO_ENABLED := 0
+
+GO       ?= go
+TOOLS    := $(CURDIR)/.tools
+PKGS     ?= ./...
+P        ?= 2
+FUZZTIME ?= 60s
+COUNT    ?= 100
+SEED     ?=
+STEPS    ?= 1000000
+BENCH    ?=
+
+GOLANGCI_LINT_VERSION := v2.15.0
+STATICCHECK_VERSION   := v0.8.2
+GOFUMPT_VERSION       := v0.12.0
+GOLANGCI_LINT := $(TOOLS)/golangci-lint@$(GOLANGCI_LINT_VERSION)
+STATICCHECK   := $(TOOLS)/staticcheck@$(STATICCHECK_VERSION)
+GOFUMPT       := $(TOOLS)/gofumpt@$(GOFUMPT_VERSION)
+
+# A line "name: ## what it does" is a door, and help lists the doors in this order.
+
+.PHONY: help
+help:
+	@awk -F ': *[^#]*## ' '/^[a-z0-9]+:.*## / { printf "%-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: run
+run: build ## everything in one process on a local directory bucket, no configuration
+	@exec bin/varve serve $(ARGS)
+
+.PHONY: build
+build: ## the binaries, into bin/
+	$(GO) build -trimpath -o bin/ ./cmd/...
+
+.PHONY: test
+test: ## all tests that need no network but for what they install themselves (PKGS=./wal/...)
+	$(GO) test -vet=off -p $(P) -timeout 5m $(PKGS)
+
+.PHONY: race
+race: ## the tests under the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race -vet=off -p $(P) -timeout 20m $(PKGS)
+
+.PHONY: lint
+lint: $(GOFUMPT) $(STATICCHECK) $(GOLANGCI_LINT) ## format, vet, staticcheck, golangci-lint, layers
+	@unformatted="$$($(GOFUMPT) -l $$(git ls-files '*.go'))"; \
+	if [ -n "$$unformatted" ]; then echo "not gofumpt clean:"; echo "$$unformatted"; exit 1; fi
+	$(GO) test -vet=off ./internal/layers/
+	$(GO) vet -tags planted ./...
+	$(STATICCHECK) -tags e2e ./...
+	$(GOLANGCI_LINT) run --build-tags e2e ./...
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME (60s)
+	@GO="$(GO)" FUZZTIME="$(FUZZTIME)" PKGS="$(PKGS)" .ci/fuzz
+
+.PHONY: sim
+sim: ## the simulator, STEPS=1000000; SEED= to replay one run
+	SIM_STEPS=$(STEPS) SIM_SEED=$(SEED) $(GO) test -vet=off -count=1 -timeout 0 -run 'Sim' -v ./internal/sim/
+	$(GO) test -vet=off -count=1 -tags planted -timeout 0 -run 'Planted' ./internal/sim/
+
+.PHONY: stress
+stress: ## one test many times: PKGS=./wal RUN=TestGroupCommit COUNT=100
+	$(GO) test -vet=off -count $(COUNT) -failfast -run '$(RUN)' $(PKGS)
+
+.PHONY: e2e
+e2e: ## real Prometheus, real kill -9, emulated clouds (E2E=full for the ten-minute runs)
+	E2E=$(E2E) $(GO) test -vet=off -count=1 -tags e2e -timeout 60m -v -run '$(RUN)' ./localstack/e2e/
+
+.PHONY: localstack
+localstack: ## emulated clouds, no Docker, until interrupted
+	$(GO) run ./localstack/up
+
+.PHONY: golden
+golden: ## rewrite expected outputs; read the difference before committing it
+	$(GO) test -vet=off -count=1 -p $(P) $(PKGS) -args -update
+
+.PHONY: generate
+generate: ## generated code and documents
+	$(GO) generate ./...
+
+.PHONY: bench
+bench: build ## ingest, memory, size and cold reads of the built binary (BENCH=--json)
+	$(GO) run ./localstack/bench $(BENCH)
+
+.PHONY: check
+check: ## all that CI runs, from a clean clone
+	.ci/run
+
+.PHONY: tools
+tools: $(GOFUMPT) $(STATICCHECK) $(GOLANGCI_LINT)
+
+$(GOFUMPT):
+	$(call install,mvdan.cc/gofumpt,$(GOFUMPT_VERSION))
+$(STATICCHECK):
+	$(call install,honnef.co/go/tools/cmd/staticcheck,$(STATICCHECK_VERSION))
+$(GOLANGCI_LINT):
+	$(call install,github.com/golangci/golangci-lint/v2/cmd/golangci-lint,$(GOLANGCI_LINT_VERSION))
+
+# install builds one tool outside our module and gives it a name with its version, so that a new version is a new file.
+define install
+	@mkdir -p $(TOOLS)/bin
+	cd $(TOOLS) && GOFLAGS=-buildvcs=false GOBIN=$(TOOLS)/bin $(GO) install $(1)@$(2)
+	@mv $(TOOLS)/bin/$(notdir $(1)) $@
+endef
