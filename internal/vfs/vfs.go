@@ -12,9 +12,13 @@
 package vfs
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 )
+
+// ErrLocked is the error of FS.Lock without waiting when the lock is taken.
+var ErrLocked = errors.New("locked by another process")
 
 // FS is a file system. Paths are absolute or relative slash paths as for package os; errors are
 // *fs.PathError or *os.LinkError that wrap fs.ErrNotExist, fs.ErrExist or a syscall.Errno. Safe for concurrent use.
