@@ -1,0 +1,12 @@
+// Package blocks is the immutable block: its description, its name, and how to build, open,
+// select from and verify one.
+//
+// A [Meta] describes a block and travels in catalogs and in the block's own footer. [Build] writes a
+// block from sorted series. [Select] answers matchers and a time range with a lazily decoded
+// model.Selection, reading through a [RangeReader]: a bucket, a cache in front of it, or the
+// bytes of a local file ([Bytes]), with the same code for all.
+//
+// Nothing here keeps state between calls; everything exported may be used concurrently. A
+// Selection pins the bytes it was answered from until Close. What a caller uploads
+// and when it counts is the business of catalog and ingester.
+package blocks

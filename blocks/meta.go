@@ -1,0 +1,100 @@
+package blocks
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/binary"
+	"strings"
+
+	"github.com/varvedb/varve/index"
+	"github.com/varvedb/varve/model"
+)
+
+// Format is the layout of a block.
+type Format uint8
+
+// The formats of blocks.
+const (
+	// Native is the hot block, suffix .vb (package native).
+	Native Format = 1
+	// Parquet is the open block, suffix .parquet.
+	Parquet Format = 2
+)
+
+// Section is a stretch of a block: [Offset, Offset+Length).
+type Section struct{ Offset, Length int64 }
+
+// End is the offset behind the section.
+func (s Section) End() int64 { return s.Offset + s.Length }
+
+// DirEntry is one entry of a block's thin directory.
+type DirEntry = index.DirEntry
+
+// Fence is the first key of a page of postings.
+type Fence = index.Fence
+
+// Meta is what a reader needs to know of a block before its first GET: identity, extent, sections, the thin directory and the fence
+// keys of the postings. It is stored in the catalog entry of the block and in the footer of the block itself.
+// A Meta is not changed after it was made and may be shared.
+type Meta struct {
+	ID     string
+	Format Format
+	Tenant string
+	Day    model.Day
+	// MinT and MaxT are the smallest and largest timestamps in the block.
+	MinT, MaxT int64
+	// Size is the length of the object and CRC its checksum as Checksum computes it. The footer holds
+	// neither (they depend on it); Open fills them in.
+	Size int64
+	CRC  uint32
+	// Series is the number of series, Samples that of samples of all kinds, Histograms the part of Samples that are native histograms.
+	Series, Samples, Histograms int64
+
+	// Writer, Generation and Attempt say where the block came from. A merge has no writer.
+	Writer     string
+	Generation uint64
+	Attempt    uint32
+	// CreatedMs is when the block was made, by its maker's clock.
+	CreatedMs int64
+	// Replaces are the ids of the blocks that this one was merged from, Tombstones the ids of the tombstones applied to it.
+	Replaces, Tombstones []string
+
+	// The sections of the object, in their order. Runs and Postings may be empty.
+	Chunks, Runs, SeriesPages, Postings Section
+	// PostingsHead is the length of the head of the postings section (page table and label names), which is itself a page.
+	PostingsHead int64
+	// Directory has at most index.MaxEntries entries, in order of metric names and offsets.
+	Directory []DirEntry
+	// PostingsFence has one entry per page of postings, in order.
+	PostingsFence []Fence
+}
+
+// Range returns the closed range of the block's timestamps.
+func (m *Meta) Range() model.TimeRange { return model.TimeRange{MinMs: m.MinT, MaxMs: m.MaxT} }
+
+// Key returns the key of the block's object.
+func Key(m *Meta) string { return KeyOf(m.Tenant, m.Day, m.ID, m.Format) }
+
+// KeyOf returns the key of a block's object from the parts of its name.
+func KeyOf(tenant string, day model.Day, id string, f Format) string {
+	suffix := ".vb"
+	if f == Parquet {
+		suffix = ".parquet"
+	}
+	return "d/tenant=" + tenant + "/day=" + day.Dashed() + "/" + id + suffix
+}
+
+// ID returns the id of the block that a writer makes of a generation's samples of one partition. It depends on
+// nothing else, so that a writer that crashed and tries again finds its own object. Attempt tells
+// apart objects whose name was taken by other bytes.
+func ID(writer string, gen uint64, tenant string, day model.Day, attempt uint32) string {
+	b := make([]byte, 0, 128)
+	b = appendString(b, "varve block id 1")
+	b = appendString(b, writer)
+	b = binary.LittleEndian.AppendUint64(b, gen)
+	b = appendString(b, tenant)
+	b = binary.LittleEndian.AppendUint32(b, uint32(day))
+	b = binary.LittleEndian.AppendUint32(b, attempt)
+	sum := sha256.Sum256(b)
+	return strings.ToLower(base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:16]))
+}
