@@ -1,0 +1,60 @@
+package remotewrite
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/prometheus/prometheus/model/histogram"
+	"github.com/prometheus/prometheus/prompb"
+
+	"github.com/varvedb/varve/model"
+)
+
+// histogram reads a prometheus.Histogram and keeps it in its canonical form. The write path treats histograms as opaque bytes, so
+// this is where an impossible one is found: it is a fault of its series.
+func (r *Request) histogram(w *seriesWalk, b []byte, at int) error {
+	var h prompb.Histogram
+	if err := h.Unmarshal(b); err != nil {
+		return malformed(at, "native histogram: %v", err)
+	}
+	if err := validateHistogram(&h); err != nil {
+		if w.fault == nil {
+			w.fault = fmt.Errorf("native histogram at %d: %v: %w", h.Timestamp, err, model.ErrInvalid)
+		}
+	}
+	r.Batch.Histograms = append(r.Batch.Histograms, model.HistogramSample{T: h.Timestamp, H: r.canonical(&h, b)})
+	return nil
+}
+
+func validateHistogram(h *prompb.Histogram) error {
+	if !histogram.IsValidSchema(h.Schema) {
+		return fmt.Errorf("schema %d is not one of -4 to 8 or -53", h.Schema)
+	}
+	if h.IsFloatHistogram() {
+		return h.ToFloatHistogram().Validate()
+	}
+	return h.ToIntHistogram().Validate()
+}
+
+// canonical returns the one encoding of h: fields in order, unknown ones dropped. Ordinary senders use it already, and then
+// the bytes are used as they stand.
+func (r *Request) canonical(h *prompb.Histogram, b []byte) []byte {
+	h.XXX_unrecognized = nil
+	for _, spans := range [][]prompb.BucketSpan{h.NegativeSpans, h.PositiveSpans} {
+		for i := range spans {
+			spans[i].XXX_unrecognized = nil
+		}
+	}
+	n := h.Size()
+	start := len(r.arena)
+	r.arena = append(r.arena, make([]byte, n)...)
+	out := r.arena[start : start+n : start+n]
+	if _, err := h.MarshalToSizedBuffer(out); err != nil {
+		panic("remotewrite: bug: a decoded histogram does not encode: " + err.Error())
+	}
+	if bytes.Equal(out, b) {
+		r.arena = r.arena[:start]
+		return b[:n:n]
+	}
+	return out
+}

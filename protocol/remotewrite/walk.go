@@ -1,0 +1,266 @@
+package remotewrite
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+
+	"github.com/varvedb/varve/model"
+)
+
+// Fields of prometheus.WriteRequest and prometheus.TimeSeries.
+const (
+	fieldSeries   = 1
+	fieldMetadata = 3
+
+	fieldLabel     = 1
+	fieldSample    = 2
+	fieldExemplar  = 3
+	fieldHistogram = 4
+)
+
+// Tags as they stand in the ordinary encoding: one byte.
+const (
+	tagLabel       = fieldLabel<<3 | wireLen
+	tagSample      = fieldSample<<3 | wireLen
+	tagSampleValue = 1<<3 | wireI64
+	tagSampleTime  = 2<<3 | wireVarint
+)
+
+func malformed(at int, format string, args ...any) error {
+	return fmt.Errorf("byte %d of the message: %s: %w", at, fmt.Sprintf(format, args...), model.ErrInvalid)
+}
+
+// walk reads a prometheus.WriteRequest.
+func (r *Request) walk(b []byte) error {
+	for i := 0; i < len(b); {
+		at := i
+		field, wire, next := tag(b, i)
+		if next < 0 || field <= 0 {
+			return malformed(at, "no valid field tag; this is not a prometheus.WriteRequest")
+		}
+		i = next
+		switch field {
+		case fieldSeries, fieldMetadata:
+			if wire != wireLen {
+				return malformed(at, "field %d of the request has wire type %d, want %d", field, wire, wireLen)
+			}
+			start, end := span(b, i)
+			if end < 0 {
+				return malformed(at, "field %d of the request is cut off", field)
+			}
+			if field == fieldMetadata {
+				r.Metadata++
+			} else if err := r.series(b[start:end], start); err != nil {
+				return err
+			}
+			i = end
+		default:
+			if i = skip(b, i, wire); i < 0 {
+				return malformed(at, "unknown field %d of the request is cut off", field)
+			}
+		}
+	}
+	return nil
+}
+
+// seriesWalk is what is known of the series being read.
+type seriesWalk struct {
+	// Labels lie in b[keyStart:keyEnd], as they stand; once another field was found between them, key is a copy
+	// of those before it.
+	keyStart, keyEnd int
+	key              []byte
+	labels           int
+	// fault is a permanent one of this series alone.
+	fault error
+}
+
+// series reads a prometheus.TimeSeries that begins at byte base of the message.
+func (r *Request) series(b []byte, base int) error {
+	w := seriesWalk{keyStart: -1}
+	firstSample, firstHistogram := len(r.Batch.Samples), len(r.Batch.Histograms)
+	i := 0
+	for i < len(b) {
+		at := i
+		// The ordinary encoding, which is nearly all there is: one-byte tags and lengths.
+		if i+1 < len(b) && b[i+1] < 0x80 {
+			end := i + 2 + int(b[i+1])
+			if b[i] == tagLabel && end <= len(b) {
+				if w.keyEnd != i {
+					r.joinLabels(&w, b, i)
+				} else if w.keyStart < 0 {
+					w.keyStart = i
+				}
+				w.keyEnd, i = end, end
+				w.labels++
+				continue
+			}
+			if b[i] == tagSample && end <= len(b) {
+				if err := r.sample(b[i+2:end], base+at); err != nil {
+					return err
+				}
+				i = end
+				continue
+			}
+		}
+		field, wire, next := tag(b, i)
+		if next < 0 || field <= 0 {
+			return malformed(base+at, "no valid field tag in a time series")
+		}
+		if i = next; field > fieldHistogram {
+			if i = skip(b, i, wire); i < 0 {
+				return malformed(base+at, "unknown field %d of a time series is cut off", field)
+			}
+			continue
+		}
+		if wire != wireLen {
+			return malformed(base+at, "field %d of a time series has wire type %d, want %d", field, wire, wireLen)
+		}
+		start, end := span(b, i)
+		if end < 0 {
+			return malformed(base+at, "field %d of a time series is cut off", field)
+		}
+		i = end
+		if err := r.field(&w, b, field, at, start, end, base); err != nil {
+			return err
+		}
+	}
+	return r.finish(&w, b, firstSample, firstHistogram)
+}
+
+// field takes one field of a time series that was not in the ordinary form.
+func (r *Request) field(w *seriesWalk, b []byte, field int32, at, start, end, base int) error {
+	switch field {
+	case fieldLabel:
+		if w.keyStart < 0 {
+			w.keyStart = at
+		} else if w.keyEnd != at {
+			r.joinLabels(w, b, at)
+		}
+		w.keyEnd = end
+		w.labels++
+	case fieldSample:
+		return r.sample(b[start:end], base+at)
+	case fieldExemplar:
+		r.Exemplars++
+	case fieldHistogram:
+		return r.histogram(w, b[start:end], base+at)
+	}
+	return nil
+}
+
+// joinLabels is called when a label field at b[at:] does not follow the one before it: what was found so far
+// is copied, so that the key stays one run of label fields.
+func (r *Request) joinLabels(w *seriesWalk, b []byte, at int) {
+	if w.keyStart >= 0 {
+		w.key = append(w.key, b[w.keyStart:w.keyEnd]...)
+	}
+	w.keyStart = at
+}
+
+// finish puts the series into the batch, or among the rejected ones.
+func (r *Request) finish(w *seriesWalk, b []byte, firstSample, firstHistogram int) error {
+	samples, histograms := len(r.Batch.Samples)-firstSample, len(r.Batch.Histograms)-firstHistogram
+	o := &r.owner.opts
+	if len(r.Batch.Samples)+len(r.Batch.Histograms) > o.MaxSamples {
+		return tooManySamples(o.MaxSamples)
+	}
+	var key []byte
+	if w.keyStart >= 0 {
+		key = b[w.keyStart:w.keyEnd:w.keyEnd]
+	}
+	if w.key != nil {
+		key = append(w.key, key...)
+	}
+	switch {
+	case w.fault != nil:
+	case w.labels > o.MaxLabels:
+		w.fault = fmt.Errorf("%d labels, at most %d are accepted: %w", w.labels, o.MaxLabels, model.ErrInvalid)
+	case samples+histograms == 0:
+		r.empty++
+		return nil
+	case w.labels == 0:
+		w.fault = fmt.Errorf("the series has no labels: %w", model.ErrInvalid)
+	}
+	if w.fault != nil {
+		r.reject(key, w.fault, max(1, samples+histograms))
+		r.Batch.Samples = r.Batch.Samples[:firstSample]
+		r.Batch.Histograms = r.Batch.Histograms[:firstHistogram]
+		return nil
+	}
+	if len(r.Batch.Series) >= o.MaxSeries {
+		return fmt.Errorf("the request has more than %d series, send smaller batches: %w", o.MaxSeries, model.ErrInvalid)
+	}
+	r.Batch.Series = append(r.Batch.Series, model.BatchSeries{
+		Key:   key,
+		First: int32(firstSample), Count: int32(samples),
+		FirstHistogram: int32(firstHistogram), HistogramCount: int32(histograms),
+	})
+	return nil
+}
+
+// maxRejections are listed; the rest is only counted.
+const maxRejections = 10
+
+func (r *Request) reject(key []byte, err error, samples int) {
+	r.RejectedSamples += samples
+	if len(r.Rejected) < maxRejections {
+		r.Rejected = append(r.Rejected, model.Rejection{Series: SeriesText(key), Err: err})
+	}
+}
+
+// sample reads a prometheus.Sample, whose field begins at byte at of the message.
+func (r *Request) sample(b []byte, at int) error {
+	if len(r.Batch.Samples) >= r.owner.opts.MaxSamples {
+		return tooManySamples(r.owner.opts.MaxSamples)
+	}
+	var s model.Sample
+	if len(b) > 10 && b[0] == tagSampleValue && b[9] == tagSampleTime {
+		// The ordinary encoding: eight bytes of value, then the time to the end.
+		if t, next := uvarintSlow(b, 10); next == len(b) {
+			s.V, s.T = math.Float64frombits(binary.LittleEndian.Uint64(b[1:9])), int64(t)
+			r.Batch.Samples = append(r.Batch.Samples, s)
+			return nil
+		}
+	}
+	if err := sampleSlow(&s, b, at); err != nil {
+		return err
+	}
+	r.Batch.Samples = append(r.Batch.Samples, s)
+	return nil
+}
+
+func tooManySamples(n int) error {
+	return fmt.Errorf("the request has more than %d samples, send smaller batches: %w", n, model.ErrInvalid)
+}
+
+// sampleSlow reads a sample in any encoding that protobuf allows: fields missing, repeated, in any order.
+func sampleSlow(s *model.Sample, b []byte, at int) error {
+	for i := 0; i < len(b); {
+		field, wire, next := tag(b, i)
+		if next < 0 || field <= 0 {
+			return malformed(at, "no valid field tag in a sample")
+		}
+		switch i = next; {
+		case field == 1 && wire == wireI64:
+			if len(b)-i < 8 {
+				return malformed(at, "the value of a sample is cut off")
+			}
+			s.V = math.Float64frombits(binary.LittleEndian.Uint64(b[i:]))
+			i += 8
+		case field == 2 && wire == wireVarint:
+			t, next := uvarint(b, i)
+			if next < 0 {
+				return malformed(at, "the timestamp of a sample is cut off")
+			}
+			s.T, i = int64(t), next
+		case field == 1 || field == 2:
+			return malformed(at, "field %d of a sample has wire type %d", field, wire)
+		default:
+			if i = skip(b, i, wire); i < 0 {
+				return malformed(at, "unknown field %d of a sample is cut off", field)
+			}
+		}
+	}
+	return nil
+}
