@@ -1,0 +1,156 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/snappy"
+	"github.com/klauspost/compress/zstd"
+	"github.com/prometheus/prometheus/prompb"
+)
+
+// decode reads a request as any other server would.
+func decode(t *testing.T, r request) *prompb.WriteRequest {
+	t.Helper()
+	raw, err := snappy.Decode(nil, r.body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var w prompb.WriteRequest
+	if err := w.Unmarshal(raw); err != nil {
+		t.Fatal(err)
+	}
+	return &w
+}
+
+func TestGeneratedLoad(t *testing.T) {
+	o := workloadOptions{seed: 7, targets: 5, metrics: 100, scrapes: 130, batch: 500, interval: 15 * time.Second, churn: 0.5}
+	now := time.UnixMilli(1_700_000_000_000)
+	l := generatedLoad(o, 2, now)
+	var samples, stale int64
+	last := map[string]int64{}
+	for _, sender := range l.senders {
+		for _, r := range sender {
+			n := 0
+			for _, ts := range decode(t, r).Timeseries {
+				names := make([]string, 0, len(ts.Labels))
+				var key strings.Builder
+				for _, label := range ts.Labels {
+					names = append(names, label.Name)
+					key.WriteString(label.Name + "=" + label.Value + ",")
+				}
+				if !slices.IsSorted(names) || len(slices.Compact(slices.Clone(names))) != len(names) {
+					t.Fatalf("labels out of order or twice: %v", ts.Labels)
+				}
+				for _, s := range ts.Samples {
+					if s.Timestamp <= last[key.String()] || s.Timestamp >= now.UnixMilli() {
+						t.Fatalf("%s: time %d after %d", key.String(), s.Timestamp, last[key.String()])
+					}
+					last[key.String()] = s.Timestamp
+					if math.Float64bits(s.Value) == staleBits {
+						stale++
+					} else if math.IsNaN(s.Value) || s.Value < 0 {
+						t.Fatalf("%s: value %v", key.String(), s.Value)
+					}
+					n++
+				}
+			}
+			if n != r.samples {
+				t.Fatalf("%d samples in a request that says %d", n, r.samples)
+			}
+			samples += int64(n)
+		}
+	}
+	if samples != l.samples || samples != int64(5*100*130)+stale {
+		t.Errorf("%d samples, %d of them stale, load says %d", samples, stale, l.samples)
+	}
+	if int64(len(last)) != l.series || stale == 0 {
+		t.Errorf("%d series, load says %d; %d stale markers", len(last), l.series, stale)
+	}
+	again := generatedLoad(o, 2, now)
+	for i, sender := range l.senders {
+		if !slices.EqualFunc(sender, again.senders[i], func(a, b request) bool { return bytes.Equal(a.body, b.body) }) {
+			t.Error("the same seed gives another load")
+		}
+	}
+}
+
+func TestRecorded(t *testing.T) {
+	var file bytes.Buffer
+	z, err := zstd.NewWriter(&file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []recordedSeries{
+		{map[string]string{"__name__": "a", "z": "1", "b": "2"}, []int64{1, 5000, 5001, 5002}, []string{"1", "NaN", "+Inf", "0.1"}},
+		{map[string]string{"__name__": "b"}, []int64{4000}, []string{"-0"}},
+	} {
+		if err := json.NewEncoder(z).Encode(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	got, err := readRecorded(&file)
+	if err != nil || len(got) != 2 {
+		t.Fatalf("%d series, %v", len(got), err)
+	}
+	if !bytes.Equal(got[0].labels, encodeLabels("__name__", "a", "b", "2", "z", "1")) || got[0].before(5000) != 1 || got[0].before(5002) != 3 {
+		t.Errorf("got %+v", got[0])
+	}
+	if v := got[1].samples[0].v; math.Float64bits(v) != 1<<63 {
+		t.Errorf("minus zero became %v", v)
+	}
+}
+
+func TestSendRetriesWhatItIsAskedTo(t *testing.T) {
+	answers := []int{503, 204, 429, 204}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "0")
+		w.WriteHeader(answers[0])
+		answers = answers[1:]
+	}))
+	defer srv.Close()
+	l := &load{}
+	l.add([]request{{samples: 1}, {samples: 1}})
+	rep, err := l.send(t.Context(), srv.URL)
+	if err != nil || rep.retries != 2 || len(rep.answers) != 2 {
+		t.Errorf("%+v, %v", rep, err)
+	}
+	srv.Config.Handler = http.NotFoundHandler()
+	if _, err := l.send(t.Context(), srv.URL); err == nil {
+		t.Error("a 404 is no error")
+	}
+}
+
+func TestTable(t *testing.T) {
+	old := filepath.Join(t.TempDir(), "old.json")
+	r := &report{Load: "x", Samples: 1, SamplesPerCPUSecond: 100}
+	var buf bytes.Buffer
+	if err := r.writeJSON(&buf); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, old, buf.Bytes())
+	buf.Reset()
+	r.SamplesPerCPUSecond = 150
+	if err := r.writeTable(&buf, old); err != nil || !strings.Contains(buf.String(), "× 1.50") {
+		t.Errorf("%v\n%s", err, buf.String())
+	}
+}
+
+func writeFile(t *testing.T, path string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

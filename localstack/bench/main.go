@@ -1,0 +1,137 @@
+// Bench measures the built server from outside: it starts bin/varve on an
+// empty directory bucket, replays remote write requests that were made
+// beforehand, flushes, and reports
+//
+//   - samples per CPU-second of the server process, from the first request until everything is flushed
+//     and 15 s have passed (work put off is counted too),
+//   - samples per second of wall time and the time to answer (p50, p99),
+//   - peak resident memory,
+//   - bytes per sample in the bucket, index and catalogs included,
+//   - stages, requests and bytes of a query that finds every cache empty.
+//
+// The figures of one machine are comparable only among themselves; samples per
+// CPU-second suffers least from what else is running. The workload depends on
+// the seed alone (see workload.go), or is read from a file of real samples (--data, see recorded.go).
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+)
+
+type options struct {
+	bin, bucket, dir, serveArgs, data string
+	workload                          workloadOptions
+	senders                           int
+	settle                            time.Duration
+	json, keep                        bool
+	compare                           string
+	query                             string
+}
+
+func parseOptions(args []string, stderr io.Writer) (*options, error) {
+	o := &options{}
+	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	fs.StringVar(&o.bin, "bin", "bin/varve", "server to measure")
+	fs.StringVar(&o.bucket, "bucket", "", "bucket URL; a directory that is removed afterwards if empty")
+	fs.StringVar(&o.dir, "dir", "", "working directory (default a temporary one)")
+	fs.StringVar(&o.serveArgs, "serve-args", "", "further arguments of serve, separated by spaces")
+	fs.StringVar(&o.data, "data", "", "replay this file of recorded samples (JSON lines, zstd) instead of generated ones")
+	fs.Int64Var(&o.workload.seed, "seed", 1, "seed of the workload")
+	fs.IntVar(&o.workload.targets, "targets", 1000, "scraped targets")
+	fs.IntVar(&o.workload.metrics, "metrics", 100, "series of a target")
+	fs.IntVar(&o.workload.scrapes, "scrapes", 120, "scrapes of each target")
+	fs.DurationVar(&o.workload.interval, "interval", 15*time.Second, "time between scrapes")
+	fs.IntVar(&o.workload.batch, "batch", 5000, "samples of a request")
+	fs.Float64Var(&o.workload.churn, "churn", 0.1, "share of the targets that restart under a new pod name every 60 scrapes")
+	fs.IntVar(&o.senders, "senders", 4, "concurrent senders")
+	fs.DurationVar(&o.settle, "settle", 15*time.Second, "time after the flush that still counts")
+	fs.BoolVar(&o.json, "json", false, "print JSON instead of a table")
+	fs.BoolVar(&o.keep, "keep", false, "keep the working directory")
+	fs.StringVar(&o.compare, "compare", "", "JSON of an earlier run to print beside this one")
+	fs.StringVar(&o.query, "query", "", "selector of the cold query (default one metric of the workload)")
+	if err := fs.Parse(args); err != nil {
+		return nil, err
+	}
+	if o.workload.targets < 1 || o.workload.metrics < 1 || o.workload.scrapes < 1 || o.workload.batch < 1 || o.senders < 1 {
+		return nil, fmt.Errorf("targets, metrics, scrapes, batch and senders must be positive")
+	}
+	return o, nil
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+	o, err := parseOptions(args, stderr)
+	if err != nil {
+		return err
+	}
+	say := func(format string, a ...any) { fmt.Fprintf(stderr, format+"\n", a...) }
+	if o.dir == "" {
+		if o.dir, err = os.MkdirTemp("", "varve-bench-"); err != nil {
+			return fmt.Errorf("make working directory: %w", err)
+		}
+	}
+	if !o.keep {
+		defer os.RemoveAll(o.dir) //nolint:errcheck // a temporary directory that stays is no failure of the measurement
+	}
+	load, err := makeLoad(o, say)
+	if err != nil {
+		return err
+	}
+	r := &report{
+		Machine: fmt.Sprintf("%s/%s, %d CPUs", runtime.GOOS, runtime.GOARCH, runtime.NumCPU()),
+		Load:    load.name, Samples: load.samples, Series: load.series, Requests: load.requests(),
+		WireBytesPerSample: float64(load.bytes) / float64(load.samples),
+	}
+	if err := measure(ctx, o, load, r, say); err != nil {
+		return err
+	}
+	if o.json {
+		return r.writeJSON(stdout)
+	}
+	return r.writeTable(stdout, o.compare)
+}
+
+// makeLoad encodes all requests before the server starts, so that making them costs the measurement nothing.
+func makeLoad(o *options, say func(string, ...any)) (*load, error) {
+	start := time.Now()
+	var l *load
+	var err error
+	if o.data != "" {
+		l, err = recordedLoad(o.data, o.workload.batch)
+	} else {
+		l = generatedLoad(o.workload, o.senders, time.Now())
+	}
+	if err != nil {
+		return nil, err
+	}
+	if l.samples == 0 {
+		return nil, fmt.Errorf("make load: no samples")
+	}
+	say("%s: %d series, %d samples in %d requests, made in %s", l.name, l.series, l.samples, l.requests(), time.Since(start).Round(time.Millisecond))
+	return l, nil
+}
+
+// serveArguments are the arguments of serve for this run.
+func (o *options) serveArguments(addr, bucket, dataDir string) []string {
+	args := []string{"serve", "--listen", addr, "--bucket", bucket, "--data-dir", dataDir, "--self-scrape=false"}
+	return append(args, strings.Fields(o.serveArgs)...)
+}

@@ -1,0 +1,63 @@
+package process
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestParseCPU(t *testing.T) {
+	got, err := parseCPU("7 (a (odd) name) S 1 7 7 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 1 0 1 1 1")
+	if err != nil || got != 3*time.Second {
+		t.Errorf("got %v, %v, want 3s", got, err)
+	}
+	if _, err := parseCPU("7 (x) S"); err == nil {
+		t.Error("no error for a short line")
+	}
+}
+
+func TestLife(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	log := filepath.Join(t.TempDir(), "log")
+	start := func(script string) *Process {
+		t.Helper()
+		p, err := Start(ctx, "/bin/sh", &Options{Args: []string{"-c", script}, Log: log})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+
+	p := start("while :; do :; done")
+	for u := (Usage{}); u.CPU == 0; {
+		var err error
+		if u, err = p.Usage(); err != nil || u.RSS <= 0 || u.PeakRSS < u.RSS {
+			t.Fatalf("usage %+v, %v", u, err)
+		}
+	}
+	if err := p.Kill(); err != nil || p.Running() {
+		t.Fatalf("kill: %v, running %v", err, p.Running())
+	}
+
+	p = start("trap 'exit 0' TERM; echo up; while :; do sleep 0.01; done")
+	refuses := httptest.NewServer(http.NotFoundHandler())
+	defer refuses.Close()
+	short, cancelShort := context.WithTimeout(ctx, 300*time.Millisecond)
+	defer cancelShort()
+	if err := p.WaitReady(short, refuses.URL); err == nil || !strings.Contains(err.Error(), "404") {
+		t.Errorf("not ready: %v, want the last answer in it", err)
+	}
+	if err := p.Stop(10 * time.Second); err != nil {
+		t.Error(err)
+	}
+
+	p = start("echo because; exit 3")
+	if err := p.WaitReady(ctx, refuses.URL); err == nil || !strings.Contains(err.Error(), "because") {
+		t.Errorf("ended early: %v, want its log in it", err)
+	}
+}
