@@ -9,16 +9,19 @@ import (
 // Driver is what a backend must be able to do, one attempt each: no retries, no
 // splitting, no metrics; Bucket adds those. Wrappers that count or fail (countblob, faultblob) are Drivers too.
 //
-// Errors wrap model.ErrNotFound (no such key; also 403 where the store answers so, see Denied), model.ErrConflict (a condition did not
+// Errors wrap model.ErrNotFound (no such key; also a refused read, see DeniedRead), model.ErrConflict (a condition did not
 // hold), model.ErrUnavailable (throttled, 409, 5xx, short body, network: worth a retry; the outcome of a write is then
-// unknown), model.ErrInvalid; anything else is final. Keys match [A-Za-z0-9/_.=-]+ and have no empty, "." or ".." part.
-// Safe for concurrent use.
+// unknown), model.ErrInvalid; anything else is final. They name neither operation nor key, which Bucket adds, and no secret.
+// Keys satisfy ValidKey. Safe for concurrent use.
 type Driver interface {
 	// Get returns the bytes [offset, offset+length) of the object, to its end when length < 0, and its version. A range that
 	// reaches past the end gives what there is; one that begins at or past the end gives no bytes and no error.
 	// With since != "" and the object still at that version, it returns NotModified and no data (offset and length must be 0, -1).
+	// The caller owns Data. A body that broke off gives what came of it, with Version and Size, beside an error that wraps model.ErrUnavailable.
+	// Memory is taken for the bytes the object has, not for a length that asks for more.
 	Get(ctx context.Context, key string, offset, length int64, since Version) (GetResult, error)
-	// Put writes the whole object in one atomic step if the condition holds and returns its new version.
+	// Put writes the whole object in one atomic step if the condition holds and returns its new version. With Match, a
+	// missing object is model.ErrConflict. data is not changed, and not kept after Put returned.
 	Put(ctx context.Context, key string, data []byte, cond Condition) (Version, error)
 	// Delete removes the objects; a missing one is no error.
 	Delete(ctx context.Context, keys []string) error
@@ -42,9 +45,10 @@ type Condition struct {
 
 // GetResult is the answer of a Get.
 type GetResult struct {
-	Data    []byte
+	Data []byte
+	// Version may be "" for a part of an object where the store tells it only for the whole (directories).
 	Version Version
-	// Size is the length of the whole object.
+	// Size is the length of the whole object, or -1 where the answer did not say (a range beyond the end).
 	Size        int64
 	NotModified bool
 }
