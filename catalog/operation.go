@@ -1,0 +1,288 @@
+package catalog
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/varvedb/varve/blocks"
+	"github.com/varvedb/varve/model"
+)
+
+// Operation is one change to a partition. Its two methods are pure functions of the state.
+type Operation interface {
+	fmt.Stringer
+	// applied reports whether the state holds the operation, and how.
+	applied(p *Partition) (Outcome, bool)
+	// apply changes p, which is the caller's own copy with the generation before this commit, or says why the operation may not be done.
+	apply(p *Partition, nowMs int64) error
+}
+
+// Add adds the block of a writer's generation and raises the writer's flushed watermark to it, if that is lower. Without a
+// Meta it only raises the watermark.
+type Add struct {
+	Writer     string
+	Generation uint64
+	Meta       *blocks.Meta
+}
+
+// String names the operation in errors.
+func (a Add) String() string {
+	if a.Meta == nil {
+		return fmt.Sprintf("flushed %s/%d", a.Writer, a.Generation)
+	}
+	return fmt.Sprintf("add %s of %s/%d", a.Meta.ID, a.Writer, a.Generation)
+}
+
+func (a Add) applied(p *Partition) (Outcome, bool) {
+	if !p.FlushedThrough(a.Writer, a.Generation) {
+		return 0, false
+	}
+	if a.Meta == nil {
+		return Already, true
+	}
+	if p.Live(a.Meta.ID) != nil || p.IsRetired(a.Meta.ID) || p.replaced(a.Meta.ID) {
+		return Already, true
+	}
+	return Superseded, true
+}
+
+// replaced reports whether a live block says that it was merged from the id.
+func (p *Partition) replaced(id string) bool {
+	return slices.ContainsFunc(p.Blocks, func(e Entry) bool { return slices.Contains(e.Replaces, id) })
+}
+
+func (a Add) apply(p *Partition, nowMs int64) error {
+	if a.Writer == "" {
+		return fmt.Errorf("add without a writer: %w", model.ErrInvalid)
+	}
+	if a.Meta != nil {
+		if err := p.admit(a.Meta); err != nil {
+			return err
+		}
+		p.insert(Entry{Meta: a.Meta, Order: p.Generation + 1, AddedMs: nowMs})
+	}
+	if p.Flushed == nil {
+		p.Flushed = map[string]uint64{}
+	}
+	p.Flushed[a.Writer] = a.Generation
+	return nil
+}
+
+// admit checks that the block may become live in this partition.
+func (p *Partition) admit(m *blocks.Meta) error {
+	switch day := p.Day.Range(); {
+	case m.ID == "":
+		return fmt.Errorf("block without an id: %w", model.ErrInvalid)
+	case m.Tenant != p.Tenant || m.Day != p.Day:
+		return fmt.Errorf("block %s is of partition %s/%v: %w", m.ID, m.Tenant, m.Day, model.ErrInvalid)
+	case m.MinT > m.MaxT || !day.Contains(m.MinT) || !day.Contains(m.MaxT):
+		return fmt.Errorf("block %s has times %d to %d outside its day: %w", m.ID, m.MinT, m.MaxT, model.ErrInvalid)
+	case p.IsDropped(m.ID):
+		return fmt.Errorf("block %s: %w", m.ID, ErrDropped)
+	case p.Live(m.ID) != nil || p.IsRetired(m.ID):
+		return fmt.Errorf("block %s is in the catalog already: %w", m.ID, model.ErrConflict)
+	}
+	return nil
+}
+
+// Replace makes the outputs live in place of the inputs, which are retired. The outputs take the highest order of the inputs.
+type Replace struct {
+	Inputs  []string
+	Outputs []*blocks.Meta
+}
+
+// String names the operation in errors.
+func (r Replace) String() string {
+	return fmt.Sprintf("replace %d blocks by %d", len(r.Inputs), len(r.Outputs))
+}
+
+func (r Replace) applied(p *Partition) (Outcome, bool) {
+	for _, id := range r.Inputs {
+		if p.Live(id) != nil {
+			return 0, false
+		}
+	}
+	if len(r.Outputs) == 0 {
+		return Already, p.allGone(r.Inputs)
+	}
+	for _, m := range r.Outputs {
+		if p.Live(m.ID) == nil && !p.IsRetired(m.ID) && !p.replaced(m.ID) {
+			return 0, false
+		}
+	}
+	return Already, true
+}
+
+// allGone reports whether every id was retired or dropped.
+func (p *Partition) allGone(ids []string) bool {
+	return !slices.ContainsFunc(ids, func(id string) bool { return !p.IsRetired(id) && !p.IsDropped(id) })
+}
+
+func (r Replace) apply(p *Partition, nowMs int64) error {
+	if len(r.Inputs) == 0 {
+		return fmt.Errorf("replace without inputs: %w", model.ErrInvalid)
+	}
+	inputs := make([]Entry, 0, len(r.Inputs))
+	for _, id := range r.Inputs {
+		e := p.Live(id)
+		if e == nil {
+			return fmt.Errorf("input %s is not live: %w", id, model.ErrConflict)
+		}
+		inputs = append(inputs, *e)
+	}
+	order := slices.MaxFunc(inputs, func(a, b Entry) int { return cmp.Compare(a.Order, b.Order) }).Order
+	if err := p.adjacent(inputs, order); err != nil {
+		return err
+	}
+	var by []string
+	for _, m := range r.Outputs {
+		if err := p.admit(m); err != nil {
+			return err
+		}
+		by = append(by, m.ID)
+	}
+	p.retire(inputs, by, nowMs)
+	for _, m := range r.Outputs {
+		p.insert(Entry{Meta: m, Order: order, AddedMs: nowMs})
+	}
+	return nil
+}
+
+// adjacent checks that raising the inputs to the order lets none of them overtake a block that overlaps it in time.
+func (p *Partition) adjacent(inputs []Entry, order uint64) error {
+	for _, e := range p.Blocks {
+		for _, in := range inputs {
+			if in.Order < e.Order && e.Order < order && e.Range().Overlaps(in.Range()) &&
+				!slices.ContainsFunc(inputs, func(i Entry) bool { return i.ID == e.ID }) {
+				return fmt.Errorf("input %s would overtake block %s: %w", in.ID, e.ID, model.ErrInvalid)
+			}
+		}
+	}
+	return nil
+}
+
+// retire moves live blocks to the retired ones.
+func (p *Partition) retire(entries []Entry, by []string, nowMs int64) {
+	for _, e := range entries {
+		p.remove(e.ID)
+		p.Retired = append(p.Retired, Retired{ID: e.ID, Format: e.Format, Size: e.Size, AtMs: nowMs, By: by})
+	}
+}
+
+// Retire takes live blocks out of use because they expired.
+type Retire struct{ IDs []string }
+
+// String names the operation in errors.
+func (r Retire) String() string { return fmt.Sprintf("retire %d blocks", len(r.IDs)) }
+
+func (r Retire) applied(p *Partition) (Outcome, bool) { return Already, p.allGone(r.IDs) }
+
+func (r Retire) apply(p *Partition, nowMs int64) error {
+	for _, id := range r.IDs {
+		e := p.Live(id)
+		switch {
+		case e != nil:
+			p.retire([]Entry{*e}, nil, nowMs)
+		case !p.allGone([]string{id}):
+			return fmt.Errorf("block %s is not live: %w", id, model.ErrConflict)
+		}
+	}
+	return nil
+}
+
+// Drop records that the objects of these ids are about to be deleted, and refuses the ids for DroppedKeepMs. They
+// may be those of retired blocks or of blocks that never made it into the catalog, but not of live ones.
+type Drop struct{ IDs []string }
+
+// String names the operation in errors.
+func (d Drop) String() string { return fmt.Sprintf("drop %d blocks", len(d.IDs)) }
+
+func (d Drop) applied(p *Partition) (Outcome, bool) {
+	return Already, !slices.ContainsFunc(d.IDs, func(id string) bool { return !p.IsDropped(id) })
+}
+
+func (d Drop) apply(p *Partition, nowMs int64) error {
+	for _, id := range d.IDs {
+		if p.Live(id) != nil {
+			return fmt.Errorf("block %s is live: %w", id, model.ErrConflict)
+		}
+		if p.IsDropped(id) {
+			continue
+		}
+		p.Retired = slices.DeleteFunc(p.Retired, func(r Retired) bool { return r.ID == id })
+		p.Dropped = append(p.Dropped, Dropped{ID: id, AtMs: nowMs})
+	}
+	return nil
+}
+
+// Quarantine keeps merges away from live blocks. They are still read.
+type Quarantine struct {
+	IDs    []string
+	Reason string
+}
+
+// String names the operation in errors.
+func (q Quarantine) String() string { return fmt.Sprintf("quarantine %d blocks", len(q.IDs)) }
+
+func (q Quarantine) applied(p *Partition) (Outcome, bool) {
+	return Already, !slices.ContainsFunc(q.IDs, func(id string) bool { return !p.isQuarantined(id) })
+}
+
+func (p *Partition) isQuarantined(id string) bool {
+	return slices.ContainsFunc(p.Quarantined, func(q Quarantined) bool { return q.ID == id })
+}
+
+func (q Quarantine) apply(p *Partition, nowMs int64) error {
+	for _, id := range q.IDs {
+		if p.Live(id) == nil {
+			return fmt.Errorf("block %s is not live: %w", id, model.ErrConflict)
+		}
+		if !p.isQuarantined(id) {
+			p.Quarantined = append(p.Quarantined, Quarantined{ID: id, AtMs: nowMs, Reason: q.Reason})
+		}
+	}
+	return nil
+}
+
+// TakeClaim takes or prolongs a claim. It is refused with model.ErrConflict while another holder's claim on the job lasts.
+type TakeClaim Claim
+
+// String names the operation in errors.
+func (c TakeClaim) String() string { return "claim " + c.Job }
+
+func (c TakeClaim) applied(p *Partition) (Outcome, bool) { return Already, slices.Contains(p.Claims, Claim(c)) }
+
+func (c TakeClaim) apply(p *Partition, nowMs int64) error {
+	for i, have := range p.Claims {
+		if have.Job != c.Job {
+			continue
+		}
+		if have.Holder != c.Holder && have.UntilMs >= nowMs {
+			return fmt.Errorf("job %s is claimed by %s: %w", c.Job, have.Holder, model.ErrConflict)
+		}
+		p.Claims[i] = Claim(c)
+		return nil
+	}
+	p.Claims = append(p.Claims, Claim(c))
+	return nil
+}
+
+// AddTombstone masks samples. Its order becomes the generation of its own commit, whatever Order says.
+type AddTombstone Tombstone
+
+// String names the operation in errors.
+func (t AddTombstone) String() string { return "tombstone " + t.ID }
+
+func (t AddTombstone) applied(p *Partition) (Outcome, bool) {
+	return Already, slices.ContainsFunc(p.Tombstones, func(have Tombstone) bool { return have.ID == t.ID })
+}
+
+func (t AddTombstone) apply(p *Partition, _ int64) error {
+	if t.ID == "" {
+		return fmt.Errorf("tombstone without an id: %w", model.ErrInvalid)
+	}
+	t.Order = p.Generation + 1
+	p.Tombstones = append(p.Tombstones, Tombstone(t))
+	return nil
+}
