@@ -207,7 +207,7 @@ func (s *Store) pause(ctx context.Context, t *tries, failure error) error {
 		}
 	}
 	if t.conflicts+t.failures >= s.opts.MaxAttempts {
-		return fmt.Errorf("gave up after %d attempts: %w: %w", t.conflicts+t.failures, model.ErrUnavailable, failure)
+		return fmt.Errorf("gave up after %d attempts, outcome unknown: %v: %w", t.conflicts+t.failures, failure, model.ErrUnavailable)
 	}
 	d, err := s.backoff(step)
 	if err != nil {
