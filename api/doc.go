@@ -1,0 +1,18 @@
+// Package api is Prometheus' HTTP API over a query engine, reads only: Prometheus' own
+// handlers of web/api/v1, given our storage.
+//
+// [New] returns one http.Handler for everything below /api/v1. It answers query, query_range, series, labels, label
+// values, read (remote read), format_query, parse_query, metadata, the status pages, and targets, rules and alerts
+// as a server without any would. The routes that change something (write, OTLP, admin) are refused here;
+// a server mounts its own ahead of this handler.
+//
+// The tenant is in the context of the request when it arrives: who may read what was decided
+// before. The form parameter partial_response=true asks for an answer with a warning where a writer cannot be reached, instead of
+// an error.
+//
+// Errors come in Prometheus' JSON envelope. The status is 400 for a request that is wrong, 422 for a query that
+// cannot be executed, 429 for a limit of the storage, 503 (error type unavailable or timeout) for what may succeed when asked
+// again, 500 for the rest.
+//
+// The handler is safe for concurrent use, holds no state between requests, and needs no closing.
+package api

@@ -1,0 +1,138 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/tsdb"
+	"github.com/prometheus/prometheus/util/annotations"
+
+	"github.com/varvedb/varve/model"
+)
+
+// Prometheus' handlers know one storage error that is worth a retry, tsdb.ErrNotReady, and hide all others behind
+// promql.ErrStorage, which does not unwrap. What follows puts a coat on errors where they enter the
+// handlers, on both ways: from the engine and from the storage.
+
+// unavailableError is an error that wraps model.ErrUnavailable; the handlers take it for
+// tsdb.ErrNotReady, whose error type is "unavailable".
+type unavailableError struct{ error }
+
+func (e unavailableError) Unwrap() []error { return []error{e.error, tsdb.ErrNotReady} }
+
+func coat(err error) error {
+	var s promql.ErrStorage
+	if errors.As(err, &s) {
+		switch {
+		case errors.Is(s.Err, context.DeadlineExceeded):
+			return promql.ErrQueryTimeout("storage")
+		case errors.Is(s.Err, context.Canceled):
+			return promql.ErrQueryCanceled("storage")
+		case errors.Is(s.Err, model.ErrUnavailable), errors.Is(s.Err, model.ErrLimit), errors.Is(s.Err, model.ErrInvalid):
+			err = s.Err
+		}
+	}
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, model.ErrUnavailable):
+		return unavailableError{err}
+	case errors.Is(err, context.DeadlineExceeded):
+		return promql.ErrQueryTimeout("storage")
+	}
+	return err
+}
+
+// overrideStatus gives the status of errors whose kind the handlers do not know. It is generic because the type of its first
+// parameter has a name that only its own package can write.
+func overrideStatus[N comparable](_ N, err error) (int, bool) {
+	switch {
+	case errors.Is(err, model.ErrUnavailable), errors.Is(err, tsdb.ErrNotReady):
+		return http.StatusServiceUnavailable, true
+	case errors.Is(err, model.ErrLimit):
+		return http.StatusTooManyRequests, true
+	case errors.Is(err, model.ErrInvalid):
+		return http.StatusBadRequest, true
+	case errors.Is(err, model.ErrCorrupt), errors.Is(err, model.ErrVersion):
+		return http.StatusInternalServerError, true
+	}
+	return 0, false
+}
+
+// engine is a promql.QueryEngine whose errors wear the coat.
+type engine struct{ promql.QueryEngine }
+
+func (e engine) NewInstantQuery(ctx context.Context, q storage.Queryable, opts promql.QueryOpts, qs string, ts time.Time) (promql.Query, error) {
+	p, err := e.QueryEngine.NewInstantQuery(ctx, q, opts, qs, ts)
+	if err != nil {
+		return nil, err
+	}
+	return coatedQuery{p}, nil
+}
+
+func (e engine) NewRangeQuery(ctx context.Context, q storage.Queryable, opts promql.QueryOpts, qs string, start, end time.Time, interval time.Duration) (promql.Query, error) {
+	p, err := e.QueryEngine.NewRangeQuery(ctx, q, opts, qs, start, end, interval)
+	if err != nil {
+		return nil, err
+	}
+	return coatedQuery{p}, nil
+}
+
+type coatedQuery struct{ promql.Query }
+
+func (q coatedQuery) Exec(ctx context.Context) *promql.Result {
+	r := q.Query.Exec(ctx)
+	r.Err = coat(r.Err)
+	return r
+}
+
+// queryable is the storage whose errors wear the coat, and which can be read in chunks too, for remote read.
+type queryable struct{ storage.Queryable }
+
+func (q queryable) Querier(mint, maxt int64) (storage.Querier, error) {
+	inner, err := q.Queryable.Querier(mint, maxt)
+	if err != nil {
+		return nil, coat(err)
+	}
+	return querier{inner}, nil
+}
+
+func (q queryable) ChunkQuerier(mint, maxt int64) (storage.ChunkQuerier, error) {
+	inner, err := q.Queryable.Querier(mint, maxt)
+	if err != nil {
+		return nil, coat(err)
+	}
+	return chunkQuerier{querier{inner}}, nil
+}
+
+type querier struct{ storage.Querier }
+
+func (q querier) Select(ctx context.Context, sorted bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
+	return seriesSet{q.Querier.Select(ctx, sorted, hints, matchers...)}
+}
+
+func (q querier) LabelValues(ctx context.Context, name string, hints *storage.LabelHints, matchers ...*labels.Matcher) ([]string, annotations.Annotations, error) {
+	values, warnings, err := q.Querier.LabelValues(ctx, name, hints, matchers...)
+	return values, warnings, coat(err)
+}
+
+func (q querier) LabelNames(ctx context.Context, hints *storage.LabelHints, matchers ...*labels.Matcher) ([]string, annotations.Annotations, error) {
+	names, warnings, err := q.Querier.LabelNames(ctx, hints, matchers...)
+	return names, warnings, coat(err)
+}
+
+type seriesSet struct{ storage.SeriesSet }
+
+func (s seriesSet) Err() error { return coat(s.SeriesSet.Err()) }
+
+// chunkQuerier encodes what the querier selects.
+type chunkQuerier struct{ querier }
+
+func (q chunkQuerier) Select(ctx context.Context, sorted bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.ChunkSeriesSet {
+	return storage.NewSeriesSetToChunkSet(q.querier.Select(ctx, sorted, hints, matchers...))
+}

@@ -1,0 +1,49 @@
+// Package query answers PromQL over the blocks of a catalog and over the sources
+// that hold what is not in the catalog yet.
+//
+// [Queryable] implements storage.Queryable of Prometheus: the tenant comes from
+// the context, the range from Querier. [NewEngine] makes Prometheus' own engine with
+// every option of the language switched on, so that the answers are Prometheus'
+// to the last bit; this package never evaluates anything itself.
+//
+// # No gap
+//
+// A sample is in a writer's source until it is in the catalog, and then only in the catalog. A
+// reading that looks at one and then at the other must not fall between. Each Select
+// therefore goes in this order:
+//
+//  1. Roster, root and the catalogs of all days of the range are read in
+//     parallel, once for a querier. The blocks found begin to be read at once.
+//  2. Every rostered writer's source is asked. A source answers with all that was acknowledged before the
+//     call and was not committed when the call began; the answer pins it.
+//  3. Only then roster, root and catalogs are confirmed by conditional GET, beside the
+//     reads of blocks that are still under way. Whatever the sources no longer
+//     held has been committed before, so the confirmed catalogs list it; blocks that
+//     are new are read too.
+//
+// What both sides hold is merged: for equal timestamps a source wins over a block, and a block
+// of higher order over one of lower order. So a concurrent flush may show
+// twice, which the merge removes, and never not at all. There is no clock in the decision.
+//
+// A missing catalog means no data only if a root that was read after the sources
+// answered lacks the day. A block that has gone means a stale catalog: the catalogs are read again and
+// the plan is made anew.
+//
+// # Who must answer
+//
+// Every writer that the roster calls active must answer, else the query fails with
+// model.ErrUnavailable naming it. With [WithPartialResponse] in the context, or for a
+// detached Queryable (which is never given sources), the writer's log is read from the bucket as far as it was
+// shipped, and a warning names the writer and the time reached. The log of a writer in
+// mode object holds everything acknowledged, so it answers in full without a warning. Writers that
+// closed cleanly or were adopted have everything in the catalog.
+//
+// # Use
+//
+// A Queryable is safe for concurrent use, and so are its queriers; nothing is ever written. Close the Queryable
+// after its last querier. Each Select works in goroutines of its own, bounded by the context it
+// was given and waited for by the querier's Close; a failed or abandoned query leaves nothing behind.
+//
+// It does not cache samples or blocks (the reader of blocks it is given may), and
+// decides nothing about tombstones, rollups or retention.
+package query

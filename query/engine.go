@@ -1,0 +1,91 @@
+package query
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
+)
+
+// EngineOptions are the limits of an engine. The zero value has Prometheus' defaults.
+type EngineOptions struct {
+	// Timeout ends a query that takes longer, time in the queue included. Default 2 minutes.
+	Timeout time.Duration
+	// MaxConcurrency is how many queries are evaluated at a time; more wait. Default 20.
+	MaxConcurrency int
+	// MaxSamples is how many samples one query may hold in memory. Default 50 million.
+	MaxSamples int
+	// Lookback is how old the last sample of a series may be to still count as its value. Default 5 minutes.
+	Lookback time.Duration
+	// SubqueryStep is the step of a subquery that gives none. Default 1 minute.
+	SubqueryStep time.Duration
+}
+
+func (o *EngineOptions) withDefaults() EngineOptions {
+	var d EngineOptions
+	if o != nil {
+		d = *o
+	}
+	defaultDuration(&d.Timeout, 2*time.Minute)
+	defaultDuration(&d.Lookback, 5*time.Minute)
+	defaultDuration(&d.SubqueryStep, time.Minute)
+	setDefault(&d.MaxConcurrency, 20)
+	setDefault(&d.MaxSamples, 50_000_000)
+	return d
+}
+
+func defaultDuration(v *time.Duration, d time.Duration) {
+	if *v <= 0 {
+		*v = d
+	}
+}
+
+// NewParser returns the parser with every option of the language on. Engine, API and rules share
+// one, so that what one accepts the others do.
+func NewParser() parser.Parser {
+	return parser.NewParser(parser.Options{
+		EnableExperimentalFunctions: true,
+		EnableBinopFillModifiers:    true,
+		EnableUnquotedUTF8Names:     true,
+	})
+}
+
+// NewEngine returns Prometheus' engine with every option of the language on. opts, logger and reg may be nil.
+func NewEngine(opts *EngineOptions, p parser.Parser, logger *slog.Logger, reg prometheus.Registerer) *promql.Engine {
+	o := opts.withDefaults()
+	return promql.NewEngine(promql.EngineOpts{
+		Logger:                   logger,
+		Reg:                      reg,
+		MaxSamples:               o.MaxSamples,
+		Timeout:                  o.Timeout,
+		ActiveQueryTracker:       make(slots, o.MaxConcurrency),
+		LookbackDelta:            o.Lookback,
+		NoStepSubqueryIntervalFn: func(int64) int64 { return o.SubqueryStep.Milliseconds() },
+		EnableAtModifier:         true,
+		EnableNegativeOffset:     true,
+		EnablePerStepStats:       true,
+		EnableDelayedNameRemoval: true,
+		Parser:                   p,
+	})
+}
+
+// slots implements promql.QueryTracker: it bounds the queries that run at a time.
+type slots chan struct{}
+
+func (s slots) GetMaxConcurrent() int { return cap(s) }
+
+func (s slots) Insert(ctx context.Context, _ string) (int, error) {
+	select {
+	case s <- struct{}{}:
+		return 0, nil
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	}
+}
+
+func (s slots) Delete(int) { <-s }
+
+func (slots) Close() error { return nil }

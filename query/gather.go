@@ -1,0 +1,252 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/varvedb/varve/catalog"
+	"github.com/varvedb/varve/model"
+)
+
+// modeObject is the durability mode whose shipped log holds everything acknowledged.
+const modeObject = "object"
+
+// maxPlans bounds how often one Select plans anew because blocks went away while it read.
+const maxPlans = 4
+
+// answer is what one source or block has to say: series, or names.
+type answer struct {
+	selection *model.Selection
+	values    []string
+	warnings  []string
+}
+
+func (a *answer) close() {
+	if a != nil {
+		a.selection.Close()
+	}
+}
+
+// question is one Select or label call, put to sources and blocks alike.
+type question struct {
+	r      model.TimeRange
+	source func(ctx context.Context, tenant string, s model.Source) (*answer, error)
+	block  func(ctx context.Context, b located) (*answer, error)
+}
+
+// gathered is the outcome: answers, lowest priority first.
+type gathered struct {
+	answers  []*answer
+	warnings []string
+}
+
+// gather asks everybody, in the order that the package comment argues for. The caller owns the answers.
+func (q *querier) gather(ctx context.Context, question *question) (g *gathered, err error) {
+	first, err := q.firstView(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if question.r.Empty() {
+		return &gathered{}, nil
+	}
+	reads := newReads(ctx, q.q.cfg.MaxParallelBlocks, question.block)
+	defer reads.end()
+	reads.start(first.blocks(question.r))
+
+	asked, err := q.askAll(ctx, first, question)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			asked.close()
+		}
+	}()
+	v, err := q.confirm(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := asked.check(v.roster); err != nil {
+		return nil, err
+	}
+	plan, err := q.readAll(ctx, reads, v, question.r)
+	if err != nil {
+		return nil, err
+	}
+	q.q.metrics.blocks.Add(float64(len(plan)))
+	return &gathered{answers: append(reads.keep(plan), asked.answers...), warnings: asked.warnings}, nil
+}
+
+// readAll waits until every block of the view is read. Blocks that have gone mean that the view is stale: it is
+// read again and the plan made anew. Returns the plan that is read in full.
+func (q *querier) readAll(ctx context.Context, reads *reads, v *view, r model.TimeRange) ([]located, error) {
+	for n := 1; ; n++ {
+		plan := v.blocks(r)
+		reads.start(plan)
+		gone, err := reads.wait(plan)
+		if err != nil {
+			return nil, err
+		}
+		if len(gone) == 0 {
+			return plan, nil
+		}
+		q.q.metrics.replans.Inc()
+		if v, err = q.confirm(ctx); err != nil {
+			return nil, err
+		}
+		for _, b := range v.blocks(r) {
+			if gone[b.ID] != nil && n > 1 {
+				return nil, fmt.Errorf("block %s of %s/%s is in the catalog but not in the bucket: %w", b.ID, v.tenant, b.day.Dashed(), model.ErrCorrupt)
+			}
+		}
+		if n == maxPlans {
+			return nil, fmt.Errorf("blocks went away %d times while they were read: %w", n, model.ErrUnavailable)
+		}
+		reads.forget(gone)
+	}
+}
+
+// asked are the answers of sources, lowest priority first, and the writers that gave none.
+type asked struct {
+	answers  []*answer
+	warnings []string
+	// silent are the writers that could not be asked, and why.
+	silent []Unreachable
+}
+
+func (a *asked) close() {
+	if a == nil {
+		return
+	}
+	for _, answer := range a.answers {
+		answer.close()
+	}
+}
+
+// check fails if a writer that gave no answer still was active when the roster was read after all the others
+// had answered. One that was not by then has left everything in the catalog, confirmed at the same time or later.
+func (a *asked) check(roster *catalog.Roster) error {
+	for _, u := range a.silent {
+		if w := roster.Find(u.Writer); w != nil && w.State == catalog.Active {
+			return fmt.Errorf("writer %s (address %q) cannot be asked for its recent samples: %w", w.ID, w.Address, unavailable(u.Err))
+		}
+	}
+	return nil
+}
+
+// unavailable makes err one that wraps model.ErrUnavailable.
+func unavailable(err error) error {
+	switch {
+	case err == nil:
+		return model.ErrUnavailable
+	case errors.Is(err, model.ErrUnavailable):
+		return err
+	}
+	return fmt.Errorf("%w: %w", model.ErrUnavailable, err)
+}
+
+// askAll puts the question to the sources of all writers, in parallel; where a log may stand in
+// for a writer that cannot be asked, to its log.
+func (q *querier) askAll(ctx context.Context, v *view, question *question) (*asked, error) {
+	sources, unreachable := q.q.c.Sources(v.roster)
+	why := make(map[string]error, len(unreachable))
+	for _, u := range unreachable {
+		why[u.Writer] = u.Err
+	}
+	byWriter := make(map[string]model.Source, len(sources))
+	ids := make([]string, 0, len(sources))
+	for _, s := range sources {
+		byWriter[s.Writer()] = s
+		ids = append(ids, s.Writer())
+	}
+	for i := range v.roster.Writers {
+		w := &v.roster.Writers[i]
+		if byWriter[w.ID] == nil && w.State == catalog.Active {
+			ids = append(ids, w.ID)
+		}
+	}
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+
+	results := make([]reply, len(ids))
+	var wg sync.WaitGroup
+	for i, id := range ids {
+		wg.Go(func() { results[i] = q.ask(ctx, v.tenant, v.roster.Find(id), byWriter[id], why[id], question) })
+	}
+	wg.Wait()
+
+	a := &asked{}
+	var errs []error
+	for i, r := range results {
+		switch {
+		case r.err != nil:
+			errs = append(errs, r.err)
+		case r.silent != nil:
+			a.silent = append(a.silent, Unreachable{ids[i], r.silent})
+		default:
+			a.answers = append(a.answers, r.answer)
+			a.warnings = append(a.warnings, r.answer.warnings...)
+		}
+	}
+	if len(errs) > 0 {
+		a.close()
+		return nil, errors.Join(errs...)
+	}
+	return a, nil
+}
+
+// reply is what came of asking one writer: an answer, an error of the whole query, or why it stays silent.
+type reply struct {
+	answer *answer
+	silent error
+	err    error
+}
+
+// ask puts the question to one writer: s is its source if there is one, else why says what stands
+// in the way; w is its entry in the roster if it has one.
+func (q *querier) ask(ctx context.Context, tenant string, w *catalog.Writer, s model.Source, why error, question *question) reply {
+	if s != nil {
+		a, err := question.source(ctx, tenant, s)
+		if err == nil {
+			return reply{answer: a}
+		}
+		if !errors.Is(err, model.ErrUnavailable) || ctx.Err() != nil {
+			return reply{err: fmt.Errorf("ask writer %s: %w", s.Writer(), err)}
+		}
+		if w == nil || w.State != catalog.Active {
+			// Nobody counts on it: either it is not rostered, so it acknowledged nothing yet, or all it had is in the catalog.
+			return reply{answer: &answer{}}
+		}
+		why = err
+	}
+	if why == nil {
+		why = errors.New("no source for it")
+	}
+	whole := w.Mode == modeObject
+	lenient := q.q.cfg.Detached || partialResponse(ctx)
+	if q.q.c.Logs == nil || !whole && !lenient {
+		if lenient {
+			return reply{answer: &answer{warnings: []string{fmt.Sprintf("writer %s cannot be asked and its log cannot be read; its recent samples are missing", w.ID)}}}
+		}
+		return reply{silent: why}
+	}
+	t := q.tail(w.ID, w.Released, whole)
+	a, err := question.source(ctx, tenant, t)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return reply{err: err}
+	case err != nil && !lenient:
+		return reply{err: fmt.Errorf("writer %s cannot be asked (%w), nor can its log be read: %w", w.ID, why, unavailable(err))}
+	case err != nil:
+		return reply{answer: &answer{warnings: []string{fmt.Sprintf("writer %s cannot be asked and its log cannot be read (%s); its recent samples are missing", w.ID, oneLine(err))}}}
+	case !whole:
+		a.warnings = append(a.warnings, t.warning(w.Shipping))
+	}
+	return reply{answer: a}
+}
+
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }

@@ -1,0 +1,140 @@
+package query
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/prometheus/prometheus/model/histogram"
+	"github.com/prometheus/prometheus/prompb"
+	"github.com/prometheus/prometheus/tsdb/chunkenc"
+
+	"github.com/varvedb/varve/model"
+)
+
+// iterator implements chunkenc.Iterator over the merged columns of one series, which it
+// decodes when first moved. Its memory is reused for the next series.
+type iterator struct {
+	series           *series
+	columns, scratch model.Columns
+	decoded          bool
+	i                int
+	err              error
+
+	// The histogram of sample hi, decoded.
+	hi   int
+	hist histogramSample
+}
+
+// histogramSample is one decoded histogram; one of the two is set.
+type histogramSample struct {
+	whole *histogram.Histogram
+	float *histogram.FloatHistogram
+}
+
+func (it *iterator) reset(s *series) {
+	it.columns.Reset()
+	*it = iterator{series: s, columns: it.columns, scratch: it.scratch, i: -1, hi: -1}
+}
+
+func (it *iterator) load() bool {
+	if !it.decoded {
+		it.decoded = true
+		if it.err = decode(&it.columns, &it.scratch, it.series.parts, it.series.r); it.err != nil {
+			it.err = fmt.Errorf("decode %s: %w", it.series.labels, it.err)
+		}
+	}
+	return it.err == nil
+}
+
+// Next implements chunkenc.Iterator.
+func (it *iterator) Next() chunkenc.ValueType {
+	if !it.load() || it.i >= it.columns.Len() {
+		return chunkenc.ValNone
+	}
+	it.i++
+	return it.valueType()
+}
+
+// Seek implements chunkenc.Iterator.
+func (it *iterator) Seek(t int64) chunkenc.ValueType { //nolint:govet // the name is the interface's, not io.Seeker's
+	if !it.load() || it.i >= it.columns.Len() {
+		return chunkenc.ValNone
+	}
+	it.i = max(it.i, 0)
+	// The engine mostly seeks a few samples ahead: gallop, then search in the last stride.
+	ts := it.columns.T[it.i:]
+	high := 1
+	for high < len(ts) && ts[high-1] < t {
+		high *= 2
+	}
+	low := high / 2
+	n, _ := span(ts[low:min(high, len(ts))], model.TimeRange{MinMs: t, MaxMs: math.MaxInt64})
+	it.i += low + n
+	return it.valueType()
+}
+
+// valueType says what there is at the position, which may be the end.
+func (it *iterator) valueType() chunkenc.ValueType {
+	switch {
+	case it.i >= it.columns.Len():
+		return chunkenc.ValNone
+	case it.columns.H == nil || it.columns.H[it.i] == nil:
+		return chunkenc.ValFloat
+	}
+	if it.hi != it.i {
+		it.hi = it.i
+		if it.hist, it.err = decodeHistogram(it.columns.H[it.i]); it.err != nil {
+			it.err = fmt.Errorf("%s at %s: %w", it.series.labels, utc(it.columns.T[it.i]), it.err)
+			return chunkenc.ValNone
+		}
+	}
+	if it.hist.float != nil {
+		return chunkenc.ValFloatHistogram
+	}
+	return chunkenc.ValHistogram
+}
+
+// At implements chunkenc.Iterator.
+func (it *iterator) At() (int64, float64) { return it.columns.T[it.i], it.columns.V[it.i] }
+
+// AtHistogram implements chunkenc.Iterator. The caller may change what it gets.
+func (it *iterator) AtHistogram(h *histogram.Histogram) (int64, *histogram.Histogram) {
+	if h == nil {
+		return it.AtT(), it.hist.whole.Copy()
+	}
+	it.hist.whole.CopyTo(h)
+	return it.AtT(), h
+}
+
+// AtFloatHistogram implements chunkenc.Iterator. The caller may change what it gets.
+func (it *iterator) AtFloatHistogram(h *histogram.FloatHistogram) (int64, *histogram.FloatHistogram) {
+	if it.hist.float == nil {
+		return it.AtT(), it.hist.whole.ToFloat(h)
+	}
+	if h == nil {
+		return it.AtT(), it.hist.float.Copy()
+	}
+	it.hist.float.CopyTo(h)
+	return it.AtT(), h
+}
+
+// AtT implements chunkenc.Iterator.
+func (it *iterator) AtT() int64 { return it.columns.T[it.i] }
+
+// AtST implements chunkenc.Iterator; start timestamps are not stored yet.
+func (it *iterator) AtST() int64 { return 0 }
+
+// Err implements chunkenc.Iterator.
+func (it *iterator) Err() error { return it.err }
+
+// decodeHistogram reads the form that model.HistogramSample describes.
+func decodeHistogram(b []byte) (histogramSample, error) {
+	var p prompb.Histogram
+	if err := p.Unmarshal(b); err != nil {
+		return histogramSample{}, fmt.Errorf("decode histogram: %w: %w", model.ErrCorrupt, err)
+	}
+	if p.IsFloatHistogram() {
+		return histogramSample{float: p.ToFloatHistogram()}, nil
+	}
+	return histogramSample{whole: p.ToIntHistogram()}, nil
+}

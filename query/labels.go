@@ -1,0 +1,107 @@
+package query
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/util/annotations"
+
+	"github.com/varvedb/varve/blocks"
+	"github.com/varvedb/varve/model"
+)
+
+// LabelNames implements storage.LabelQuerier.
+func (q *querier) LabelNames(ctx context.Context, hints *storage.LabelHints, matchers ...*labels.Matcher) ([]string, annotations.Annotations, error) {
+	return q.names(ctx, hints, matchers,
+		func(s stringSet, ls labels.Labels) {
+			ls.Range(func(l labels.Label) { s.add(l.Name) })
+		},
+		func(ctx context.Context, b located) ([]string, error) {
+			return blocks.LabelNames(ctx, q.q.c.Blocks, b.Meta, matchers)
+		})
+}
+
+// LabelValues implements storage.LabelQuerier.
+func (q *querier) LabelValues(ctx context.Context, name string, hints *storage.LabelHints, matchers ...*labels.Matcher) ([]string, annotations.Annotations, error) {
+	return q.names(ctx, hints, matchers,
+		func(s stringSet, ls labels.Labels) {
+			if v := ls.Get(name); v != "" {
+				s.add(v)
+			}
+		},
+		func(ctx context.Context, b located) ([]string, error) {
+			return blocks.LabelValues(ctx, q.q.c.Blocks, b.Meta, name, matchers)
+		})
+}
+
+// names unites what the series of sources and the indexes of blocks say, sorted. Blocks
+// count as a whole: what lies in a block that overlaps the range is taken to lie in the range.
+func (q *querier) names(
+	ctx context.Context, hints *storage.LabelHints, matchers []*labels.Matcher,
+	ofSeries func(stringSet, labels.Labels), ofBlock func(context.Context, located) ([]string, error),
+) ([]string, annotations.Annotations, error) {
+	ctx, end, err := q.begin(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer end()
+	q.q.metrics.labelCalls.Inc()
+	g, err := q.gather(ctx, &question{
+		r: q.r,
+		source: func(ctx context.Context, tenant string, s model.Source) (*answer, error) {
+			sel, err := s.Select(ctx, tenant, q.r, matchers)
+			if err != nil {
+				return nil, err
+			}
+			defer sel.Close()
+			set := make(stringSet)
+			for _, s := range sel.Series {
+				ofSeries(set, s.Labels())
+			}
+			return &answer{values: set.sorted(), warnings: sel.Warnings}, nil
+		},
+		block: func(ctx context.Context, b located) (*answer, error) {
+			values, err := ofBlock(ctx, b)
+			if err != nil {
+				return nil, err
+			}
+			return &answer{values: values}, nil
+		},
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	set := make(stringSet)
+	for _, a := range g.answers {
+		for _, v := range a.values {
+			set.add(v)
+		}
+		a.close()
+	}
+	values := set.sorted()
+	if hints != nil && hints.Limit > 0 && len(values) > hints.Limit {
+		values = values[:hints.Limit]
+	}
+	return values, annotate(g.warnings), nil
+}
+
+// stringSet is a set of strings of its own memory.
+type stringSet map[string]struct{}
+
+func (s stringSet) add(v string) {
+	if _, ok := s[v]; !ok {
+		s[strings.Clone(v)] = struct{}{}
+	}
+}
+
+func (s stringSet) sorted() []string {
+	all := make([]string, 0, len(s))
+	for v := range s {
+		all = append(all, v)
+	}
+	slices.Sort(all)
+	return all
+}

@@ -1,0 +1,151 @@
+package query
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/varvedb/varve/blocks"
+	"github.com/varvedb/varve/model"
+	"github.com/varvedb/varve/tenant"
+)
+
+// querier implements storage.Querier over one range. The first call that reads settles the tenant and the first
+// view; later ones share both.
+type querier struct {
+	q *Queryable
+	r model.TimeRange
+	// budget is what the selections of this query may fetch on suspicion.
+	budget *blocks.Budget
+
+	first struct {
+		once sync.Once
+		view *view
+		err  error
+	}
+	// turn is held while a confirmation is read.
+	turn sync.Mutex
+
+	mu sync.Mutex // guards what follows
+	// latest is the newest view; pending the confirmation that will begin when the running one has ended.
+	latest  *view
+	pending *confirmation
+	// tails are the logs read so far by writer, each once per querier.
+	tails map[string]*tail
+	// held is closed by Close: selections that series handed out still point into.
+	held   []*answer
+	closed bool
+	stop   []context.CancelFunc
+	active sync.WaitGroup
+}
+
+type confirmation struct {
+	done chan struct{}
+	view *view
+	err  error
+}
+
+func newQuerier(q *Queryable, r model.TimeRange) *querier {
+	return &querier{q: q, r: r, budget: blocks.NewBudget(q.cfg.SpeculationBytes), tails: make(map[string]*tail)}
+}
+
+// Close ends what is still under way and lets go of everything that answers pin.
+func (q *querier) Close() error {
+	q.mu.Lock()
+	q.closed = true
+	stop := q.stop
+	q.stop = nil
+	q.mu.Unlock()
+	for _, cancel := range stop {
+		cancel()
+	}
+	q.active.Wait()
+	q.mu.Lock()
+	held := q.held
+	q.held = nil
+	q.mu.Unlock()
+	for _, a := range held {
+		a.close()
+	}
+	return nil
+}
+
+// begin registers work that Close has to end and wait for; the returned context ends with it.
+func (q *querier) begin(ctx context.Context) (context.Context, func(), error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return nil, nil, fmt.Errorf("querier is closed: %w", model.ErrInvalid)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	q.stop = append(q.stop, cancel)
+	q.active.Add(1)
+	return ctx, func() { cancel(); q.active.Done() }, nil
+}
+
+// hold keeps answers until Close.
+func (q *querier) hold(answers []*answer) {
+	q.mu.Lock()
+	q.held = append(q.held, answers...)
+	q.mu.Unlock()
+}
+
+// firstView reads the view that the plans of this querier start from.
+func (q *querier) firstView(ctx context.Context) (*view, error) {
+	q.first.once.Do(func() {
+		q.first.view, q.first.err = q.q.views.read(ctx, tenant.FromContext(ctx), q.r)
+		q.mu.Lock()
+		q.latest = q.first.view
+		q.mu.Unlock()
+	})
+	return q.first.view, q.first.err
+}
+
+// confirm returns a view whose readings all began after the call. Calls that find a
+// confirmation running share the one that follows it.
+func (q *querier) confirm(ctx context.Context) (*view, error) {
+	q.mu.Lock()
+	c, leader := q.pending, false
+	if c == nil {
+		c, leader = &confirmation{done: make(chan struct{})}, true
+		q.pending = c
+	}
+	q.mu.Unlock()
+	if !leader {
+		select {
+		case <-c.done:
+			return c.view, c.err
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	q.turn.Lock()
+	defer q.turn.Unlock()
+	q.mu.Lock()
+	q.pending = nil // who comes from here on came too late for these readings
+	latest := q.latest
+	q.mu.Unlock()
+	c.view, c.err = q.q.views.confirm(ctx, latest)
+	if c.err == nil {
+		q.mu.Lock()
+		q.latest = c.view
+		q.mu.Unlock()
+	}
+	close(c.done)
+	return c.view, c.err
+}
+
+// tail returns the shipped log of a writer. Every Select of a querier sees the same reading of it.
+func (q *querier) tail(writer string, released uint64, whole bool) *tail {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	t := q.tails[writer]
+	if t == nil {
+		t = newTail(q.q.c.Logs, writer, released+1)
+		if !whole {
+			t.maxSegments, t.maxBytes = q.q.cfg.MaxTailSegments, q.q.cfg.MaxTailBytes
+		}
+		q.tails[writer] = t
+	}
+	return t
+}

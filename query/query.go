@@ -1,0 +1,135 @@
+package query
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/prometheus/storage"
+
+	"github.com/varvedb/varve/blob"
+	"github.com/varvedb/varve/blocks"
+	"github.com/varvedb/varve/cache"
+	"github.com/varvedb/varve/catalog"
+	"github.com/varvedb/varve/model"
+)
+
+// Config are the settings of a Queryable. The zero value is that of a server.
+type Config struct {
+	// Detached says that no sources are to be had: active writers are answered for by their
+	// shipped logs, with a warning each. Default false.
+	Detached bool
+	// SpeculationBytes is how much one query may fetch on suspicion to save a round
+	// trip. Default 4 MiB.
+	SpeculationBytes int64
+	// MaxParallelBlocks bounds the blocks that one Select reads at a time. Default 256.
+	MaxParallelBlocks int
+	// MaxBlindDays is the longest range, in days, whose catalogs are read without
+	// reading the root first. Default 400.
+	MaxBlindDays int
+	// CatalogCacheBytes is the memory for decoded catalogs, which are revalidated for every query. Default 64 MiB.
+	CatalogCacheBytes int64
+	// MaxTailSegments and MaxTailBytes bound what is read of one writer's log, except of one in mode object.
+	// Default 64 and 32 MiB.
+	MaxTailSegments int
+	MaxTailBytes    int64
+}
+
+func (c *Config) withDefaults() Config {
+	var d Config
+	if c != nil {
+		d = *c
+	}
+	setDefault(&d.SpeculationBytes, 4<<20)
+	setDefault(&d.MaxParallelBlocks, 256)
+	setDefault(&d.MaxBlindDays, 400)
+	setDefault(&d.CatalogCacheBytes, 64<<20)
+	setDefault(&d.MaxTailSegments, 64)
+	setDefault(&d.MaxTailBytes, 32<<20)
+	return d
+}
+
+func setDefault[T int | int64](v *T, d T) {
+	if *v <= 0 {
+		*v = d
+	}
+}
+
+// Catalog is what query needs of a *catalog.Store: readings, each conditional on an earlier one.
+type Catalog interface {
+	Partition(ctx context.Context, tenant string, day model.Day, prev *catalog.Partition) (*catalog.Partition, error)
+	Root(ctx context.Context, tenant string, prev *catalog.Root) (*catalog.Root, error)
+	Roster(ctx context.Context, prev *catalog.Roster) (*catalog.Roster, error)
+}
+
+// Logs is what query needs of a *blob.Bucket to read a writer's log.
+type Logs interface {
+	Get(ctx context.Context, key string) ([]byte, blob.Version, error)
+}
+
+// Unreachable is a writer whose source cannot be asked.
+type Unreachable struct {
+	Writer string
+	Err    error
+}
+
+// Components are what a Queryable works with. Catalog and Blocks are required.
+type Components struct {
+	Catalog Catalog
+	// Blocks reads ranges of block objects: a bucket, or a cache before one.
+	Blocks blocks.RangeReader
+	// Logs reads the logs of writers that cannot be reached; nil if that is never to happen.
+	Logs Logs
+	// Sources gives a source for each active writer of the roster that can be reached, and says why for the
+	// others; what it leaves out altogether counts as unreachable. It may add sources of writers that are not in the roster. nil gives none.
+	Sources func(roster *catalog.Roster) ([]model.Source, []Unreachable)
+	// Registerer takes the metrics; nil for none.
+	Registerer prometheus.Registerer
+}
+
+// Queryable implements storage.Queryable. Safe for concurrent use.
+type Queryable struct {
+	cfg     Config
+	c       Components
+	views   *views
+	metrics *metrics
+}
+
+// New returns a Queryable. Close it after use.
+func New(cfg *Config, c Components) (*Queryable, error) {
+	q := &Queryable{cfg: cfg.withDefaults(), c: c, metrics: newMetrics(c.Registerer)}
+	parsed, err := cache.NewParsed[any](&cache.Options{MaxBytes: q.cfg.CatalogCacheBytes})
+	if err != nil {
+		return nil, fmt.Errorf("make catalog cache: %w", err)
+	}
+	q.views = &views{catalog: c.Catalog, cache: parsed, maxBlindDays: q.cfg.MaxBlindDays}
+	if q.c.Sources == nil {
+		q.c.Sources = func(*catalog.Roster) ([]model.Source, []Unreachable) { return nil, nil }
+	}
+	return q, nil
+}
+
+// Close lets the caches go.
+func (q *Queryable) Close() error {
+	q.views.cache.Close()
+	return nil
+}
+
+// Querier returns a querier of the closed range, in milliseconds. It does not do any I/O.
+func (q *Queryable) Querier(mint, maxt int64) (storage.Querier, error) {
+	all := model.TimeRange{MinMs: model.MinTimeMs, MaxMs: model.MaxTimeMs}
+	return newQuerier(q, model.TimeRange{MinMs: mint, MaxMs: maxt}.Intersect(all)), nil
+}
+
+type partialKey struct{}
+
+// WithPartialResponse returns a context whose queries rather answer with what they can reach, and a warning, than fail
+// because a writer cannot be reached.
+func WithPartialResponse(ctx context.Context) context.Context {
+	return context.WithValue(ctx, partialKey{}, true)
+}
+
+func partialResponse(ctx context.Context) bool {
+	on, _ := ctx.Value(partialKey{}).(bool)
+	return on
+}

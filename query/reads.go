@@ -1,0 +1,99 @@
+package query
+
+import (
+	"context"
+	"errors"
+
+	"github.com/varvedb/varve/model"
+)
+
+// reads are the blocks that one Select reads, each once. Used by one goroutine.
+type reads struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	slots  chan struct{}
+	read   func(context.Context, located) (*answer, error)
+	byID   map[string]*blockRead
+}
+
+type blockRead struct {
+	done   chan struct{}
+	answer *answer
+	err    error
+}
+
+func newReads(ctx context.Context, parallel int, read func(context.Context, located) (*answer, error)) *reads {
+	ctx, cancel := context.WithCancel(ctx)
+	return &reads{ctx: ctx, cancel: cancel, slots: make(chan struct{}, parallel), read: read, byID: make(map[string]*blockRead)}
+}
+
+// start begins to read those of the plan that were not begun before.
+func (r *reads) start(plan []located) {
+	for _, b := range plan {
+		if r.byID[b.ID] != nil {
+			continue
+		}
+		br := &blockRead{done: make(chan struct{})}
+		r.byID[b.ID] = br
+		go func() {
+			defer close(br.done)
+			select {
+			case r.slots <- struct{}{}:
+				defer func() { <-r.slots }()
+				br.answer, br.err = r.read(r.ctx, b)
+			case <-r.ctx.Done():
+				br.err = context.Cause(r.ctx)
+			}
+		}()
+	}
+}
+
+// wait waits for the blocks of the plan and returns those that are not there any more.
+func (r *reads) wait(plan []located) (gone map[string]error, err error) {
+	for _, b := range plan {
+		br := r.byID[b.ID]
+		select {
+		case <-br.done:
+		case <-r.ctx.Done():
+			return nil, context.Cause(r.ctx)
+		}
+		switch {
+		case br.err == nil:
+		case errors.Is(br.err, model.ErrNotFound):
+			if gone == nil {
+				gone = make(map[string]error)
+			}
+			gone[b.ID] = br.err
+		default:
+			return nil, br.err
+		}
+	}
+	return gone, nil
+}
+
+// forget has the blocks begun again at the next start.
+func (r *reads) forget(ids map[string]error) {
+	for id := range ids {
+		delete(r.byID, id)
+	}
+}
+
+// end stops what nobody waited for, returns when all reads have ended, and closes the
+// answers that were not kept.
+func (r *reads) end() {
+	r.cancel()
+	for _, br := range r.byID {
+		<-br.done
+		br.answer.close()
+	}
+}
+
+// keep returns the answers of the plan in its order. They are the caller's from now on.
+func (r *reads) keep(plan []located) []*answer {
+	answers := make([]*answer, 0, len(plan))
+	for _, b := range plan {
+		answers = append(answers, r.byID[b.ID].answer)
+		delete(r.byID, b.ID)
+	}
+	return answers
+}

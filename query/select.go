@@ -1,0 +1,136 @@
+package query
+
+import (
+	"context"
+	"errors"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/tsdb/chunkenc"
+	"github.com/prometheus/prometheus/util/annotations"
+
+	"github.com/varvedb/varve/blocks"
+	"github.com/varvedb/varve/model"
+)
+
+// funcSeries is the hint of calls that want labels only.
+const funcSeries = "series"
+
+// Select implements storage.Querier. The series are sorted whether asked for or not: the order in
+// which an aggregation sums is part of the answer. The reading starts at once and beside others; the set waits for it.
+func (q *querier) Select(ctx context.Context, _ bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
+	set := &seriesSet{done: make(chan struct{}), r: q.r}
+	withSamples, limit := true, 0
+	if hints != nil {
+		set.r = set.r.Intersect(model.TimeRange{MinMs: hints.Start, MaxMs: hints.End})
+		withSamples, limit = hints.Func != funcSeries, hints.Limit
+	}
+	ctx, end, err := q.begin(ctx)
+	if err != nil {
+		return storage.ErrSeriesSet(err)
+	}
+	q.q.metrics.selects.Inc()
+	go func() {
+		defer end()
+		defer close(set.done)
+		g, err := q.gather(ctx, q.selection(set.r, withSamples, matchers))
+		if err != nil {
+			set.err = err
+			return
+		}
+		q.hold(g.answers)
+		set.warnings = g.warnings
+		set.merger, set.left = newMerger(g.answers), limit
+		set.limited = limit > 0
+	}()
+	return set
+}
+
+// selection is the question for series.
+func (q *querier) selection(r model.TimeRange, withSamples bool, matchers []*labels.Matcher) *question {
+	return &question{
+		r: r,
+		source: func(ctx context.Context, tenant string, s model.Source) (*answer, error) {
+			sel, err := s.Select(ctx, tenant, r, matchers)
+			if err != nil {
+				return nil, err
+			}
+			return &answer{selection: sel, warnings: sel.Warnings}, nil
+		},
+		block: func(ctx context.Context, b located) (*answer, error) {
+			bq := &blocks.Query{Range: r, Matchers: matchers, Speculation: q.budget, NoSamples: !withSamples}
+			sel, err := blocks.Select(ctx, q.q.c.Blocks, b.Meta, bq)
+			if err != nil {
+				return nil, err
+			}
+			return &answer{selection: sel, warnings: sel.Warnings}, nil
+		},
+	}
+}
+
+// seriesSet implements storage.SeriesSet over an answer that may still be on its way. Not for concurrent use.
+type seriesSet struct {
+	r    model.TimeRange
+	done chan struct{} // closed when the fields below are set
+	err  error
+
+	warnings []string
+	merger   *merger
+	limited  bool
+	left     int
+
+	at *series
+}
+
+func (s *seriesSet) Next() bool {
+	<-s.done
+	if s.err != nil || s.limited && s.left == 0 {
+		return false
+	}
+	ls, parts := s.merger.next()
+	if parts == nil {
+		return false
+	}
+	s.left--
+	s.at = &series{labels: ls, parts: parts, r: s.r}
+	return true
+}
+
+func (s *seriesSet) At() storage.Series { return s.at }
+
+func (s *seriesSet) Err() error {
+	<-s.done
+	return s.err
+}
+
+func (s *seriesSet) Warnings() annotations.Annotations {
+	<-s.done
+	return annotate(s.warnings)
+}
+
+func annotate(warnings []string) annotations.Annotations {
+	var a annotations.Annotations
+	for _, w := range warnings {
+		a.Add(errors.New(w))
+	}
+	return a
+}
+
+// series implements storage.Series.
+type series struct {
+	labels labels.Labels
+	parts  []model.Series
+	r      model.TimeRange
+}
+
+func (s *series) Labels() labels.Labels { return s.labels }
+
+// Iterator reuses the memory of an iterator of ours.
+func (s *series) Iterator(it chunkenc.Iterator) chunkenc.Iterator {
+	i, ok := it.(*iterator)
+	if !ok {
+		i = &iterator{}
+	}
+	i.reset(s)
+	return i
+}
