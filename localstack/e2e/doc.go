@@ -1,0 +1,18 @@
+// Package e2e holds the end-to-end checks: the built binary as a real process,
+// a real Prometheus and node exporter before it, emulated clouds behind it, and
+// kill -9 in between. All of it stands behind the build tag e2e:
+//
+//	make e2e              # short: a minute of scraping, three kills
+//	make e2e E2E=full     # ten minutes, ten kills, a minute of racing commits
+//	make e2e RUN=Rubbish  # one of them
+//
+// TestPrometheus compares every label set, timestamp and value bit, staleness
+// markers included, with what Prometheus itself stored; TestAdopt and TestZombie lose a
+// machine, or wrongly think so; TestRacingCommits lets two processes commit to one partition;
+// TestRubbish sends what nobody should send.
+//
+// The checks choose free ports, keep all files in temporary folders, and end
+// the processes that they started. Where they run as root they install Debian's prometheus packages if
+// those are missing; what a machine cannot provide is skipped by name. Random choices come from a
+// seed that is printed; E2E_SEED replays it.
+package e2e
