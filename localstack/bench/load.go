@@ -9,12 +9,14 @@ import (
 
 // A load is what is to be sent: one list of requests for each sender, to be sent in order.
 type load struct {
-	name    string
-	metric  string // a metric for the cold query
-	senders [][]request
-	samples int64
-	series  int64
-	bytes   int64
+	name string
+	// metric is one for the cold query; from and to bound the time of all samples.
+	metric   string
+	from, to int64
+	senders  [][]request
+	samples  int64
+	series   int64
+	bytes    int64
 }
 
 // A request is one encoded body of remote write 1.0.

@@ -34,7 +34,7 @@ type options struct {
 	settle                            time.Duration
 	json, keep                        bool
 	compare                           string
-	query                             string
+	metric                            string
 }
 
 func parseOptions(args []string, stderr io.Writer) (*options, error) {
@@ -58,7 +58,7 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 	fs.BoolVar(&o.json, "json", false, "print JSON instead of a table")
 	fs.BoolVar(&o.keep, "keep", false, "keep the working directory")
 	fs.StringVar(&o.compare, "compare", "", "JSON of an earlier run to print beside this one")
-	fs.StringVar(&o.query, "query", "", "selector of the cold query (default one metric of the workload)")
+	fs.StringVar(&o.metric, "metric", "", "metric of the cold query (default one of the workload)")
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}

@@ -58,11 +58,11 @@ func measure(ctx context.Context, o *options, l *load, r *report, say func(strin
 			return err
 		}
 	}
-	selector := o.query
-	if selector == "" {
-		selector = l.metric
+	metric := o.metric
+	if metric == "" {
+		metric = l.metric
 	}
-	return r.coldQuery(ctx, bucket, selector)
+	return r.coldQuery(ctx, bucket, metric, l.from, l.to)
 }
 
 // sendAndCount sends, flushes, waits, and takes the figures of the process on the way.

@@ -47,6 +47,7 @@ func recordedLoad(path string, batch int) (*load, error) {
 			from, to = min(from, s.samples[0].t), max(to, s.samples[len(s.samples)-1].t)
 		}
 	}
+	l.from, l.to = from, to
 	e := &encoder{batch: batch}
 	for ; from <= to; from += windowMs {
 		for _, s := range all {

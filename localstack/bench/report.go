@@ -62,6 +62,7 @@ func rows() []row {
 		{"  of which catalogs", func(r *report) float64 { return r.CatalogBytesPerSample }, 4},
 		{"cold query, dependent stages", func(r *report) float64 { return float64(r.cold().Stages) }, 0},
 		{"cold query, requests", func(r *report) float64 { return float64(r.cold().Requests) }, 0},
+		{"cold query, lists", func(r *report) float64 { return float64(r.cold().Lists) }, 0},
 		{"cold query, KiB", func(r *report) float64 { return float64(r.cold().Bytes) / 1024 }, 1},
 		{"cold query, series", func(r *report) float64 { return float64(r.cold().Series) }, 0},
 		{"cold query, samples", func(r *report) float64 { return float64(r.cold().Samples) }, 0},

@@ -166,6 +166,7 @@ func generatedLoad(o workloadOptions, senders int, now time.Time) *load {
 		metric: gaugeName(0),
 	}
 	begin := now.Add(-time.Duration(o.scrapes) * o.interval).UnixMilli()
+	l.from, l.to = begin, now.UnixMilli()
 	made := make([]*encoder, senders)
 	restarts := make([]int64, senders)
 	var wg sync.WaitGroup

@@ -3,11 +3,8 @@
 package e2e
 
 import (
-	"math"
 	"path/filepath"
 	"testing"
-
-	"github.com/prometheus/prometheus/prompb"
 
 	"github.com/varvedb/varve/localstack/process"
 )
@@ -51,20 +48,4 @@ func (n *nodeExporter) kill() {
 	if err := n.p.Kill(); err != nil {
 		n.t.Error(err)
 	}
-}
-
-func fromProto(series []*prompb.TimeSeries) contents {
-	out := contents{}
-	for _, ts := range series {
-		m := map[string]string{}
-		for _, l := range ts.Labels {
-			m[l.Name] = l.Value
-		}
-		points := make([]point, len(ts.Samples))
-		for i, s := range ts.Samples {
-			points[i] = point{s.Timestamp, math.Float64bits(s.Value)}
-		}
-		out[keyOf(m)] = points
-	}
-	return out
 }

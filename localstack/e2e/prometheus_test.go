@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"bytes"
 	"fmt"
 	"net/http"
 	"os"
@@ -13,9 +12,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/klauspost/compress/snappy"
-	"github.com/prometheus/prometheus/prompb"
 
 	"github.com/varvedb/varve/localstack/process"
 )
@@ -150,31 +146,8 @@ func (p *prometheus) backlog() (in, behind float64) {
 	return in, behind
 }
 
-// contents reads everything that Prometheus stored, to the bit, by remote read.
+// contents reads everything that Prometheus stored, to the bit.
 func (p *prometheus) contents(end time.Time) contents {
 	p.t.Helper()
-	req := &prompb.ReadRequest{
-		Queries: []*prompb.Query{{
-			StartTimestampMs: p.began.Add(-time.Hour).UnixMilli(), EndTimestampMs: end.UnixMilli(),
-			Matchers: []*prompb.LabelMatcher{{Type: prompb.LabelMatcher_RE, Name: "__name__", Value: ".+"}},
-		}},
-		AcceptedResponseTypes: []prompb.ReadRequest_ResponseType{prompb.ReadRequest_SAMPLES},
-	}
-	raw, err := req.Marshal()
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	header := map[string]string{"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy", "X-Prometheus-Remote-Read-Version": "0.1.0"}
-	status, body, err := call(p.t.Context(), http.MethodPost, p.url("/api/v1/read"), header, bytes.NewReader(snappy.Encode(nil, raw)))
-	if err != nil || status != http.StatusOK {
-		p.t.Fatalf("remote read: %d, %v: %.300s", status, err, body)
-	}
-	if raw, err = snappy.Decode(nil, body); err != nil {
-		p.t.Fatal(err)
-	}
-	var resp prompb.ReadResponse
-	if err := resp.Unmarshal(raw); err != nil {
-		p.t.Fatal(err)
-	}
-	return fromProto(resp.Results[0].Timeseries)
+	return remoteRead(p.t, p.url(""), p.began.Add(-time.Hour), end)
 }

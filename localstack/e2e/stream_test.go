@@ -42,23 +42,25 @@ func TestPrometheus(t *testing.T) {
 
 	for _, s := range servers {
 		t.Run(s.name, func(t *testing.T) {
-			requireEqual(t, "the running server", byQuery, queryRaw(t, s.url(""), names, end, length), true)
-
+			same := func(what string, s *server) {
+				t.Helper()
+				requireEqual(t, what+", by query", byQuery, queryRaw(t, s.url(""), names, end, length), true)
+				requireEqual(t, what+", by remote read", want, remoteRead(t, s.url(""), p.began.Add(-time.Hour), end), false)
+			}
+			same("the running server", s)
 			second := startServer(t, s.name+"-second", s.bucket)
-			requireEqual(t, "a second process beside it, before the flush", byQuery, queryRaw(t, second.url(""), names, end, length), true)
+			same("a second process beside it, before the flush", second)
 			if err := s.flush(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			requireEqual(t, "a second process beside it, after the flush", byQuery, queryRaw(t, second.url(""), names, end, length), true)
+			same("a second process beside it, after the flush", second)
 			s.stop()
-			requireEqual(t, "a second process alone", byQuery, queryRaw(t, second.url(""), names, end, length), true)
+			same("a second process alone", second)
 			second.stop()
-
 			third := startServer(t, s.name+"-third", s.bucket)
-			requireEqual(t, "a third process, cold", byQuery, queryRaw(t, third.url(""), names, end, length), true)
+			same("a third process, cold", third)
 			third.stop()
-
-			requireEqual(t, "the bucket, to the bit", want, readBucket(t, s.bucket).contents, false)
+			requireEqual(t, "the bucket itself", want, readBucket(t, s.bucket).contents, false)
 		})
 	}
 }
