@@ -1,0 +1,25 @@
+// Package server is Varve over HTTP: listeners, routes, the write endpoint, the
+// order of middleware, and the one table from kinds of error to status codes.
+//
+//	POST     /api/v1/write                 remote write 1.0
+//	POST PUT /api/v1/admin/tsdb/flush      204 when every memtable is committed
+//	         /api/v1/…                     the read API (Components.API)
+//	POST     /internal/v1/select           what this writer holds, for other queriers (cluster/wire)
+//	GET      /-/healthy /-/ready /metrics  for operators
+//	GET      /                             a page that says what this is
+//	GET      /debug/pprof/…                with Options.Profiling
+//
+// A request passes recover and log (one step, so that a panic is logged like any
+// other answer), then the body limits of its route, then the tenant, then its handler. The tenant comes from
+// X-Scope-OrgID, is checked there and travels in the context.
+//
+// A sender cannot make the server allocate by claiming: a write is admitted by the size that its first bytes declare,
+// against one budget for all writes in flight (Options.MaxInFlightBytes); who does not fit waits a little, then gets 503 and Retry-After.
+//
+// A [Server] is made by [New], which starts nothing. [Server.Serve] works until its context ends, then refuses new
+// requests, answers those it has, and returns; it does not close the components. [Server.Handler] is safe for
+// concurrent use and works without Serve.
+//
+// The package sees a [model.Appender], a [model.Source] and an http.Handler; it cannot tell one node from a cluster. It knows nothing of
+// storage, and no TLS or authentication yet: bind it to an address that only trusted peers reach.
+package server
