@@ -1,0 +1,96 @@
+package memtable
+
+import (
+	"cmp"
+	"context"
+	"iter"
+	"math"
+	"slices"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/varvedb/varve/model"
+)
+
+// Iterate yields the series of a partition with its samples, sorted by metric name, then by labels.Compare: the order of a block. The columns are valid
+// until the next step.
+func (t *Table) Iterate(tenant string, day model.Day) iter.Seq2[labels.Labels, *model.Columns] {
+	return func(yield func(labels.Labels, *model.Columns) bool) {
+		d := t.tenant(tenant, false)
+		if d == nil {
+			return
+		}
+		found, err := t.snapshots(context.Background(), d, day.Range(), nil)
+		if err != nil {
+			panic("bug: memtable: background context ended")
+		}
+		slices.SortFunc(found, func(a, b snapshot) int {
+			return cmp.Or(cmp.Compare(a.labels.Get(labels.MetricName), b.labels.Get(labels.MetricName)), labels.Compare(a.labels, b.labels))
+		})
+		var c model.Columns
+		for i := range found {
+			c.Reset()
+			found[i].read(&c, day.Range())
+			if !yield(found[i].labels, &c) {
+				return
+			}
+		}
+	}
+}
+
+// LabelNames returns the sorted names of the labels of the series that Select would return.
+func (t *Table) LabelNames(ctx context.Context, tenant string, r model.TimeRange, matchers []*labels.Matcher) ([]string, error) {
+	return t.labelSet(ctx, tenant, r, matchers, func(ls labels.Labels, add func(string)) {
+		ls.Range(func(l labels.Label) { add(l.Name) })
+	})
+}
+
+// LabelValues returns the sorted values of one label among the series that Select would return.
+func (t *Table) LabelValues(ctx context.Context, tenant, name string, r model.TimeRange, matchers []*labels.Matcher) ([]string, error) {
+	return t.labelSet(ctx, tenant, r, matchers, func(ls labels.Labels, add func(string)) {
+		if v := ls.Get(name); v != "" {
+			add(v)
+		}
+	})
+}
+
+func (t *Table) labelSet(ctx context.Context, tenant string, r model.TimeRange, matchers []*labels.Matcher,
+	each func(labels.Labels, func(string)),
+) ([]string, error) {
+	d := t.tenant(tenant, false)
+	if d == nil {
+		return nil, nil
+	}
+	found, err := t.snapshots(ctx, d, r, matchers)
+	if err != nil {
+		return nil, err
+	}
+	set := map[string]struct{}{}
+	add := func(s string) { set[s] = struct{}{} }
+	for i := range found {
+		each(found[i].labels, add)
+	}
+	out := make([]string, 0, len(set))
+	for s := range set {
+		out = append(out, s)
+	}
+	slices.Sort(out)
+	return out, nil
+}
+
+// Range returns the times between the first and the last sample of the tenant, empty without samples.
+func (t *Table) Range(tenant string) model.TimeRange {
+	out := model.TimeRange{MinMs: math.MaxInt64, MaxMs: math.MinInt64}
+	d := t.tenant(tenant, false)
+	if d == nil {
+		return out
+	}
+	d.dayMu.RLock()
+	defer d.dayMu.RUnlock()
+	for _, s := range d.days {
+		if s.Samples > 0 {
+			out.MinMs, out.MaxMs = min(out.MinMs, s.MinT), max(out.MaxMs, s.MaxT)
+		}
+	}
+	return out
+}

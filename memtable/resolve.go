@@ -1,0 +1,166 @@
+package memtable
+
+import (
+	"fmt"
+	"slices"
+	"unsafe"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/varvedb/varve/model"
+)
+
+// maxListed is the number of rejections that are described.
+const maxListed = 10
+
+// Resolved is a batch with its series found or made. The zero value is ready; one that is used again allocates
+// nothing for known series. Not for concurrent use.
+type Resolved struct {
+	// Series has one entry per series of the batch, nil for a rejected one.
+	Series []*Series
+	// Rejected describes the first ten rejections, RejectedSamples counts the samples of all of them, histograms included.
+	Rejected        []model.Rejection
+	RejectedSamples int
+	// Samples and Histograms count what is not rejected.
+	Samples, Histograms int
+
+	tenant  *tenantData
+	hashes  []hash
+	refs    []uint32
+	tally   dayTally
+	builder labels.ScratchBuilder
+	buf     []byte
+}
+
+const (
+	pageBytes = int64(unsafe.Sizeof(page{}))
+	// aliasFloor and aliasesPerSeries bound the alias table of each tenant and decoder.
+	aliasFloor       = 1 << 16
+	aliasesPerSeries = 4
+)
+
+// Resolve finds or makes the series of the batch for Append, and writes them to res. Series with invalid labels, or new ones beyond
+// the limit of the tenant, or with a sample outside the years 0001 to 9999, are rejected one by one. The
+// error is that of the batch as a whole: model.ErrLimit if it would open too many days.
+func (t *Table) Resolve(tenant string, b *model.Batch, res *Resolved) error {
+	d := t.tenant(tenant, true)
+	n := len(b.Series)
+	res.reset(d, n)
+	for i := range b.Series {
+		res.hashes[i] = t.hasher.sum(b.Series[i].Key)
+	}
+	known := d.aliasesOf(b.Labels.Name())
+	known.lookup(res.hashes, res.refs)
+	pages := *t.pages.Load()
+	for i := range b.Series {
+		bs := &b.Series[i]
+		if !res.tallyTimes(b, bs) {
+			res.reject(t, b, bs, fmt.Errorf("sample outside the years 0001 to 9999: %w", model.ErrInvalid))
+			continue
+		}
+		if ref := res.refs[i]; ref != 0 {
+			if p := (ref - 1) / pageSeries; int(p) < len(pages) {
+				res.Series[i] = &pages[p].series[(ref-1)%pageSeries]
+				continue
+			}
+		}
+		s, err := t.resolveNew(d, known, b, res.hashes[i], bs.Key, res)
+		if err != nil {
+			res.reject(t, b, bs, err)
+			continue
+		}
+		res.Series[i] = s
+	}
+	if err := d.openDays(&res.tally, t.opts.MaxDays); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (r *Resolved) reset(d *tenantData, n int) {
+	r.tenant = d
+	r.Series = slices.Grow(r.Series[:0], n)[:n]
+	clear(r.Series)
+	r.hashes = slices.Grow(r.hashes[:0], n)[:n]
+	r.refs = slices.Grow(r.refs[:0], n)[:n]
+	r.Rejected, r.RejectedSamples, r.Samples, r.Histograms = nil, 0, 0, 0
+	r.tally.reset()
+}
+
+// tallyTimes enters the days of the samples and reports whether all times are possible.
+func (r *Resolved) tallyTimes(b *model.Batch, bs *model.BatchSeries) bool {
+	for _, s := range b.Samples[bs.First : bs.First+bs.Count] {
+		if !checkTime(s.T) {
+			return false
+		}
+		r.tally.add(s.T)
+	}
+	for _, h := range b.Histograms[bs.FirstHistogram : bs.FirstHistogram+bs.HistogramCount] {
+		if !checkTime(h.T) {
+			return false
+		}
+		r.tally.add(h.T)
+	}
+	r.Samples += int(bs.Count)
+	r.Histograms += int(bs.HistogramCount)
+	return true
+}
+
+func (r *Resolved) reject(t *Table, b *model.Batch, bs *model.BatchSeries, err error) {
+	r.RejectedSamples += int(bs.Count + bs.HistogramCount)
+	if len(r.Rejected) >= maxListed {
+		return
+	}
+	text := fmt.Sprintf("series with a name of %d bytes", len(bs.Key))
+	r.builder.Reset()
+	if b.Labels.Decode(bs.Key, &r.builder) == nil {
+		r.builder.Sort()
+		text = r.builder.Labels().String()
+	}
+	if len(text) > 300 {
+		text = text[:300] + "…"
+	}
+	r.Rejected = append(r.Rejected, model.Rejection{Series: text, Err: err})
+}
+
+// resolveNew finds or makes the series of a key that is no known alias.
+func (t *Table) resolveNew(d *tenantData, known *aliases, b *model.Batch, h hash, key []byte, res *Resolved) (*Series, error) {
+	res.builder.Reset()
+	if err := b.Labels.Decode(key, &res.builder); err != nil {
+		return nil, fmt.Errorf("decode labels: %w", err)
+	}
+	res.builder.Sort()
+	ls, err := t.opts.clean(res.builder.Labels())
+	if err != nil {
+		return nil, err
+	}
+	s, err := t.findOrCreate(d, ls, res)
+	if err != nil {
+		return nil, err
+	}
+	limit := aliasFloor + aliasesPerSeries*d.index.len()
+	t.otherBytes.Add(int64(known.insert(h, s.ref+1, limit)))
+	return s, nil
+}
+
+// findOrCreate returns the series of the labels.
+func (t *Table) findOrCreate(d *tenantData, ls labels.Labels, res *Resolved) (*Series, error) {
+	res.buf = ls.Bytes(res.buf[:0])
+	h := t.hasher.sum(res.buf)
+	d.createMu.Lock()
+	defer d.createMu.Unlock()
+	d.canonical.mu.RLock()
+	ref := d.canonical.find(h)
+	d.canonical.mu.RUnlock()
+	if ref != 0 {
+		return t.at(ref - 1), nil
+	}
+	if limit := t.opts.MaxSeries; limit > 0 && d.index.len() >= limit {
+		return nil, fmt.Errorf("tenant has %d series since the last flush, as many as allowed: %w", limit, model.ErrLimit)
+	}
+	s := t.newSeries()
+	s.labels, s.tenant = ls, d
+	grown := d.canonical.insert(h, s.ref+1, int(^uint(0)>>1))
+	t.otherBytes.Add(int64(grown + len(res.buf) + d.index.add(s)))
+	return s, nil
+}

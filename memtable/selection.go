@@ -1,0 +1,208 @@
+package memtable
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/varvedb/varve/model"
+)
+
+// snapshot is what a series held at one moment. It implements model.Series.
+type snapshot struct {
+	table       *Table
+	labels      labels.Labels
+	samples     []sideSample
+	histograms  [][]byte
+	minT, maxT  int64
+	block       uint32
+	used, count uint16
+}
+
+// Labels returns the labels of the series.
+func (s *snapshot) Labels() labels.Labels { return s.labels }
+
+// snap takes a snapshot under the page's lock; false if the series holds nothing.
+func (s *Series) snap(t *Table) (snapshot, bool) {
+	minT, maxT, ok := s.bounds()
+	sn := snapshot{table: t, labels: s.labels, minT: minT, maxT: maxT, block: s.block, used: s.used, count: s.count}
+	if s.side != nil {
+		sn.samples, sn.histograms = s.side.samples, s.side.histograms
+	}
+	return sn, ok
+}
+
+// Samples appends the samples within the range to dst.
+func (s *snapshot) Samples(dst *model.Columns, r model.TimeRange) error {
+	s.read(dst, r)
+	return nil
+}
+
+// read is Samples; it returns how many samples were overwritten by others of the same time and another value.
+func (s *snapshot) read(dst *model.Columns, r model.TimeRange) int {
+	if len(s.samples) == 0 {
+		had := len(dst.T)
+		s.readBlocks(dst, r)
+		if dst.H != nil {
+			dst.H = append(dst.H, make([][]byte, len(dst.T)-had)...)
+		}
+		return 0
+	}
+	var ordered model.Columns
+	s.readBlocks(&ordered, r)
+	return merge(dst, &ordered, s.sorted(r), s.samples, s.histograms)
+}
+
+// readBlocks appends what is in blocks. dst.H is left alone.
+func (s *snapshot) readBlocks(dst *model.Columns, r model.TimeRange) {
+	if s.block == 0 {
+		return
+	}
+	var onStack [64]uint32
+	chain := onStack[:0]
+	for name, end := s.block, r.MaxMs; name != 0; {
+		b := s.table.arena.block(name)
+		first := blockFirst(b)
+		if first <= end {
+			chain = append(chain, name)
+		}
+		if first <= r.MinMs {
+			break // all before it is earlier still
+		}
+		name = blockPrev(b)
+	}
+	for _, name := range slices.Backward(chain) {
+		b := s.table.arena.block(name)
+		used, count := s.used, s.count
+		if name != s.block {
+			used, count = blockUsed(b), blockCount(b)
+		}
+		decodeBlock(b[:used], int(count), r, dst)
+	}
+}
+
+// sorted returns the indexes of the side samples within the range by time, equal ones in order of arrival.
+func (s *snapshot) sorted(r model.TimeRange) []int32 {
+	var order []int32
+	for i := range s.samples {
+		if r.Contains(s.samples[i].t) {
+			order = append(order, int32(i))
+		}
+	}
+	byTime := func(a, b int32) int {
+		return cmp.Or(cmp.Compare(s.samples[a].t, s.samples[b].t), cmp.Compare(a, b))
+	}
+	if !slices.IsSortedFunc(order, byTime) {
+		slices.SortFunc(order, byTime)
+	}
+	return order
+}
+
+// merge appends both to dst, the side samples winning, the last of each time. It returns the number of values that were overwritten
+// by others.
+func merge(dst, ordered *model.Columns, order []int32, samples []sideSample, histograms [][]byte) int {
+	overwritten := 0
+	at := 0
+	for i, k := range order {
+		x := samples[k]
+		if i+1 < len(order) && samples[order[i+1]].t == x.t {
+			continue
+		}
+		for at < len(ordered.T) && ordered.T[at] < x.t {
+			dst.Append(ordered.T[at], ordered.V[at])
+			at++
+		}
+		if at < len(ordered.T) && ordered.T[at] == x.t {
+			at++
+			overwritten++
+		}
+		if histograms != nil && histograms[k] != nil {
+			dst.AppendHistogram(x.t, histograms[k])
+		} else {
+			dst.Append(x.t, x.v)
+		}
+	}
+	for ; at < len(ordered.T); at++ {
+		dst.Append(ordered.T[at], ordered.V[at])
+	}
+	return overwritten
+}
+
+// hasIn reports whether a sample lies within the range.
+func (s *snapshot) hasIn(r model.TimeRange) bool {
+	if r.Empty() || s.maxT < r.MinMs || r.MaxMs < s.minT {
+		return false
+	}
+	if r.Contains(s.minT) || r.Contains(s.maxT) {
+		return true
+	}
+	var c model.Columns
+	s.read(&c, r)
+	return c.Len() > 0
+}
+
+// Select returns the tenant's series that match all matchers and have samples within the range, sorted by labels.Compare. Everything
+// appended before the call is in it.
+func (t *Table) Select(ctx context.Context, tenant string, r model.TimeRange, matchers []*labels.Matcher) (*model.Selection, error) {
+	sel := &model.Selection{}
+	d := t.tenant(tenant, false)
+	if d == nil || r.Empty() {
+		return sel, nil
+	}
+	found, err := t.snapshots(ctx, d, r, matchers)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(found, func(a, b snapshot) int { return labels.Compare(a.labels, b.labels) })
+	sel.Series = make([]model.Series, len(found))
+	for i := range found {
+		sel.Series[i] = &found[i]
+	}
+	return sel, nil
+}
+
+// snapshots returns the matching series with samples in the range, in order of their refs.
+func (t *Table) snapshots(ctx context.Context, d *tenantData, r model.TimeRange, matchers []*labels.Matcher) ([]snapshot, error) {
+	refs := d.index.candidates(matchers)
+	pages := *t.pages.Load()
+	var found []snapshot
+	var locked *page
+	unlock := func() {
+		if locked != nil {
+			locked.mu.Unlock()
+			locked = nil
+		}
+	}
+	defer unlock()
+	for _, ref := range refs {
+		p := pages[ref/pageSeries]
+		s := &p.series[ref%pageSeries]
+		if !matchesAll(s.labels, matchers) {
+			continue
+		}
+		if p != locked {
+			unlock()
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			p.mu.Lock()
+			locked = p
+		}
+		if sn, ok := s.snap(t); ok {
+			found = append(found, sn)
+		}
+	}
+	unlock()
+	return slices.DeleteFunc(found, func(s snapshot) bool { return !s.hasIn(r) }), nil
+}
+
+func matchesAll(ls labels.Labels, matchers []*labels.Matcher) bool {
+	for _, m := range matchers {
+		if !m.Matches(ls.Get(m.Name)) {
+			return false
+		}
+	}
+	return true
+}

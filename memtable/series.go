@@ -1,0 +1,184 @@
+package memtable
+
+import (
+	"math"
+	"sync"
+
+	"github.com/prometheus/prometheus/model/labels"
+)
+
+// Series is one series of a table. What is exported may be used concurrently except where it says otherwise.
+type Series struct {
+	labels labels.Labels
+	tenant *tenantData
+	side   *side
+
+	enc    encoder
+	firstT int64 // of the blocks
+
+	ref    uint32
+	block  uint32 // the open block, 0 before the first sample
+	blocks uint32 // how many there are
+	used   uint16 // of the open block
+	count  uint16
+	size   uint16
+
+	logged bool
+}
+
+// Labels returns the labels of the series.
+func (s *Series) Labels() labels.Labels { return s.labels }
+
+// Ref is the number of the series, unique within the table over all tenants, dense from 0.
+func (s *Series) Ref() uint32 { return s.ref }
+
+// Logged reports whether SetLogged was called. Both are the caller's to serialize: the log uses them under its own mutex.
+func (s *Series) Logged() bool { return s.logged }
+
+// SetLogged notes that the log of this generation holds the definition of the series.
+func (s *Series) SetLogged() { s.logged = true }
+
+// pageSeries is the number of series that share a lock. Requests carry series in about the order in which they were first
+// seen, so one locking serves many samples.
+const pageSeries = 256
+
+type page struct {
+	mu     sync.Mutex // guards all of series but labels, tenant, ref and logged
+	series [pageSeries]Series
+}
+
+// side holds what does not fit into blocks: samples that are not ascending, and histograms, in order of arrival. Samples here
+// win over those in blocks, and later ones over earlier ones.
+type side struct {
+	samples    []sideSample
+	histograms [][]byte // nil, or as long as samples
+	minT, maxT int64
+}
+
+type sideSample struct {
+	t int64
+	v float64
+}
+
+// verdict says what became of an appended sample.
+type verdict uint8
+
+const (
+	stored verdict = iota
+	outOfOrder
+	duplicate
+	overwritten
+)
+
+// push adds a float. The page's lock is held.
+func (s *Series) push(a *arena, t int64, v float64) verdict {
+	if s.block != 0 {
+		if t > s.enc.lastT && (s.side == nil || s.side.histograms == nil) {
+			s.pushOrdered(a, t, v)
+			return stored
+		}
+		return s.pushSide(t, v)
+	}
+	if s.side != nil {
+		return s.pushSide(t, v)
+	}
+	s.firstT = t
+	s.enc.scale = noScale
+	s.open(a, t, v)
+	return stored
+}
+
+func (s *Series) pushOrdered(a *arena, t int64, v float64) {
+	b := a.block(s.block)[:s.size]
+	if n := s.enc.put(b[s.used:], t, v); n > 0 {
+		s.used += uint16(n)
+		s.count++
+		return
+	}
+	finish(b, s.used, s.count)
+	s.open(a, t, v)
+}
+
+// open begins a block with the sample.
+func (s *Series) open(a *arena, t int64, v float64) {
+	size := blockSize(s.blocks)
+	name, b := a.alloc(size)
+	s.used = s.enc.begin(b, s.block, t, v)
+	s.block, s.count, s.size = name, 1, uint16(size)
+	s.blocks++
+}
+
+// pushSide adds a float that is not later than the last one, or not of a series of floats only.
+func (s *Series) pushSide(t int64, v float64) verdict {
+	had, known := s.latestAt(t)
+	if known && had == math.Float64bits(v) {
+		return duplicate
+	}
+	s.addSide(t, v, nil)
+	if known {
+		return overwritten
+	}
+	return outOfOrder
+}
+
+// latestAt returns the value at t if it is quickly known: that of the last sample added in or out of order.
+func (s *Series) latestAt(t int64) (uint64, bool) {
+	if s.side != nil {
+		if n := len(s.side.samples); n > 0 && s.side.samples[n-1].t == t {
+			if s.side.histograms != nil && s.side.histograms[n-1] != nil {
+				return 0, false
+			}
+			return math.Float64bits(s.side.samples[n-1].v), true
+		}
+		if t <= s.side.maxT && t >= s.side.minT {
+			return 0, false
+		}
+	}
+	if s.block != 0 && t == s.enc.lastT {
+		return s.enc.lastBits, true
+	}
+	return 0, false
+}
+
+// pushHistogram adds a histogram; h becomes the series'.
+func (s *Series) pushHistogram(t int64, h []byte) verdict {
+	if s.side != nil && s.side.histograms != nil {
+		n := len(s.side.samples) - 1
+		if last := s.side.histograms[n]; s.side.samples[n].t == t && last != nil {
+			if string(last) == string(h) {
+				return duplicate
+			}
+			s.addSide(t, 0, h)
+			return overwritten
+		}
+	}
+	s.addSide(t, 0, h)
+	return stored
+}
+
+func (s *Series) addSide(t int64, v float64, h []byte) {
+	if s.side == nil {
+		s.side = &side{minT: t, maxT: t}
+	}
+	d := s.side
+	if h != nil && d.histograms == nil {
+		d.histograms = make([][]byte, len(d.samples), len(d.samples)+4)
+	}
+	d.samples = append(d.samples, sideSample{t, v})
+	if d.histograms != nil {
+		d.histograms = append(d.histograms, h)
+	}
+	d.minT, d.maxT = min(d.minT, t), max(d.maxT, t)
+}
+
+// bounds returns the smallest and largest timestamps, and whether there are samples at all. The page's lock is held.
+func (s *Series) bounds() (minT, maxT int64, any bool) {
+	minT, maxT = math.MaxInt64, math.MinInt64
+	if s.block != 0 {
+		minT, maxT = s.firstT, s.enc.lastT
+	}
+	if s.side != nil {
+		minT, maxT = min(minT, s.side.minT), max(maxT, s.side.maxT)
+	}
+	return minT, maxT, minT <= maxT
+}
