@@ -20,17 +20,21 @@ func (t *Table) Iterate(tenant string, day model.Day) iter.Seq2[labels.Labels, *
 		if d == nil {
 			return
 		}
-		found, err := t.snapshots(context.Background(), d, day.Range(), nil)
+		found, err := t.snapshots(context.Background(), d, nil)
 		if err != nil {
 			panic("bug: memtable: background context ended")
 		}
+		r := day.Range()
+		found = slices.DeleteFunc(found, func(s snapshot) bool { return s.maxT < r.MinMs || r.MaxMs < s.minT })
 		slices.SortFunc(found, func(a, b snapshot) int {
 			return cmp.Or(cmp.Compare(a.labels.Get(labels.MetricName), b.labels.Get(labels.MetricName)), labels.Compare(a.labels, b.labels))
 		})
 		var c model.Columns
 		for i := range found {
 			c.Reset()
-			found[i].read(&c, day.Range())
+			if found[i].read(&c, r); c.Len() == 0 {
+				continue
+			}
 			if !yield(found[i].labels, &c) {
 				return
 			}
@@ -61,13 +65,16 @@ func (t *Table) labelSet(ctx context.Context, tenant string, r model.TimeRange, 
 	if d == nil {
 		return nil, nil
 	}
-	found, err := t.snapshots(ctx, d, r, matchers)
+	found, err := t.snapshots(ctx, d, matchers)
 	if err != nil {
 		return nil, err
 	}
 	set := map[string]struct{}{}
 	add := func(s string) { set[s] = struct{}{} }
 	for i := range found {
+		if !found[i].hasIn(r) {
+			continue
+		}
 		each(found[i].labels, add)
 	}
 	out := make([]string, 0, len(set))

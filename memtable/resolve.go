@@ -54,13 +54,13 @@ func (t *Table) Resolve(tenant string, b *model.Batch, res *Resolved) error {
 	pages := *t.pages.Load()
 	for i := range b.Series {
 		bs := &b.Series[i]
-		if !res.tallyTimes(b, bs) {
+		if !timesValid(b, bs) {
 			res.reject(t, b, bs, fmt.Errorf("sample outside the years 0001 to 9999: %w", model.ErrInvalid))
 			continue
 		}
 		if ref := res.refs[i]; ref != 0 {
 			if p := (ref - 1) / pageSeries; int(p) < len(pages) {
-				res.Series[i] = &pages[p].series[(ref-1)%pageSeries]
+				res.accept(&pages[p].series[(ref-1)%pageSeries], i, b)
 				continue
 			}
 		}
@@ -69,12 +69,9 @@ func (t *Table) Resolve(tenant string, b *model.Batch, res *Resolved) error {
 			res.reject(t, b, bs, err)
 			continue
 		}
-		res.Series[i] = s
+		res.accept(s, i, b)
 	}
-	if err := d.openDays(&res.tally, t.opts.MaxDays); err != nil {
-		return err
-	}
-	return nil
+	return d.openDays(&res.tally, t.opts.MaxDays)
 }
 
 func (r *Resolved) reset(d *tenantData, n int) {
@@ -87,23 +84,33 @@ func (r *Resolved) reset(d *tenantData, n int) {
 	r.tally.reset()
 }
 
-// tallyTimes enters the days of the samples and reports whether all times are possible.
-func (r *Resolved) tallyTimes(b *model.Batch, bs *model.BatchSeries) bool {
+// timesValid reports whether Varve keeps samples of all the times of a series.
+func timesValid(b *model.Batch, bs *model.BatchSeries) bool {
 	for _, s := range b.Samples[bs.First : bs.First+bs.Count] {
 		if !checkTime(s.T) {
 			return false
 		}
-		r.tally.add(s.T)
 	}
 	for _, h := range b.Histograms[bs.FirstHistogram : bs.FirstHistogram+bs.HistogramCount] {
 		if !checkTime(h.T) {
 			return false
 		}
+	}
+	return true
+}
+
+// accept enters the i-th series of the batch and the days of its samples.
+func (r *Resolved) accept(s *Series, i int, b *model.Batch) {
+	r.Series[i] = s
+	bs := &b.Series[i]
+	for _, x := range b.Samples[bs.First : bs.First+bs.Count] {
+		r.tally.add(x.T)
+	}
+	for _, h := range b.Histograms[bs.FirstHistogram : bs.FirstHistogram+bs.HistogramCount] {
 		r.tally.add(h.T)
 	}
 	r.Samples += int(bs.Count)
 	r.Histograms += int(bs.HistogramCount)
-	return true
 }
 
 func (r *Resolved) reject(t *Table, b *model.Batch, bs *model.BatchSeries, err error) {

@@ -40,19 +40,19 @@ func (s *snapshot) Samples(dst *model.Columns, r model.TimeRange) error {
 	return nil
 }
 
-// read is Samples; it returns how many samples were overwritten by others of the same time and another value.
-func (s *snapshot) read(dst *model.Columns, r model.TimeRange) int {
+// read is Samples.
+func (s *snapshot) read(dst *model.Columns, r model.TimeRange) {
 	if len(s.samples) == 0 {
 		had := len(dst.T)
 		s.readBlocks(dst, r)
 		if dst.H != nil {
 			dst.H = append(dst.H, make([][]byte, len(dst.T)-had)...)
 		}
-		return 0
+		return
 	}
 	var ordered model.Columns
 	s.readBlocks(&ordered, r)
-	return merge(dst, &ordered, s.sorted(r), s.samples, s.histograms)
+	merge(dst, &ordered, s.sorted(r), s.samples, s.histograms)
 }
 
 // readBlocks appends what is in blocks. dst.H is left alone.
@@ -100,10 +100,8 @@ func (s *snapshot) sorted(r model.TimeRange) []int32 {
 	return order
 }
 
-// merge appends both to dst, the side samples winning, the last of each time. It returns the number of values that were overwritten
-// by others.
-func merge(dst, ordered *model.Columns, order []int32, samples []sideSample, histograms [][]byte) int {
-	overwritten := 0
+// merge appends both to dst, the side samples winning, the last of each time.
+func merge(dst, ordered *model.Columns, order []int32, samples []sideSample, histograms [][]byte) {
 	at := 0
 	for i, k := range order {
 		x := samples[k]
@@ -116,7 +114,6 @@ func merge(dst, ordered *model.Columns, order []int32, samples []sideSample, his
 		}
 		if at < len(ordered.T) && ordered.T[at] == x.t {
 			at++
-			overwritten++
 		}
 		if histograms != nil && histograms[k] != nil {
 			dst.AppendHistogram(x.t, histograms[k])
@@ -127,7 +124,6 @@ func merge(dst, ordered *model.Columns, order []int32, samples []sideSample, his
 	for ; at < len(ordered.T); at++ {
 		dst.Append(ordered.T[at], ordered.V[at])
 	}
-	return overwritten
 }
 
 // hasIn reports whether a sample lies within the range.
@@ -151,10 +147,11 @@ func (t *Table) Select(ctx context.Context, tenant string, r model.TimeRange, ma
 	if d == nil || r.Empty() {
 		return sel, nil
 	}
-	found, err := t.snapshots(ctx, d, r, matchers)
+	found, err := t.snapshots(ctx, d, matchers)
 	if err != nil {
 		return nil, err
 	}
+	found = slices.DeleteFunc(found, func(s snapshot) bool { return !s.hasIn(r) })
 	slices.SortFunc(found, func(a, b snapshot) int { return labels.Compare(a.labels, b.labels) })
 	sel.Series = make([]model.Series, len(found))
 	for i := range found {
@@ -163,8 +160,8 @@ func (t *Table) Select(ctx context.Context, tenant string, r model.TimeRange, ma
 	return sel, nil
 }
 
-// snapshots returns the matching series with samples in the range, in order of their refs.
-func (t *Table) snapshots(ctx context.Context, d *tenantData, r model.TimeRange, matchers []*labels.Matcher) ([]snapshot, error) {
+// snapshots returns the matching series that hold samples, in order of their refs.
+func (t *Table) snapshots(ctx context.Context, d *tenantData, matchers []*labels.Matcher) ([]snapshot, error) {
 	refs := d.index.candidates(matchers)
 	pages := *t.pages.Load()
 	var found []snapshot
@@ -194,8 +191,7 @@ func (t *Table) snapshots(ctx context.Context, d *tenantData, r model.TimeRange,
 			found = append(found, sn)
 		}
 	}
-	unlock()
-	return slices.DeleteFunc(found, func(s snapshot) bool { return !s.hasIn(r) }), nil
+	return found, nil
 }
 
 func matchesAll(ls labels.Labels, matchers []*labels.Matcher) bool {

@@ -65,6 +65,7 @@ type verdict uint8
 
 const (
 	stored verdict = iota
+	beside         // in order, in the side buffer
 	outOfOrder
 	duplicate
 	overwritten
@@ -114,9 +115,13 @@ func (s *Series) pushSide(t int64, v float64) verdict {
 	if known && had == math.Float64bits(v) {
 		return duplicate
 	}
+	_, maxT, _ := s.bounds()
 	s.addSide(t, v, nil)
-	if known {
+	switch {
+	case known:
 		return overwritten
+	case t > maxT:
+		return beside
 	}
 	return outOfOrder
 }

@@ -1,0 +1,426 @@
+package memtable
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/value"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/varvedb/varve/model"
+)
+
+// textKeys decodes keys of the form name=value,name=value.
+type textKeys struct{}
+
+func (textKeys) Name() string { return "text" }
+
+func (textKeys) Decode(key []byte, b *labels.ScratchBuilder) error {
+	for pair := range strings.SplitSeq(string(key), ",") {
+		name, val, ok := strings.Cut(pair, "=")
+		if !ok {
+			return fmt.Errorf("pair %q: %w", pair, model.ErrInvalid)
+		}
+		b.Add(name, val)
+	}
+	return nil
+}
+
+// write is one series of a test batch.
+type write struct {
+	key        string
+	samples    []model.Sample
+	histograms []model.HistogramSample
+}
+
+func batch(ws ...write) *model.Batch {
+	b := &model.Batch{Labels: textKeys{}}
+	for _, w := range ws {
+		b.Series = append(b.Series, model.BatchSeries{
+			Key: []byte(w.key), First: int32(len(b.Samples)), Count: int32(len(w.samples)),
+			FirstHistogram: int32(len(b.Histograms)), HistogramCount: int32(len(w.histograms)),
+		})
+		b.Samples = append(b.Samples, w.samples...)
+		b.Histograms = append(b.Histograms, w.histograms...)
+	}
+	return b
+}
+
+func add(t require.TestingT, tab *Table, tenant string, ws ...write) *Resolved {
+	var res Resolved
+	b := batch(ws...)
+	require.NoError(t, tab.Resolve(tenant, b, &res))
+	tab.Append(b, &res)
+	return &res
+}
+
+func floats(tv ...float64) []model.Sample {
+	var out []model.Sample
+	for i := 0; i < len(tv); i += 2 {
+		out = append(out, model.Sample{T: int64(tv[i]), V: tv[i+1]})
+	}
+	return out
+}
+
+var everything = model.TimeRange{MinMs: math.MinInt64, MaxMs: math.MaxInt64}
+
+// show prints a selection, one line a series.
+func show(t require.TestingT, tab *Table, tenant string, r model.TimeRange, ms ...*labels.Matcher) string {
+	sel, err := tab.Select(context.Background(), tenant, r, ms)
+	require.NoError(t, err)
+	defer sel.Close()
+	var out strings.Builder
+	for _, s := range sel.Series {
+		var c model.Columns
+		require.NoError(t, s.Samples(&c, r))
+		fmt.Fprintf(&out, "%s%s\n", s.Labels(), showColumns(&c))
+	}
+	return out.String()
+}
+
+func showColumns(c *model.Columns) string {
+	var out strings.Builder
+	for i := range c.T {
+		if c.H != nil && c.H[i] != nil {
+			fmt.Fprintf(&out, " %d:h%q", c.T[i], c.H[i])
+		} else {
+			fmt.Fprintf(&out, " %d:%x", c.T[i], math.Float64bits(c.V[i]))
+		}
+	}
+	return out.String()
+}
+
+// keysOf are keys of seven series; the last two name the same one.
+func keysOf() []string {
+	return []string{
+		"__name__=up,job=a", "__name__=up,job=b", "__name__=down,job=a,Zone=z", "job=a", "__name__=up,job=a,Zone=y",
+		"__name__=up,x=1,y=2", "y=2,x=1,__name__=up,z=",
+	}
+}
+
+func labelsOf(t require.TestingT, key string) labels.Labels {
+	b := labels.NewScratchBuilder(4)
+	require.NoError(t, textKeys{}.Decode([]byte(key), &b))
+	b.Sort()
+	return b.Labels().WithoutEmpty()
+}
+
+// naive is the model that the table is compared with.
+type naive map[string]map[int64]string
+
+func (n naive) show(t require.TestingT, r model.TimeRange, less func(a, b labels.Labels) int, keep func(labels.Labels) bool) string {
+	var all []labels.Labels
+	for key := range n {
+		ls := labelsOf(t, key)
+		if keep(ls) && !slices.ContainsFunc(all, func(l labels.Labels) bool { return labels.Equal(l, ls) }) {
+			all = append(all, ls)
+		}
+	}
+	slices.SortFunc(all, less)
+	var out strings.Builder
+	for _, ls := range all {
+		var times []int64
+		for tm := range n[canonical(ls)] {
+			if r.Contains(tm) {
+				times = append(times, tm)
+			}
+		}
+		if len(times) == 0 {
+			continue
+		}
+		slices.Sort(times)
+		out.WriteString(ls.String())
+		for _, tm := range times {
+			fmt.Fprintf(&out, " %d:%s", tm, n[canonical(ls)][tm])
+		}
+		out.WriteString("\n")
+	}
+	return out.String()
+}
+
+func canonical(ls labels.Labels) string {
+	var parts []string
+	ls.Range(func(l labels.Label) { parts = append(parts, l.Name+"="+l.Value) })
+	return strings.Join(parts, ",")
+}
+
+func genValue(t *rapid.T) float64 {
+	switch rapid.IntRange(0, 7).Draw(t, "kind") {
+	case 0:
+		return math.Float64frombits(value.StaleNaN)
+	case 1:
+		return math.Float64frombits(rapid.Uint64().Draw(t, "bits"))
+	case 2:
+		return float64(rapid.IntRange(-1000, 1000).Draw(t, "cents")) / 100
+	case 3:
+		return math.Copysign(0, -1)
+	case 4:
+		return float64(rapid.Int64().Draw(t, "wide"))
+	case 5:
+		return 1
+	case 6:
+		return math.Inf(1)
+	}
+	return float64(rapid.IntRange(0, 5).Draw(t, "small"))
+}
+
+func genTime(t *rapid.T, last int64) int64 {
+	const day = model.MsPerDay
+	switch rapid.IntRange(0, 9).Draw(t, "step") {
+	case 0:
+		return rapid.Int64Range(-3*day, 3*day).Draw(t, "any")
+	case 1:
+		return last
+	case 2:
+		return last - rapid.Int64Range(1, 100_000).Draw(t, "back")
+	case 3:
+		return min(last+rapid.Int64Range(1, day).Draw(t, "far"), 40*day)
+	case 4:
+		return last + 15_000 + rapid.Int64Range(-7, 7).Draw(t, "jitter")
+	}
+	return last + 15_000
+}
+
+func TestTableAgainstModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		tab := New(nil)
+		want := naive{}
+		last := int64(0)
+		keys := keysOf()
+		withHistograms := rapid.Bool().Draw(t, "histograms")
+		rounds := rapid.IntRange(1, 60).Draw(t, "rounds")
+		for range rounds {
+			var ws []write
+			for range rapid.IntRange(1, 6).Draw(t, "series") {
+				key := rapid.SampledFrom(keys).Draw(t, "key")
+				name := canonical(labelsOf(t, key))
+				if want[name] == nil {
+					want[name] = map[int64]string{}
+				}
+				w := write{key: key}
+				for range rapid.IntRange(0, 8).Draw(t, "count") {
+					last = genTime(t, last)
+					s := model.Sample{T: last, V: genValue(t)}
+					w.samples = append(w.samples, s)
+					want[name][s.T] = fmt.Sprintf("%x", math.Float64bits(s.V))
+				}
+				if withHistograms && rapid.IntRange(0, 5).Draw(t, "histogram") == 0 {
+					h := model.HistogramSample{T: genTime(t, last), H: rapid.SliceOfN(rapid.Byte(), 0, 4).Draw(t, "h")}
+					w.histograms = append(w.histograms, h)
+					want[name][h.T] = fmt.Sprintf("h%q", h.H)
+				}
+				ws = append(ws, w)
+			}
+			add(t, tab, "t", ws...)
+		}
+		compare(t, tab, want)
+	})
+}
+
+func compare(t *rapid.T, tab *Table, want naive) {
+	all := func(labels.Labels) bool { return true }
+	require.Equal(t, want.show(t, everything, labels.Compare, all), show(t, tab, "t", everything))
+	lo := rapid.Int64Range(-4*model.MsPerDay, 4*model.MsPerDay).Draw(t, "lo")
+	r := model.TimeRange{MinMs: lo, MaxMs: lo + rapid.Int64Range(0, model.MsPerDay).Draw(t, "length")}
+	m := rapid.SampledFrom(matcherSets()).Draw(t, "matchers")
+	require.Equal(t, want.show(t, r, labels.Compare, func(ls labels.Labels) bool { return matchesAll(ls, m) }), show(t, tab, "t", r, m...))
+
+	byMetric := func(a, b labels.Labels) int {
+		return cmpOr(strings.Compare(a.Get("__name__"), b.Get("__name__")), labels.Compare(a, b))
+	}
+	total := 0
+	for _, d := range tab.Days() {
+		var got strings.Builder
+		for ls, c := range tab.Iterate("t", d.Day) {
+			fmt.Fprintf(&got, "%s%s\n", ls, showColumns(c))
+			total += c.Len()
+			require.GreaterOrEqual(t, c.T[0], d.MinT)
+			require.LessOrEqual(t, c.T[c.Len()-1], d.MaxT)
+		}
+		require.Equal(t, want.show(t, d.Day.Range(), byMetric, all), got.String())
+	}
+	samples := 0
+	for _, s := range want {
+		samples += len(s)
+	}
+	require.Equal(t, samples, total, "samples over all days")
+}
+
+func cmpOr(a, b int) int {
+	if a != 0 {
+		return a
+	}
+	return b
+}
+
+func matcherSets() [][]*labels.Matcher {
+	m := labels.MustNewMatcher
+	return [][]*labels.Matcher{
+		nil,
+		{m(labels.MatchEqual, "__name__", "up")},
+		{m(labels.MatchEqual, "__name__", "up"), m(labels.MatchEqual, "job", "a")},
+		{m(labels.MatchEqual, "__name__", "")},
+		{m(labels.MatchNotEqual, "job", "a")},
+		{m(labels.MatchRegexp, "job", "a|b"), m(labels.MatchNotEqual, "__name__", "")},
+		{m(labels.MatchRegexp, "__name__", ".*p"), m(labels.MatchNotRegexp, "Zone", "y")},
+		{m(labels.MatchRegexp, "Zone", ".+")},
+		{m(labels.MatchEqual, "nosuch", "x")},
+	}
+}
+
+func TestReverseOrder(t *testing.T) {
+	tab := New(nil)
+	const n = 10_000
+	for i := n; i > 0; i-- {
+		add(t, tab, "t", write{key: "a=b", samples: floats(float64(i*1000), float64(i))})
+	}
+	sel, err := tab.Select(t.Context(), "t", everything, nil)
+	require.NoError(t, err)
+	var c model.Columns
+	require.NoError(t, sel.Series[0].Samples(&c, everything))
+	require.Equal(t, n, c.Len())
+	require.True(t, slices.IsSorted(c.T))
+	require.Equal(t, int64(n-1), tab.Stats().OutOfOrder)
+}
+
+func TestCounts(t *testing.T) {
+	tab := New(nil)
+	add(t, tab, "t", write{key: "a=b", samples: floats(1, 1, 2, 2, 2, 2, 2, 3, 2, 3, 2, 2, 1, 1)})
+	st := tab.Stats()
+	require.Equal(t, Stats{Series: 1, Samples: 7, Duplicates: 2, Overwritten: 2, OutOfOrder: 1, Bytes: st.Bytes}, st)
+	require.Equal(t, "{a=\"b\"} 1:3ff0000000000000 2:4000000000000000\n", show(t, tab, "t", everything))
+	require.Empty(t, show(t, tab, "other", everything))
+}
+
+func TestRejections(t *testing.T) {
+	tab := New(&Options{MaxLabels: 3, MaxNameBytes: 10, MaxValueBytes: 10, MaxSeries: 2})
+	good := floats(1, 1)
+	for _, c := range []struct {
+		key  string
+		want string
+		kind error
+	}{
+		{"=x", "empty label name", model.ErrInvalid},
+		{"a=1,a=2", "occurs twice", model.ErrInvalid},
+		{"a=1,a=1", "occurs twice", model.ErrInvalid},
+		{"a=1,a=", "occurs twice", model.ErrInvalid},
+		{"a\x00b=1", "NUL", model.ErrInvalid},
+		{"a\xff=1", "UTF-8", model.ErrInvalid},
+		{"a=\xff", "UTF-8", model.ErrInvalid},
+		{"a=", "without labels", model.ErrInvalid},
+		{"a=1,b=2,c=3,d=4", "4 labels", model.ErrLimit},
+		{"a=12345678901", "11 bytes", model.ErrLimit},
+		{"a2345678901=1", "11 bytes", model.ErrLimit},
+		{"nonsense", "decode labels", model.ErrInvalid},
+	} {
+		res := add(t, tab, "t", write{key: c.key, samples: good})
+		require.Len(t, res.Rejected, 1, c.key)
+		require.ErrorContains(t, res.Rejected[0].Err, c.want, c.key)
+		require.ErrorIs(t, res.Rejected[0].Err, c.kind, c.key)
+		require.Equal(t, 1, res.RejectedSamples)
+		require.Zero(t, res.Samples)
+	}
+	require.Empty(t, tab.Days(), "rejected samples open no day")
+	// The good part is kept; the third new series is too much.
+	res := add(t, tab, "t",
+		write{key: "ü=1", samples: good}, write{key: "bad", samples: good},
+		write{key: "x=1,e=,f=,g=", samples: good}, write{key: "x=3", samples: good},
+		write{key: "x=1", samples: floats(float64(model.MaxTimeMs+1), 1)}, write{key: "x=1", samples: floats(2, 2)})
+	require.Len(t, res.Rejected, 3)
+	require.ErrorIs(t, res.Rejected[1].Err, model.ErrLimit)
+	require.ErrorIs(t, res.Rejected[2].Err, model.ErrInvalid)
+	require.Equal(t, "{x=\"1\"} 1:3ff0000000000000 2:4000000000000000\n{\"ü\"=\"1\"} 1:3ff0000000000000\n", show(t, tab, "t", everything))
+	require.Equal(t, []DayStats{{Tenant: "t", Day: 0, Samples: 3, MinT: 1, MaxT: 2}}, tab.Days())
+}
+
+func TestDayLimit(t *testing.T) {
+	tab := New(&Options{MaxDays: 2})
+	day := float64(model.MsPerDay)
+	add(t, tab, "t", write{key: "a=b", samples: floats(0, 1)})
+	var res Resolved
+	err := tab.Resolve("t", batch(write{key: "a=b", samples: floats(day, 1, 2*day, 1)}), &res)
+	require.ErrorIs(t, err, model.ErrLimit)
+	add(t, tab, "t", write{key: "a=b", samples: floats(day, 1)})
+	add(t, tab, "u", write{key: "a=b", samples: floats(2*day, 1)})
+	require.Len(t, tab.Days(), 3)
+}
+
+func TestRefsAndLogged(t *testing.T) {
+	tab := New(nil)
+	res := add(t, tab, "t", write{key: "a=b"}, write{key: "c=d"}, write{key: "a=b"})
+	require.Same(t, res.Series[0], res.Series[2])
+	require.Equal(t, []uint32{0, 1}, []uint32{res.Series[0].Ref(), res.Series[1].Ref()})
+	require.False(t, res.Series[0].Logged())
+	res.Series[0].SetLogged()
+	require.True(t, add(t, tab, "t", write{key: "a=b"}).Series[0].Logged())
+	other := add(t, tab, "u", write{key: "a=b"}).Series[0]
+	require.Equal(t, uint32(2), other.Ref())
+	require.False(t, other.Logged())
+}
+
+func TestAppendAfterSealPanics(t *testing.T) {
+	tab := New(nil)
+	var res Resolved
+	b := batch(write{key: "a=b", samples: floats(1, 1)})
+	require.NoError(t, tab.Resolve("t", b, &res))
+	tab.Seal()
+	require.PanicsWithValue(t, "bug: memtable: append to a sealed generation", func() { tab.Append(b, &res) })
+}
+
+func TestAliasesAreBounded(t *testing.T) {
+	var a aliases
+	for i := range 10_000 {
+		a.insert(hash{uint64(i), 7}, uint32(i+1), 1000)
+	}
+	require.LessOrEqual(t, a.n, 1000)
+	require.LessOrEqual(t, len(a.slots), 2048)
+	require.Equal(t, uint32(10_000), a.find(hash{9999, 7}))
+	require.Zero(t, a.find(hash{3, 7}))
+}
+
+// FuzzBlock round-trips arbitrary ascending samples through the encoding.
+func FuzzBlock(f *testing.F) {
+	f.Add([]byte("0123456789abcdef0123456789abcdef"))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var a arena
+		s := &Series{}
+		var want model.Columns
+		at := int64(0)
+		for ; len(raw) >= 12; raw = raw[12:] {
+			at += 1 + int64(binary.LittleEndian.Uint32(raw)>>(raw[4]&31))
+			v := math.Float64frombits(binary.LittleEndian.Uint64(raw[4:]))
+			if raw[0]&1 == 0 {
+				v = float64(int32(binary.LittleEndian.Uint32(raw[4:]))) / float64([]int{1, 10, 100, 1000}[raw[0]>>1&3])
+			}
+			want.Append(at, v)
+			s.push(&a, at, v)
+		}
+		if want.Len() == 0 {
+			return
+		}
+		sn, _ := s.snap(&Table{})
+		sn.table.arena.slabs.Store(a.slabs.Load())
+		var got model.Columns
+		sn.read(&got, everything)
+		if showColumns(&got) != showColumns(&want) {
+			t.Fatalf("got  %s\nwant %s", showColumns(&got), showColumns(&want))
+		}
+	})
+}
+
+func TestSelectEndsWithContext(t *testing.T) {
+	tab := New(nil)
+	add(t, tab, "t", write{key: "a=b", samples: floats(1, 1)})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := tab.Select(ctx, "t", everything, nil)
+	require.True(t, errors.Is(err, context.Canceled))
+}
