@@ -11,12 +11,13 @@ const sector = 512
 
 // Crash is the power loss: every process on the disk is dead, and the file system that comes
 // up again is returned. With rng nil nothing survives that was not synced. With rng each unsynced
-// thing is forgotten, kept, or kept in part, as rng decides.
+// thing is forgotten, kept, or kept in part, as rng decides. It may be called again for another outcome.
 func (f *FS) Crash(rng *rand.Rand) *FS {
 	d := f.d
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	f.kill()
+	d.down = true
+	d.freed.Broadcast()
 	c := crash{rng: rng, renames: d.renames, copies: map[*node]*node{}}
 	up := newDisk(d.now)
 	up.root = c.copy(d.root)

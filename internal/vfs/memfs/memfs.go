@@ -33,6 +33,7 @@ var _ vfs.FS = (*FS)(nil)
 type disk struct {
 	mu    sync.Mutex
 	root  *node
+	down  bool // the power is gone
 	locks map[*node]*FS
 	freed *sync.Cond // a lock was let go, or somebody died
 	now   func() time.Time
@@ -72,7 +73,7 @@ func (f *FS) Calls() int {
 	return f.calls
 }
 
-// Process returns another process's handle on the same disk, alive and without a hook.
+// Process returns another process's handle on the same disk, alive (unless the power is gone) and without a hook.
 func (f *FS) Process() *FS { return &FS{d: f.d} }
 
 // Kill stops the process as kill -9 does: its locks are free, all it wrote stays in the page cache.
@@ -114,7 +115,7 @@ func (f *FS) do(op, name string, fn func() error) error {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
 	err := error(ErrCrashed)
-	if !f.dead {
+	if !f.dead && !f.d.down {
 		err = fn()
 	}
 	if err != nil {
@@ -339,7 +340,7 @@ func (f *FS) Lock(name string, wait bool) (io.Closer, error) {
 				return vfs.ErrLocked
 			}
 			f.d.freed.Wait()
-			if f.dead {
+			if f.dead || f.d.down {
 				return ErrCrashed
 			}
 		}
