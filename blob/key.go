@@ -15,15 +15,15 @@ const maxKeyBytes = 900
 const maxPartBytes = 255
 
 // ValidKey returns nil if key may name an object: parts of [A-Za-z0-9_.=-], separated by "/", none of them
-// empty or beginning with a dot. So no key climbs out of a directory, needs escaping in a URL, or
-// looks like a temporary file. The error wraps model.ErrInvalid.
+// empty, beginning or ending with a dot. So no key climbs out of a directory, needs escaping in a URL,
+// looks like a temporary file, or loses its last dot (Azure). The error wraps model.ErrInvalid.
 func ValidKey(key string) error {
 	if key == "" || len(key) > maxKeyBytes {
 		return fmt.Errorf("key of %d bytes, must be 1 to %d: %w", len(key), maxKeyBytes, model.ErrInvalid)
 	}
 	for part := range strings.SplitSeq(key, "/") {
-		if part == "" || part[0] == '.' || len(part) > maxPartBytes {
-			return fmt.Errorf("key %q has a part that is empty, too long or begins with a dot: %w", key, model.ErrInvalid)
+		if part == "" || part[0] == '.' || part[len(part)-1] == '.' || len(part) > maxPartBytes {
+			return fmt.Errorf("key %q has a part that is empty, too long, or begins or ends with a dot: %w", key, model.ErrInvalid)
 		}
 		if i := strings.IndexFunc(part, func(r rune) bool { return !keyRune(r) }); i >= 0 {
 			return fmt.Errorf("key %q holds a character outside [A-Za-z0-9/_.=-]: %w", key, model.ErrInvalid)

@@ -79,9 +79,12 @@ func (m *metrics) ended(op string, err error, d time.Duration) {
 	m.seconds.WithLabelValues(m.scheme, op).Observe(d.Seconds())
 }
 
-func (m *metrics) addRead(op string, n int)    { m.read.WithLabelValues(m.scheme, op).Add(float64(n)) }
-func (m *metrics) addWritten(op string, n int) { m.written.WithLabelValues(m.scheme, op).Add(float64(n)) }
-func (m *metrics) retried(op string)           { m.retries.WithLabelValues(m.scheme, op).Inc() }
+func (m *metrics) addRead(op string, n int) { m.read.WithLabelValues(m.scheme, op).Add(float64(n)) }
+
+func (m *metrics) addWritten(op string, n int) {
+	m.written.WithLabelValues(m.scheme, op).Add(float64(n))
+}
+func (m *metrics) retried(op string) { m.retries.WithLabelValues(m.scheme, op).Inc() }
 
 func (m *metrics) hedged(op string, won bool) {
 	if won {

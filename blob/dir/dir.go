@@ -193,7 +193,10 @@ func (d *Driver) replace(ctx context.Context, tmp, name, key string, cond blob.C
 func (d *Driver) check(ctx context.Context, key string, cond blob.Condition) error {
 	switch {
 	case cond.Absent:
-		_, err := d.fs.Stat(d.path(key))
+		info, err := d.fs.Stat(d.path(key))
+		if err == nil && info.IsDir() {
+			return writeError(syscall.EISDIR)
+		}
 		if err == nil {
 			return model.ErrConflict
 		}
@@ -336,7 +339,7 @@ func readError(err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		return blob.DeniedRead(err.Error())
 	}
-	return fmt.Errorf("%w: %w", model.ErrUnavailable, err)
+	return transient(err)
 }
 
 func writeError(err error) error {
@@ -348,5 +351,14 @@ func writeError(err error) error {
 	case errors.Is(err, model.ErrConflict), errors.Is(err, model.ErrInvalid), errors.Is(err, model.ErrUnavailable), errors.Is(err, blob.ErrDenied):
 		return err
 	}
-	return fmt.Errorf("%w: %w", model.ErrUnavailable, err)
+	return transient(err)
+}
+
+// transient marks what the system refused just now, such as a full disk, as worth a retry. Other errors are final.
+func transient(err error) error {
+	var errno syscall.Errno
+	if errors.As(err, &errno) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%w: %w", model.ErrUnavailable, err)
+	}
+	return err
 }

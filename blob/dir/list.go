@@ -87,7 +87,11 @@ func (w *walk) sweep(key string, e fs.DirEntry) {
 	if !strings.HasPrefix(e.Name(), tmpPrefix) || !e.Type().IsRegular() {
 		return
 	}
-	if info, err := e.Info(); err == nil && w.now().Sub(info.ModTime()) > tmpAge {
+	info, err := e.Info()
+	if err != nil || info.ModTime().IsZero() { // a file system without times cannot tell old from new
+		return
+	}
+	if w.now().Sub(info.ModTime()) > tmpAge {
 		_ = w.fs.Remove(w.path(key))
 	}
 }

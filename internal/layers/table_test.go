@@ -61,7 +61,7 @@ func fences() []fence {
 		{"github.com/knadh/koanf", cmd, "no library room knows configuration files or environment variables"},
 		{"go.yaml.in", cmd, "no library room knows YAML"},
 		{"github.com/schollz/progressbar", cmd, "progress is shown by commands"},
-		{"gocloud.dev", []room{"blob/s3", "blob/gcs", "blob/azure"}, "buckets are reached through blob"},
+		{"gocloud.dev", []room{"blob/s3", "blob/gcs", "blob/azure", "blob/internal/cdk"}, "buckets are reached through blob"},
 		{"github.com/aws", []room{"blob/s3"}, "one backend, one room"},
 		{"cloud.google.com/go", []room{"blob/gcs"}, "one backend, one room"},
 		{"github.com/Azure", []room{"blob/azure"}, "one backend, one room"},

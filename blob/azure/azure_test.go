@@ -1,0 +1,27 @@
+package azure_test
+
+import (
+	"testing"
+
+	"github.com/varvedb/varve/blob"
+	"github.com/varvedb/varve/blob/azure"
+	"github.com/varvedb/varve/blob/blobtest"
+	"github.com/varvedb/varve/localstack/emulator"
+)
+
+var openers = map[string]blob.Opener{"azblob": azure.Open}
+
+func TestConformance(t *testing.T) {
+	srv := emulator.ForTest(t, emulator.Azure)
+	url, err := srv.Bucket(t.Context(), "conformance")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blobtest.Run(t, func(t *testing.T) *blob.Bucket {
+		b, err := blob.Open(t.Context(), url+"&prefix=team/a", openers, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}, &blobtest.Options{Rounds: 10, Listed: 300})
+}

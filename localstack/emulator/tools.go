@@ -1,0 +1,131 @@
+package emulator
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/varvedb/varve/internal/vfs"
+)
+
+// ErrNoTool: the machine lacks what is needed to get the program.
+var ErrNoTool = errors.New("tool not available")
+
+// Install makes sure that the program of the backend is there, so that tests need not wait for it. An error may be ErrNoTool.
+func Install(ctx context.Context, k Kind) error {
+	b, err := backendOf(k)
+	if err != nil {
+		return err
+	}
+	_, _, err = b.command(ctx, "127.0.0.1:0", os.TempDir())
+	return err
+}
+
+// tools is the place of built programs, and root that of the checkout.
+func toolsDir() (tools, root string, err error) {
+	if root, err = checkout(); err != nil {
+		return "", "", err
+	}
+	if tools = os.Getenv("VARVE_TOOLS"); tools == "" {
+		tools = filepath.Join(root, ".tools")
+	}
+	return tools, root, os.MkdirAll(tools, 0o755)
+}
+
+// checkout finds the root of the checkout: tests run in the folders of their packages.
+func checkout() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "localstack", "tools", "go.mod")); err == nil {
+			return dir, nil
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return "", errors.New("not within a checkout of Varve")
+		}
+		dir = parent
+	}
+}
+
+// once makes target if it is missing, one process at a time. What make leaves at the path it gets appears under
+// the name target only when it is complete.
+func once(tools, target string, build func(tmp string) error) error {
+	if _, err := os.Stat(target); err == nil {
+		return nil
+	}
+	lock, err := vfs.OS{}.Lock(filepath.Join(tools, "emulators.lock"), true)
+	if err != nil {
+		return err
+	}
+	defer lock.Close() // ends with the process if not here
+	if _, err := os.Stat(target); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	tmp := target + ".tmp"
+	if err := os.RemoveAll(tmp); err != nil {
+		return err
+	}
+	if err := build(tmp); err != nil {
+		return errors.Join(err, os.RemoveAll(tmp))
+	}
+	return os.Rename(tmp, target)
+}
+
+// goTool builds a main package of the module localstack/tools and returns the path of the program. Its name carries a
+// hash of the module file, so that a new version is a new file.
+func goTool(ctx context.Context, name, pkg string) (string, error) {
+	tools, root, err := toolsDir()
+	if err != nil {
+		return "", err
+	}
+	module := filepath.Join(root, "localstack", "tools")
+	mod, err := os.ReadFile(filepath.Join(module, "go.mod"))
+	if err != nil {
+		return "", err
+	}
+	target := filepath.Join(tools, fmt.Sprintf("%s@%x", name, sha256.Sum256(mod))[:len(name)+13])
+	err = once(tools, target, func(tmp string) error {
+		return run(ctx, module, []string{"GOFLAGS=-mod=readonly -buildvcs=false", "CGO_ENABLED=0", "GOWORK=off"},
+			"go", "build", "-trimpath", "-ldflags=-s -w", "-o", tmp, pkg)
+	})
+	return target, err
+}
+
+// npmTool installs a package of exactly that version and returns its folder.
+func npmTool(ctx context.Context, name, version string) (string, error) {
+	tools, _, err := toolsDir()
+	if err != nil {
+		return "", err
+	}
+	target := filepath.Join(tools, name+"@"+version)
+	err = once(tools, target, func(tmp string) error {
+		if _, err := exec.LookPath("npm"); err != nil {
+			return fmt.Errorf("%s needs npm, which is not installed: %w", name, ErrNoTool)
+		}
+		if err := os.Mkdir(tmp, 0o755); err != nil {
+			return err
+		}
+		return run(ctx, tmp, nil, "npm", "install", "--prefix", tmp, "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", name+"@"+version)
+	})
+	return filepath.Join(target, "node_modules", name), err
+}
+
+func run(ctx context.Context, dir string, env []string, name string, args ...string) error {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), env...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s %s: %w: %s", name, args[0], err, bytes.TrimSpace(out[max(0, len(out)-2000):]))
+	}
+	return nil
+}
