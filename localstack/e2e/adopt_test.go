@@ -15,7 +15,7 @@ import (
 func TestAdopt(t *testing.T) {
 	for _, mode := range []string{"fsync", "object"} {
 		for _, b := range clouds(t) {
-			t.Run(fmt.Sprintf("%s on %s", mode, b.name), func(t *testing.T) { adopt(t, mode, b.again(t)) })
+			t.Run(fmt.Sprintf("%s on %s", mode, b.name), func(t *testing.T) { adopt(t, mode, b.fresh(t)) })
 		}
 	}
 }
@@ -50,7 +50,7 @@ func adopt(t *testing.T, mode string, b bucket) {
 func TestZombie(t *testing.T) {
 	for _, mode := range []string{"fsync", "object"} {
 		for _, b := range clouds(t) {
-			t.Run(fmt.Sprintf("%s on %s", mode, b.name), func(t *testing.T) { zombie(t, mode, b.again(t)) })
+			t.Run(fmt.Sprintf("%s on %s", mode, b.name), func(t *testing.T) { zombie(t, mode, b.fresh(t)) })
 		}
 	}
 }

@@ -3,7 +3,11 @@
 package e2e
 
 import (
+	"errors"
+	"fmt"
 	"testing"
+
+	"github.com/varvedb/varve/localstack/emulator"
 )
 
 // A bucket is where a server keeps its blocks: its URL, and what a process needs in its environment to reach it.
@@ -14,10 +18,42 @@ type bucket struct {
 	fresh func(t *testing.T) bucket
 }
 
-func (b bucket) again(t *testing.T) bucket { t.Helper(); return b.fresh(t) }
-
 // fileBucket is an empty directory.
 func fileBucket(t *testing.T) bucket {
 	t.Helper()
 	return bucket{name: "file", url: "file://" + t.TempDir(), fresh: fileBucket}
+}
+
+// clouds starts the emulated clouds and makes a bucket in each. One that this machine cannot have is left out by name.
+func clouds(t *testing.T) []bucket {
+	t.Helper()
+	var out []bucket
+	for _, kind := range emulator.Kinds() {
+		s, err := emulator.Start(t.Context(), kind)
+		if errors.Is(err, emulator.ErrNoTool) {
+			t.Logf("SKIPPED BACKEND %s: %v", kind, err)
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		made := 0
+		var fresh func(t *testing.T) bucket
+		fresh = func(t *testing.T) bucket {
+			t.Helper()
+			made++
+			url, err := s.Bucket(t.Context(), fmt.Sprintf("varve-%d", made))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return bucket{name: string(kind), url: url, env: s.Env, fresh: fresh}
+		}
+		out = append(out, fresh(t))
+	}
+	return out
 }

@@ -78,16 +78,17 @@ func startPrometheus(t *testing.T, servers []*server) *prometheus {
 
 func (p *prometheus) url(path string) string { return "http://" + p.addr + path }
 
-// writeConfig writes the configuration, with or without anything to scrape. The remote write part stays the
-// same to the byte, so that a reload keeps its queues.
+// writeConfig writes the configuration, with or without targets. The jobs stay, because series of a job that is gone get no
+// staleness markers; and the remote write part stays the same to the byte, so that a reload keeps its queues.
 func (p *prometheus) writeConfig(scrape bool) {
 	p.t.Helper()
 	var b strings.Builder
 	b.WriteString("global:\n  scrape_interval: 1s\n  scrape_timeout: 1s\n")
-	if scrape {
-		b.WriteString("scrape_configs:\n")
-		for job, target := range map[string]string{"prometheus": p.addr, "node": p.node.addr} {
-			fmt.Fprintf(&b, "  - job_name: %s\n    static_configs: [{targets: ['%s']}]\n", job, target)
+	b.WriteString("scrape_configs:\n")
+	for job, target := range map[string]string{"prometheus": p.addr, "node": p.node.addr} {
+		fmt.Fprintf(&b, "  - job_name: %s\n", job)
+		if scrape {
+			fmt.Fprintf(&b, "    static_configs: [{targets: ['%s']}]\n", target)
 		}
 	}
 	b.WriteString("remote_write:\n")
@@ -108,6 +109,13 @@ func (p *prometheus) stopScraping() {
 		p.t.Fatal(err)
 	}
 	deadline := time.Now().Add(3 * time.Minute)
+	for p.targets() > 0 {
+		time.Sleep(200 * time.Millisecond)
+		if time.Now().After(deadline) {
+			p.t.Fatal("Prometheus does not let its targets go")
+		}
+	}
+	// The markers come two intervals after the last scrape.
 	for calm, before := 0, -1.0; calm < 6; time.Sleep(time.Second) {
 		in, behind := p.backlog()
 		if behind == 0 && in == before {
@@ -119,6 +127,20 @@ func (p *prometheus) stopScraping() {
 			p.t.Fatalf("Prometheus has still %v samples to send", behind)
 		}
 	}
+}
+
+// targets is how many targets Prometheus scrapes.
+func (p *prometheus) targets() float64 {
+	p.t.Helper()
+	_, body, err := call(p.t.Context(), http.MethodGet, p.url("/metrics"), nil, nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	n, ok := sumMetric(string(body), "prometheus_target_scrape_pool_targets")
+	if !ok {
+		p.t.Fatal("Prometheus does not say how many targets it has")
+	}
+	return n
 }
 
 // backlog returns the samples that Prometheus has stored, and how many of them some server has not got yet.

@@ -18,7 +18,7 @@ import (
 func TestPrometheus(t *testing.T) {
 	rng := random(t)
 	var servers []*server
-	for _, b := range buckets(t) {
+	for _, b := range append(clouds(t), fileBucket(t)) {
 		servers = append(servers, startServer(t, b.name, b))
 	}
 	p := startPrometheus(t, servers)
