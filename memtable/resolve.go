@@ -141,7 +141,7 @@ func (t *Table) resolveNew(d *tenantData, known *aliases, b *model.Batch, h hash
 	if err != nil {
 		return nil, err
 	}
-	s, err := t.findOrCreate(d, ls, res)
+	s, err := t.findOrCreate(d, ls, res, t.opts.MaxSeries)
 	if err != nil {
 		return nil, err
 	}
@@ -150,8 +150,8 @@ func (t *Table) resolveNew(d *tenantData, known *aliases, b *model.Batch, h hash
 	return s, nil
 }
 
-// findOrCreate returns the series of the labels.
-func (t *Table) findOrCreate(d *tenantData, ls labels.Labels, res *Resolved) (*Series, error) {
+// findOrCreate returns the series of the labels; a new one only below limit, unless that is 0.
+func (t *Table) findOrCreate(d *tenantData, ls labels.Labels, res *Resolved, limit int) (*Series, error) {
 	res.buf = ls.Bytes(res.buf[:0])
 	h := t.hasher.sum(res.buf)
 	d.createMu.Lock()
@@ -162,7 +162,7 @@ func (t *Table) findOrCreate(d *tenantData, ls labels.Labels, res *Resolved) (*S
 	if ref != 0 {
 		return t.at(ref - 1), nil
 	}
-	if limit := t.opts.MaxSeries; limit > 0 && d.index.len() >= limit {
+	if limit > 0 && d.index.len() >= limit {
 		return nil, fmt.Errorf("tenant has %d series since the last flush, as many as allowed: %w", limit, model.ErrLimit)
 	}
 	s := t.newSeries()
