@@ -52,3 +52,27 @@ func surelyBelow(f, key string) bool {
 	}
 	return len(f) < MaxFence || !strings.HasPrefix(key, f)
 }
+
+// FindPostings returns the postings pages [lo, hi) that may hold the keys (name, from) to (name, to). With all set
+// it returns those of all values of the name.
+func FindPostings(fences []Fence, name, from, to string, all bool) (lo, hi int) {
+	if all {
+		from = ""
+	}
+	hi = sort.Search(len(fences), func(i int) bool {
+		return fences[i].Name > name || !all && fences[i].Name == name && fences[i].Value > to
+	})
+	lo = sort.Search(hi, func(i int) bool { return i+1 >= hi || !surelyAtMost(fences[i+1], name, from) })
+	return lo, hi
+}
+
+// surelyAtMost reports whether every key that the fence stands for is at most (name, value).
+func surelyAtMost(f Fence, name, value string) bool {
+	switch {
+	case f.Name != name || len(f.Name) >= MaxFence:
+		return surelyBelow(f.Name, name)
+	case len(f.Value) < MaxFence:
+		return f.Value <= value
+	}
+	return surelyBelow(f.Value, value)
+}

@@ -1,0 +1,129 @@
+package blocks
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"iter"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/varvedb/varve/blocks/native"
+	"github.com/varvedb/varve/model"
+	"github.com/varvedb/varve/tenant"
+)
+
+// Params name the block that Build makes.
+type Params struct {
+	Tenant     string
+	Day        model.Day
+	Writer     string
+	Generation uint64
+	Attempt    uint32
+	CreatedMs  int64
+	// ID is the block's id; "" takes ID(Writer, Generation, Tenant, Day, Attempt).
+	ID string
+	// Replaces and Tombstones are for merges.
+	Replaces, Tombstones []string
+}
+
+// BuildSeries is one series with all its samples. Build keeps neither after it asks for the next.
+type BuildSeries struct {
+	Labels  labels.Labels
+	Columns *model.Columns
+}
+
+// Build writes a hot block of the series to w and returns its Meta. The series come in the order of index.Less (metric name, then
+// labels.Compare), each once; their timestamps ascend strictly and lie in the day. Series without samples are left out; a
+// block without samples is an error that wraps model.ErrInvalid, as is any fault of the input.
+//
+// It streams: memory holds one page of chunks and the index. The same input gives the same bytes. After an
+// error what was written is rubbish.
+func Build(ctx context.Context, p *Params, series iter.Seq2[BuildSeries, error], w io.Writer) (*Meta, error) {
+	if err := tenant.Check(p.Tenant); err != nil {
+		return nil, fmt.Errorf("build block: %w", err)
+	}
+	m := &Meta{
+		ID: p.ID, Format: Native, Tenant: p.Tenant, Day: p.Day,
+		Writer: p.Writer, Generation: p.Generation, Attempt: p.Attempt, CreatedMs: p.CreatedMs,
+		Replaces: p.Replaces, Tombstones: p.Tombstones,
+	}
+	if m.ID == "" {
+		m.ID = ID(p.Writer, p.Generation, p.Tenant, p.Day, p.Attempt)
+	}
+	out := &sumWriter{w: w}
+	nw := native.NewWriter(out)
+	defer nw.Close()
+	for s, err := range series {
+		if err == nil {
+			err = addSeries(nw, p.Day, &s)
+		}
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return nil, fmt.Errorf("build block %s: %w", m.ID, err)
+		}
+	}
+	l, err := nw.Finish()
+	if err != nil {
+		return nil, fmt.Errorf("build block %s: %w", m.ID, err)
+	}
+	m.setLayout(l)
+	if err := m.check(); err != nil {
+		panic("blocks: built a block that its reader would refuse: " + err.Error())
+	}
+	if err := writeFooter(out, m); err != nil {
+		return nil, fmt.Errorf("build block %s: write footer: %w", m.ID, err)
+	}
+	return m, nil
+}
+
+func addSeries(w *native.Writer, day model.Day, s *BuildSeries) error {
+	t := s.Columns.T
+	if len(t) == 0 {
+		return nil
+	}
+	if r := day.Range(); !r.Contains(t[0]) || !r.Contains(t[len(t)-1]) {
+		return fmt.Errorf("series %.200s: samples from %d to %d are not of day %s: %w", s.Labels, t[0], t[len(t)-1], day, model.ErrInvalid)
+	}
+	return w.Add(s.Labels, s.Columns)
+}
+
+func (m *Meta) setLayout(l *native.Layout) {
+	m.Chunks, m.Runs = Section(l.Chunks), Section(l.Runs)
+	m.SeriesPages, m.Postings = Section(l.SeriesPages), Section(l.Postings)
+	m.PostingsHead, m.Directory, m.PostingsFence = l.PostingsHead, l.Directory, l.Fences
+	m.Series, m.Samples, m.Histograms = l.Series, l.Samples, l.Histograms
+	m.MinT, m.MaxT = l.MinT, l.MaxT
+}
+
+// sumWriter counts and sums what goes through it.
+type sumWriter struct {
+	w   io.Writer
+	n   int64
+	crc uint32
+}
+
+func (w *sumWriter) Write(b []byte) (int, error) {
+	n, err := w.w.Write(b)
+	w.crc = crc32.Update(w.crc, castagnoli(), b[:n])
+	w.n += int64(n)
+	return n, err
+}
+
+// writeFooter writes Meta and trailer, and sets m.Size and m.CRC.
+func writeFooter(w *sumWriter, m *Meta) error {
+	m.Size, m.CRC = 0, 0
+	meta := AppendMeta(nil, m)
+	if _, err := w.Write(binary.LittleEndian.AppendUint32(meta, uint32(len(meta)))); err != nil {
+		return err
+	}
+	m.CRC = w.crc
+	end := append(binary.LittleEndian.AppendUint32(nil, m.CRC), trailerMagic...)
+	_, err := w.Write(end)
+	m.Size = w.n
+	return err
+}

@@ -1,0 +1,51 @@
+package blocks
+
+import (
+	"sync/atomic"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/varvedb/varve/model"
+)
+
+// Query says what Select is to find.
+type Query struct {
+	Range    model.TimeRange
+	Matchers []*labels.Matcher
+	// Speculation is shared by all blocks of a query: how many bytes of chunks may be fetched along with the series pages, before
+	// it is known which of them match. nil is none.
+	Speculation *Budget
+	// MaxBytes bounds the bytes that one Select fetches, speculation included; 0 is no bound. Beyond it: model.ErrLimit.
+	MaxBytes int64
+	// LabelsOnly leaves the chunks alone: the series have labels but Samples fails.
+	LabelsOnly bool
+}
+
+// DefaultSpeculation is the budget of a query in bytes.
+const DefaultSpeculation = 4 << 20
+
+// Budget is a number of bytes that several goroutines draw from. The nil Budget is empty.
+type Budget struct{ left atomic.Int64 }
+
+// NewBudget returns a budget of n bytes.
+func NewBudget(n int64) *Budget {
+	b := &Budget{}
+	b.left.Store(n)
+	return b
+}
+
+// Take takes n bytes if there are as many.
+func (b *Budget) Take(n int64) bool {
+	if b == nil {
+		return n == 0
+	}
+	for {
+		left := b.left.Load()
+		if n > left {
+			return false
+		}
+		if b.left.CompareAndSwap(left, left-n) {
+			return true
+		}
+	}
+}

@@ -1,0 +1,159 @@
+package index
+
+import (
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/varvedb/varve/internal/page"
+	"github.com/varvedb/varve/model"
+)
+
+// postingsBuilder collects the ordinals of each label pair.
+type postingsBuilder struct {
+	names map[string]map[string]*list
+}
+
+// list is a growing list of ordinals in the form of a postings page.
+type list struct {
+	b            []byte
+	last         int // ordinal added last
+	gap, repeats int // of the token not yet written: gap, seen repeats+1 times
+}
+
+func (p *postingsBuilder) add(ls labels.Labels, ordinal int) {
+	ls.Range(func(l labels.Label) {
+		values, ok := p.names[l.Name]
+		if !ok {
+			values = map[string]*list{}
+			p.names[l.Name] = values
+		}
+		li, ok := values[l.Value]
+		if !ok {
+			li = &list{last: -1}
+			values[l.Value] = li
+		}
+		li.add(ordinal)
+	})
+}
+
+func (l *list) add(ordinal int) {
+	gap := ordinal - l.last
+	l.last = ordinal
+	if gap == l.gap {
+		l.repeats++
+		return
+	}
+	l.flush()
+	l.gap, l.repeats = gap, 0
+}
+
+func (l *list) flush() {
+	switch {
+	case l.gap == 0:
+	case l.repeats == 0:
+		l.b = binary.AppendUvarint(l.b, uint64(l.gap-1)<<1)
+	default:
+		l.b = binary.AppendUvarint(l.b, uint64(l.gap-1)<<1|1)
+		l.b = binary.AppendUvarint(l.b, uint64(l.repeats-1))
+	}
+}
+
+// appendHead appends the raw postings head to dst.
+func (b *Builder) appendHead(dst []byte) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(b.closed)))
+	var prevOffset int64
+	for _, p := range b.closed {
+		dst = binary.AppendUvarint(dst, uint64(p.length))
+		dst = binary.AppendUvarint(dst, uint64(p.series))
+		dst = binary.AppendVarint(dst, p.chunkOffset-prevOffset)
+		prevOffset = p.chunkOffset
+	}
+	names := slices.Sorted(maps.Keys(b.postings.names))
+	dst = binary.AppendUvarint(dst, uint64(len(names)))
+	prev := ""
+	for _, name := range names {
+		dst = appendFront(dst, prev, name)
+		dst = binary.AppendUvarint(dst, uint64(len(b.postings.names[name])))
+		prev = name
+	}
+	return dst
+}
+
+func appendFront(dst []byte, prev, s string) []byte {
+	n := shared(prev, s)
+	dst = binary.AppendUvarint(dst, uint64(n))
+	dst = binary.AppendUvarint(dst, uint64(len(s)-n))
+	return append(dst, s[n:]...)
+}
+
+// Postings pages close at 64 KiB of raw entries, or at 1/64 of all: fence keys live in the catalog.
+const (
+	minPostingsPage  = 64 << 10
+	maxPostingsPages = 64
+)
+
+// appendPages appends all postings pages to dst, which begins at offset at of the object.
+func (p *postingsBuilder) appendPages(dst []byte, enc *page.Encoder, at int64) ([]byte, []Fence, error) {
+	names := slices.Sorted(maps.Keys(p.names))
+	total := 0
+	for _, name := range names {
+		for value, l := range p.names[name] {
+			l.flush()
+			total += len(value) + len(l.b) + 4
+		}
+	}
+	limit := max(minPostingsPage, total/maxPostingsPages+1)
+	var fences []Fence
+	var raw []byte
+	var err error
+	closePage := func() {
+		if len(raw) > page.MaxRaw {
+			err = fmt.Errorf("postings page of %d bytes: %w", len(raw), model.ErrLimit)
+			return
+		}
+		dst = enc.Append(dst, page.Postings, raw)
+		raw = raw[:0]
+	}
+	prevName, prevValue := "", ""
+	for _, name := range names {
+		values := p.names[name]
+		for _, value := range slices.Sorted(maps.Keys(values)) {
+			if len(raw) >= limit {
+				closePage()
+			}
+			if len(raw) == 0 {
+				fences = append(fences, Fence{Name: CutFence(name), Value: fenceValue(name, value), Offset: at + int64(len(dst))})
+			}
+			if len(raw) > 0 && name == prevName {
+				raw = append(raw, 0)
+			} else {
+				raw = append(raw, 1)
+				raw = binary.AppendUvarint(raw, uint64(len(name)))
+				raw = append(raw, name...)
+				prevValue = ""
+			}
+			raw = appendFront(raw, prevValue, value)
+			l := values[value]
+			raw = binary.AppendUvarint(raw, uint64(len(l.b)))
+			raw = append(raw, l.b...)
+			prevName, prevValue = name, value
+		}
+	}
+	if len(raw) > 0 {
+		closePage()
+	}
+	return dst, fences, err
+}
+
+// fenceValue leaves the value out where the name may have been cut: the fence is then a lower bound by the name, and
+// fences stay in order.
+func fenceValue(name, value string) string {
+	if len(name) >= MaxFence {
+		return ""
+	}
+	return CutFence(value)
+}
