@@ -179,6 +179,8 @@ func TestRejectedSeriesLeaveTheOthers(t *testing.T) {
 		{Labels: pbLabels("__name__", "good"), Samples: []prompb.Sample{{Value: 3, Timestamp: 3}}},
 		{Labels: pbLabels("__name__", "hist"), Histograms: []prompb.Histogram{bad}, Samples: []prompb.Sample{{Value: 1, Timestamp: 1}}},
 		{Samples: []prompb.Sample{{Value: 1, Timestamp: 1}}},
+		{Labels: pbLabels("a", "b", "__name__", ""), Samples: []prompb.Sample{{Value: 1, Timestamp: 1}}},
+		{Labels: pbLabels("__name_", "b"), Samples: []prompb.Sample{{Value: 1, Timestamp: 1}}},
 		{Labels: pbLabels("__name__", "good2"), Samples: []prompb.Sample{{Value: 4, Timestamp: 4}}},
 	}}
 	r, err := NewDecoder(&Options{MaxLabels: 10}).DecodeMessage(request(t, w))
@@ -186,10 +188,12 @@ func TestRejectedSeriesLeaveTheOthers(t *testing.T) {
 	defer r.Release()
 	require.Len(t, r.Batch.Series, 2)
 	require.Equal(t, []model.Sample{{T: 3, V: 3}, {T: 4, V: 4}}, r.Batch.Samples)
+	require.ErrorContains(t, r.Rejected[3].Err, "no label __name__")
+	require.ErrorContains(t, r.Rejected[4].Err, "no label __name__")
 	require.Equal(t, int32(1), r.Batch.Series[1].First)
 	require.Empty(t, r.Batch.Histograms)
-	require.Equal(t, 5, r.RejectedSamples)
-	require.Len(t, r.Rejected, 3)
+	require.Equal(t, 7, r.RejectedSamples)
+	require.Len(t, r.Rejected, 5)
 	require.Contains(t, r.Rejected[0].Series, `"__name__"="many"`)
 	require.ErrorContains(t, r.Rejected[0].Err, "11 labels, at most 10")
 	require.Contains(t, r.Rejected[1].Series, "hist")
@@ -204,7 +208,7 @@ func TestHistogramsBecomeCanonical(t *testing.T) {
 	want, err := h.Marshal()
 	require.NoError(t, err)
 	odd := join([]byte{15<<3 | wireVarint, 9}, want, []byte{30<<3&0xff | 0x80 | wireVarint, 30 >> 4, 1})
-	r, err := NewDecoder(nil).DecodeMessage(lenField(1, rawLabel("a", "b"), lenField(4, odd), lenField(4, want)))
+	r, err := NewDecoder(nil).DecodeMessage(lenField(1, rawLabel("__name__", "b"), lenField(4, odd), lenField(4, want)))
 	require.NoError(t, err)
 	defer r.Release()
 	require.Equal(t, []model.HistogramSample{{T: 3, H: want}, {T: 3, H: want}}, r.Batch.Histograms)
@@ -213,7 +217,7 @@ func TestHistogramsBecomeCanonical(t *testing.T) {
 func TestLimits(t *testing.T) {
 	w := &prompb.WriteRequest{}
 	for i := range 10 {
-		w.Timeseries = append(w.Timeseries, prompb.TimeSeries{Labels: pbLabels("a", fmt.Sprint(i)), Samples: []prompb.Sample{{Value: 1, Timestamp: 1}, {Value: 2, Timestamp: 2}}})
+		w.Timeseries = append(w.Timeseries, prompb.TimeSeries{Labels: pbLabels("Z", "sorts first", "__name__", fmt.Sprint(i)), Samples: []prompb.Sample{{Value: 1, Timestamp: 1}, {Value: 2, Timestamp: 2}}})
 	}
 	body := snappy.Encode(nil, request(t, w))
 	for name, o := range map[string]Options{

@@ -17,8 +17,8 @@
 // against what snappy could at most have made of the bytes that really arrived.
 //
 // A fault of the framing (snappy, protobuf) refuses the request as a whole, with
-// the byte at which it lies; a fault of one series (too many labels, an impossible native
-// histogram) drops that series and is listed in Request.Rejected. Names, duplicate
+// the byte at which it lies; a fault of one series (no metric name, which the protocol demands, too many
+// labels, an impossible native histogram) drops that series and is listed in Request.Rejected. Names, duplicate
 // labels and timestamps are judged by the store, not here. Exemplars and metadata are counted and skipped.
 //
 // A Decoder is safe for concurrent use. A Request belongs to one goroutine until its

@@ -75,7 +75,7 @@ func compare(t *testing.T, r *Request, oracle *prompb.WriteRequest) {
 	next, exemplars := 0, 0
 	for _, want := range oracle.Timeseries {
 		exemplars += len(want.Exemplars)
-		if len(want.Samples)+len(want.Histograms) == 0 || len(want.Labels) == 0 || !validHistograms(want.Histograms) {
+		if len(want.Samples)+len(want.Histograms) == 0 || !named(want.Labels) || !validHistograms(want.Histograms) {
 			continue
 		}
 		if next == len(r.Batch.Series) {
@@ -107,6 +107,10 @@ func compare(t *testing.T, r *Request, oracle *prompb.WriteRequest) {
 	if next != len(r.Batch.Series) || exemplars != r.Exemplars || len(oracle.Metadata) != r.Metadata {
 		t.Fatalf("%d series, %d exemplars, %d metadata; want %d, %d, %d", len(r.Batch.Series), r.Exemplars, r.Metadata, next, exemplars, len(oracle.Metadata))
 	}
+}
+
+func named(ls []prompb.Label) bool {
+	return slices.ContainsFunc(ls, func(l prompb.Label) bool { return l.Name == labels.MetricName && l.Value != "" })
 }
 
 func validHistograms(hs []prompb.Histogram) bool {

@@ -181,6 +181,8 @@ func (r *Request) finish(w *seriesWalk, b []byte, firstSample, firstHistogram in
 		return nil
 	case w.labels == 0:
 		w.fault = fmt.Errorf("the series has no labels: %w", model.ErrInvalid)
+	case !startsWithName(key) && !hasName(key):
+		w.fault = fmt.Errorf("the series has no label __name__: %w", model.ErrInvalid)
 	}
 	if w.fault != nil {
 		r.reject(key, w.fault, max(1, samples+histograms))
