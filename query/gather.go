@@ -35,7 +35,7 @@ func (a *answer) close() {
 type question struct {
 	r      model.TimeRange
 	source func(ctx context.Context, tenant string, s model.Source) (*answer, error)
-	block  func(ctx context.Context, b located) (*answer, error)
+	block  func(ctx context.Context, b catalog.Entry) (*answer, error)
 }
 
 // gathered is the outcome: answers, lowest priority first.
@@ -83,7 +83,7 @@ func (q *querier) gather(ctx context.Context, question *question) (g *gathered, 
 
 // readAll waits until every block of the view is read. Blocks that have gone mean that the view is stale: it is
 // read again and the plan made anew. Returns the plan that is read in full.
-func (q *querier) readAll(ctx context.Context, reads *reads, v *view, r model.TimeRange) ([]located, error) {
+func (q *querier) readAll(ctx context.Context, reads *reads, v *view, r model.TimeRange) ([]catalog.Entry, error) {
 	for n := 1; ; n++ {
 		plan := v.blocks(r)
 		reads.start(plan)
@@ -100,7 +100,7 @@ func (q *querier) readAll(ctx context.Context, reads *reads, v *view, r model.Ti
 		}
 		for _, b := range v.blocks(r) {
 			if gone[b.ID] != nil && n > 1 {
-				return nil, fmt.Errorf("block %s of %s/%s is in the catalog but not in the bucket: %w", b.ID, v.tenant, b.day.Dashed(), model.ErrCorrupt)
+				return nil, fmt.Errorf("block %s of %s/%s is in the catalog but not in the bucket: %w", b.ID, v.tenant, b.Day.Dashed(), model.ErrCorrupt)
 			}
 		}
 		if n == maxPlans {

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 
 	"github.com/varvedb/varve/blocks"
+	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/model"
 )
 
@@ -19,7 +20,7 @@ func (q *querier) LabelNames(ctx context.Context, hints *storage.LabelHints, mat
 		func(s stringSet, ls labels.Labels) {
 			ls.Range(func(l labels.Label) { s.add(l.Name) })
 		},
-		func(ctx context.Context, b located) ([]string, error) {
+		func(ctx context.Context, b catalog.Entry) ([]string, error) {
 			return blocks.LabelNames(ctx, q.q.c.Blocks, b.Meta, matchers)
 		})
 }
@@ -32,7 +33,7 @@ func (q *querier) LabelValues(ctx context.Context, name string, hints *storage.L
 				s.add(v)
 			}
 		},
-		func(ctx context.Context, b located) ([]string, error) {
+		func(ctx context.Context, b catalog.Entry) ([]string, error) {
 			return blocks.LabelValues(ctx, q.q.c.Blocks, b.Meta, name, matchers)
 		})
 }
@@ -41,7 +42,7 @@ func (q *querier) LabelValues(ctx context.Context, name string, hints *storage.L
 // count as a whole: what lies in a block that overlaps the range is taken to lie in the range.
 func (q *querier) names(
 	ctx context.Context, hints *storage.LabelHints, matchers []*labels.Matcher,
-	ofSeries func(stringSet, labels.Labels), ofBlock func(context.Context, located) ([]string, error),
+	ofSeries func(stringSet, labels.Labels), ofBlock func(context.Context, catalog.Entry) ([]string, error),
 ) ([]string, annotations.Annotations, error) {
 	ctx, end, err := q.begin(ctx)
 	if err != nil {
@@ -63,7 +64,7 @@ func (q *querier) names(
 			}
 			return &answer{values: set.sorted(), warnings: sel.Warnings}, nil
 		},
-		block: func(ctx context.Context, b located) (*answer, error) {
+		block: func(ctx context.Context, b catalog.Entry) (*answer, error) {
 			values, err := ofBlock(ctx, b)
 			if err != nil {
 				return nil, err

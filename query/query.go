@@ -24,9 +24,6 @@ type Config struct {
 	SpeculationBytes int64
 	// MaxParallelBlocks bounds the blocks that one Select reads at a time. Default 256.
 	MaxParallelBlocks int
-	// MaxBlindDays is the longest range, in days, whose catalogs are read without
-	// reading the root first. Default 400.
-	MaxBlindDays int
 	// CatalogCacheBytes is the memory for decoded catalogs, which are revalidated for every query. Default 64 MiB.
 	CatalogCacheBytes int64
 	// MaxTailSegments and MaxTailBytes bound what is read of one writer's log, except of one in mode object.
@@ -42,7 +39,6 @@ func (c *Config) withDefaults() Config {
 	}
 	setDefault(&d.SpeculationBytes, 4<<20)
 	setDefault(&d.MaxParallelBlocks, 256)
-	setDefault(&d.MaxBlindDays, 400)
 	setDefault(&d.CatalogCacheBytes, 64<<20)
 	setDefault(&d.MaxTailSegments, 64)
 	setDefault(&d.MaxTailBytes, 32<<20)
@@ -55,10 +51,10 @@ func setDefault[T int | int64](v *T, d T) {
 	}
 }
 
-// Catalog is what query needs of a *catalog.Store: readings, each conditional on an earlier one.
+// Catalog is what query needs of a *catalog.Store.
 type Catalog interface {
-	Partition(ctx context.Context, tenant string, day model.Day, prev *catalog.Partition) (*catalog.Partition, error)
-	Root(ctx context.Context, tenant string, prev *catalog.Root) (*catalog.Root, error)
+	View(ctx context.Context, tenant string, r model.TimeRange, prev *catalog.View) (*catalog.View, error)
+	Confirm(ctx context.Context, v *catalog.View) (*catalog.View, bool, error)
 	Roster(ctx context.Context, prev *catalog.Roster) (*catalog.Roster, error)
 }
 
@@ -102,7 +98,7 @@ func New(cfg *Config, c Components) (*Queryable, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make catalog cache: %w", err)
 	}
-	q.views = &views{catalog: c.Catalog, cache: parsed, maxBlindDays: q.cfg.MaxBlindDays}
+	q.views = &views{catalog: c.Catalog, cache: parsed}
 	if q.c.Sources == nil {
 		q.c.Sources = func(*catalog.Roster) ([]model.Source, []Unreachable) { return nil, nil }
 	}

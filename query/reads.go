@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/model"
 )
 
@@ -12,7 +13,7 @@ type reads struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	slots  chan struct{}
-	read   func(context.Context, located) (*answer, error)
+	read   func(context.Context, catalog.Entry) (*answer, error)
 	byID   map[string]*blockRead
 }
 
@@ -22,13 +23,13 @@ type blockRead struct {
 	err    error
 }
 
-func newReads(ctx context.Context, parallel int, read func(context.Context, located) (*answer, error)) *reads {
+func newReads(ctx context.Context, parallel int, read func(context.Context, catalog.Entry) (*answer, error)) *reads {
 	ctx, cancel := context.WithCancel(ctx)
 	return &reads{ctx: ctx, cancel: cancel, slots: make(chan struct{}, parallel), read: read, byID: make(map[string]*blockRead)}
 }
 
 // start begins to read those of the plan that were not begun before.
-func (r *reads) start(plan []located) {
+func (r *reads) start(plan []catalog.Entry) {
 	for _, b := range plan {
 		if r.byID[b.ID] != nil {
 			continue
@@ -49,7 +50,7 @@ func (r *reads) start(plan []located) {
 }
 
 // wait waits for the blocks of the plan and returns those that are not there any more.
-func (r *reads) wait(plan []located) (gone map[string]error, err error) {
+func (r *reads) wait(plan []catalog.Entry) (gone map[string]error, err error) {
 	for _, b := range plan {
 		br := r.byID[b.ID]
 		select {
@@ -89,7 +90,7 @@ func (r *reads) end() {
 }
 
 // keep returns the answers of the plan in its order. They are the caller's from now on.
-func (r *reads) keep(plan []located) []*answer {
+func (r *reads) keep(plan []catalog.Entry) []*answer {
 	answers := make([]*answer, 0, len(plan))
 	for _, b := range plan {
 		answers = append(answers, r.byID[b.ID].answer)

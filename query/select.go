@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 
 	"github.com/varvedb/varve/blocks"
+	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/model"
 )
 
@@ -57,8 +58,8 @@ func (q *querier) selection(r model.TimeRange, withSamples bool, matchers []*lab
 			}
 			return &answer{selection: sel, warnings: sel.Warnings}, nil
 		},
-		block: func(ctx context.Context, b located) (*answer, error) {
-			bq := &blocks.Query{Range: r, Matchers: matchers, Speculation: q.budget, NoSamples: !withSamples}
+		block: func(ctx context.Context, b catalog.Entry) (*answer, error) {
+			bq := &blocks.Query{Range: r, Matchers: matchers, Speculation: q.budget, LabelsOnly: !withSamples}
 			sel, err := blocks.Select(ctx, q.q.c.Blocks, b.Meta, bq)
 			if err != nil {
 				return nil, err

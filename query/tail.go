@@ -88,54 +88,48 @@ func matches(ls labels.Labels, matchers []*labels.Matcher) bool {
 
 // read fetches windows of segments, oldest first, and collects the tenant's samples.
 func (t *tail) read(ctx context.Context, tenant string) error {
-	c := &tailCollector{tenant: tenant, byLabels: make(map[string]*tailSeries)}
-	segments, bytes := 0, int64(0)
-	for gen, seq, window := t.from, uint64(0), tailWindow; ; window *= 2 {
+	c := &tailCollector{byLabels: make(map[string]*tailSeries)}
+	gen, seq, window := t.from, uint64(0), tailWindow
+	for read, bytes := 0, int64(0); ; {
 		if t.maxSegments > 0 {
-			window = min(window, t.maxSegments-segments)
+			window = min(window, t.maxSegments-read)
 		}
-		if window <= 0 {
+		if window <= 0 || t.maxBytes > 0 && bytes >= t.maxBytes {
 			t.cut = true
-			break
+			return t.finish(c)
 		}
-		found, err := t.fetch(ctx, gen, seq, window)
+		segments, n, err := t.fetch(ctx, gen, seq, window)
 		if err != nil {
 			return err
 		}
-		end := len(found) < window
-		for _, data := range found {
-			segments, bytes = segments+1, bytes+int64(len(data))
-			s, err := wal.ParseSegment(data, nil)
-			if err != nil {
-				return fmt.Errorf("%s: %w", wal.SegmentKey(t.writer, gen, seq), err)
-			}
+		bytes += n
+		ended := false // the generation, by an end mark
+		for _, s := range segments {
 			if s.Fence {
 				return t.finish(c)
 			}
 			if err := s.Records(tenant, c.add); err != nil {
-				return fmt.Errorf("%s: %w", wal.SegmentKey(t.writer, gen, seq), err)
+				return err
 			}
-			seq++
-			if s.EndMark {
-				// What follows is the next generation, with references of its own.
-				gen, seq, end, window = gen+1, 0, false, tailWindow/2
-				c.refs = nil
+			read++
+			if ended = s.EndMark; ended {
 				break
 			}
 		}
-		if end {
-			break
-		}
-		if t.maxBytes > 0 && bytes >= t.maxBytes {
-			t.cut = true
-			break
+		switch {
+		case ended:
+			// What follows is the next generation, with references of its own.
+			gen, seq, window, c.refs = gen+1, 0, tailWindow, nil
+		case len(segments) < window:
+			return t.finish(c)
+		default:
+			seq, window = seq+uint64(window), 2*window
 		}
 	}
-	return t.finish(c)
 }
 
-// fetch reads up to n segments in parallel and returns those before the first that is missing.
-func (t *tail) fetch(ctx context.Context, gen, seq uint64, n int) ([][]byte, error) {
+// fetch reads up to n segments in parallel and returns those before the first that is missing, and their size.
+func (t *tail) fetch(ctx context.Context, gen, seq uint64, n int) ([]*wal.Segment, int64, error) {
 	data := make([][]byte, n)
 	missing := make([]error, n)
 	g, gctx := errgroup.WithContext(ctx)
@@ -151,14 +145,27 @@ func (t *tail) fetch(ctx context.Context, gen, seq uint64, n int) ([][]byte, err
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	for i, err := range missing {
 		if err != nil {
-			return data[:i], t.trustMissing(ctx, err)
+			if err := t.trustMissing(ctx, err); err != nil {
+				return nil, 0, err
+			}
+			n = i
+			break
 		}
 	}
-	return data, nil
+	// Last to first: each segment says how much of its predecessor counts.
+	segments, bytes, valid := make([]*wal.Segment, n), int64(0), int64(0)
+	for i := n - 1; i >= 0; i-- {
+		s, err := wal.ParseSegment(data[i], &wal.ParseOptions{Name: wal.SegmentKey(t.writer, gen, seq+uint64(i)), Valid: valid})
+		if err != nil {
+			return nil, 0, err
+		}
+		segments[i], bytes, valid = s, bytes+int64(len(data[i])), s.PrevValid
+	}
+	return segments, bytes, nil
 }
 
 // trustMissing makes sure that a missing key means that there is no object: stores answer 403 to readers that may not
@@ -190,7 +197,6 @@ func (t *tail) finish(c *tailCollector) error {
 
 // tailCollector gathers the records of one tenant.
 type tailCollector struct {
-	tenant   string
 	byLabels map[string]*tailSeries
 	refs     map[uint32]*tailSeries
 	buf      []byte
