@@ -22,8 +22,7 @@ func (t *Table) Define(tenant string, ls labels.Labels) (*Series, error) {
 // nothing is rejected, and no limit applies.
 func (t *Table) ResolveKnown(tenant string, b *model.Batch, series []*Series, res *Resolved) {
 	res.reset(t.tenant(tenant, true), len(series))
-	copy(res.Series, series)
-	for i := range b.Series {
-		res.tallyTimes(b, &b.Series[i])
+	for i, s := range series {
+		res.accept(s, i, b)
 	}
 }
