@@ -1,0 +1,207 @@
+package ingester
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/varvedb/varve/memtable"
+	"github.com/varvedb/varve/model"
+	"github.com/varvedb/varve/tenant"
+	"github.com/varvedb/varve/wal"
+)
+
+// maxBatchBytes bounds one request, well below the largest record that the log takes.
+const maxBatchBytes = 32 << 20
+
+// Append implements model.Appender.
+func (i *Ingester) Append(ctx context.Context, tenantName string, b *model.Batch) (model.AppendResult, error) {
+	began := i.c.Now()
+	r, err := i.append(ctx, tenantName, b)
+	if err != nil {
+		err = fmt.Errorf("append: %w", err)
+	}
+	i.metrics.appended(&r, err, i.c.Now().Sub(began))
+	return r, err
+}
+
+func (i *Ingester) append(ctx context.Context, tenantName string, b *model.Batch) (model.AppendResult, error) {
+	if err := tenant.Check(tenantName); err != nil {
+		return model.AppendResult{}, fmt.Errorf("tenant %w", err)
+	}
+	if err := ctx.Err(); err != nil {
+		return model.AppendResult{}, err
+	}
+	size := batchBytes(b)
+	if err := i.admit(size); err != nil {
+		return model.AppendResult{}, err
+	}
+	defer i.inFlight.Add(-size)
+
+	res, _ := i.resolved.Get().(*memtable.Resolved)
+	if res == nil {
+		res = new(memtable.Resolved)
+	}
+	defer i.resolved.Put(res)
+	w, r, err := i.logAndApply(tenantName, b, res)
+	if err != nil || r.Samples+r.Histograms == 0 {
+		return r, err
+	}
+	if i.cfg.modeObject() {
+		if err := i.awaitShipped(ctx, w); err != nil {
+			return model.AppendResult{}, err
+		}
+	}
+	return r, nil
+}
+
+// logAndApply makes the batch part of one generation: of its log, durably, and then of its memtable. It holds the generation's
+// gate shared meanwhile, as any number of other requests do, so that they share their fsyncs.
+func (i *Ingester) logAndApply(tenantName string, b *model.Batch, res *memtable.Resolved) (*writer, model.AppendResult, error) {
+	w, g, err := i.hold()
+	if err != nil {
+		return nil, model.AppendResult{}, err
+	}
+	defer g.gate.RUnlock()
+	if err := g.table.Resolve(tenantName, b, res); err != nil {
+		return nil, model.AppendResult{}, err
+	}
+	r := model.AppendResult{Rejected: res.Rejected, RejectedSamples: res.RejectedSamples}
+	for k, s := range res.Series {
+		if s != nil {
+			r.Samples += int(b.Series[k].Count)
+			r.Histograms += int(b.Series[k].HistogramCount)
+		}
+	}
+	if r.Samples+r.Histograms == 0 {
+		return w, r, nil
+	}
+	err = w.log.Append(func(e *wal.Encoder) {
+		if e.Generation() != g.number {
+			panic(fmt.Sprintf("bug: ingester: generation %d of the memtable is %d in the log", g.number, e.Generation()))
+		}
+		encodeBatch(e, tenantName, b, res)
+	})
+	if err != nil {
+		// Definitions may have been lost with it, so nothing more may go into this generation.
+		g.broken.Store(true)
+		i.sealedWake.signal()
+		return nil, model.AppendResult{}, fmt.Errorf("%w: %w", model.ErrUnavailable, err)
+	}
+	g.table.Append(b, res)
+	i.wakeIfLarge(w, g, &r)
+	return w, r, nil
+}
+
+// hold returns the active generation with its gate held shared.
+func (i *Ingester) hold() (*writer, *generation, error) {
+	for {
+		i.mu.Lock()
+		w, g, err := i.w, i.w.active, i.readyLocked()
+		i.mu.Unlock()
+		if err != nil {
+			return nil, nil, err
+		}
+		g.gate.RLock()
+		if !g.closed && !g.broken.Load() {
+			return w, g, nil
+		}
+		g.gate.RUnlock()
+		if g.broken.Load() {
+			return nil, nil, fmt.Errorf("the log is being put right after a failure: %w", model.ErrUnavailable)
+		}
+		// Rotated, or fenced: both are visible under i.mu by now or in a moment.
+	}
+}
+
+// encodeBatch writes the batch as one record, with the definitions that the log of this generation lacks. It runs under the
+// encoder's mutex, which is what makes "defined before used" true in the order of the log.
+func encodeBatch(e *wal.Encoder, tenantName string, b *model.Batch, res *memtable.Resolved) {
+	e.Begin(tenantName)
+	for k, s := range res.Series {
+		if s == nil {
+			continue
+		}
+		ref := s.Ref()
+		if !s.Logged() {
+			e.Define(ref, s.Labels())
+			s.SetLogged()
+		}
+		bs := &b.Series[k]
+		for _, x := range b.Samples[bs.First : bs.First+bs.Count] {
+			e.Sample(ref, x.T, x.V)
+		}
+		for _, h := range b.Histograms[bs.FirstHistogram : bs.FirstHistogram+bs.HistogramCount] {
+			e.Histogram(ref, h.T, h.H)
+		}
+	}
+}
+
+// wakeIfLarge has the generation rotated, or the log shipped, before their time if they have grown large.
+func (i *Ingester) wakeIfLarge(w *writer, g *generation, r *model.AppendResult) {
+	if g.table.Bytes() >= i.cfg.GenerationBytes {
+		i.sealedWake.signal()
+	}
+	const loggedBytes = 8 // per sample, about
+	if n := w.unshipped.Add(int64(r.Samples+r.Histograms) * loggedBytes); w.ships && n >= i.cfg.SegmentBytes {
+		i.shipWake.signal()
+	}
+}
+
+// admit reserves room for a request, or says why there is none. The caller gives size back to inFlight.
+func (i *Ingester) admit(size int64) error {
+	if size > maxBatchBytes {
+		return fmt.Errorf("request of %d bytes, at most %d: %w", size, maxBatchBytes, model.ErrLimit)
+	}
+	if n := i.inFlight.Add(size); n > i.cfg.MaxInFlightBytes && n > size {
+		i.inFlight.Add(-size)
+		return fmt.Errorf("%d bytes of requests are being written, at most %d: %w", n-size, i.cfg.MaxInFlightBytes, model.ErrUnavailable)
+	}
+	err := i.roomFor()
+	if err != nil {
+		i.inFlight.Add(-size)
+	}
+	return err
+}
+
+// roomFor looks at the memory of all memtables and, in object mode, at the log that could not be shipped.
+func (i *Ingester) roomFor() error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if err := i.readyLocked(); err != nil {
+		return err
+	}
+	if held := i.w.memoryLocked(); held >= i.cfg.MemoryBytes {
+		i.sealedWake.signal()
+		return fmt.Errorf("memtables hold %d bytes, at most %d, until a flush has made room: %w", held, i.cfg.MemoryBytes, model.ErrUnavailable)
+	}
+	if i.cfg.modeObject() {
+		if waiting := i.w.unshipped.Load(); waiting >= i.cfg.MaxUnshippedBytes {
+			i.shipWake.signal()
+			return fmt.Errorf("%d bytes of log wait for the bucket, at most %d: %w", waiting, i.cfg.MaxUnshippedBytes, model.ErrUnavailable)
+		}
+	}
+	return nil
+}
+
+// memoryLocked is what the memtables hold. Ingester.mu is held.
+func (w *writer) memoryLocked() int64 {
+	held := w.active.table.Bytes()
+	for _, g := range w.older {
+		if g.table != nil {
+			held += g.table.Bytes()
+		}
+	}
+	return held
+}
+
+// batchBytes is about the memory that a request takes on its way.
+func batchBytes(b *model.Batch) int64 {
+	n := int64(len(b.Samples)) * 16
+	for k := range b.Series {
+		n += int64(len(b.Series[k].Key)) + 16
+	}
+	for k := range b.Histograms {
+		n += int64(len(b.Histograms[k].H)) + 32
+	}
+	return n
+}

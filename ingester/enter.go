@@ -1,0 +1,124 @@
+package ingester
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/varvedb/varve/catalog"
+	"github.com/varvedb/varve/model"
+)
+
+// EnterStep brings the roster up to date once after a start: it probes the bucket, registers the writer as active, and looks for a
+// fence at the next segment to ship. Before it has succeeded, a new writer, and one that had ended cleanly, accept no writes.
+// It reports whether it got something done; a writer that was adopted meanwhile makes it fail until FenceStep has moved it.
+func (i *Ingester) EnterStep(ctx context.Context) (progress bool, err error) {
+	if err := i.control.take(ctx); err != nil {
+		return false, err
+	}
+	defer i.control.give()
+	return i.enter(ctx)
+}
+
+// enter does the work of EnterStep. The caller has the turn.
+func (i *Ingester) enter(ctx context.Context) (bool, error) {
+	i.mu.Lock()
+	w, entered, fenced := i.w, i.entered, i.w.fenced
+	i.mu.Unlock()
+	switch {
+	case fenced:
+		return false, errFenced
+	case entered:
+		return false, nil
+	}
+	if err := i.probe(ctx, w.id); err != nil {
+		return false, err
+	}
+	if err := i.register(ctx, w.id, w.ships); err != nil {
+		if errors.Is(err, model.ErrConflict) && !errors.Is(err, model.ErrUnavailable) {
+			i.fencedAt(w, position{})
+			return false, errFenced
+		}
+		return false, err
+	}
+	if err := i.changeFile(func(f *writerFile) { f.Registered, f.Shipping = true, w.ships }); err != nil {
+		return false, fmt.Errorf("enter roster: %w", err)
+	}
+	if w.ships {
+		if err := i.locateWithTurn(ctx, w); err != nil {
+			return false, err
+		}
+	}
+	i.mu.Lock()
+	i.entered = true
+	i.mu.Unlock()
+	i.c.Logger.Info("writer is in the roster", "writer", w.id, "mode", i.cfg.Mode, "shipping", w.ships)
+	i.builtWake.signal()
+	i.shipWake.signal()
+	return true, nil
+}
+
+// probe makes sure once that the bucket heeds conditions.
+func (i *Ingester) probe(ctx context.Context, id string) error {
+	i.mu.Lock()
+	probed := i.probed || i.cfg.SkipProbe
+	i.mu.Unlock()
+	if probed {
+		return nil
+	}
+	if err := i.c.Bucket.Probe(ctx, id); err != nil {
+		return err
+	}
+	i.mu.Lock()
+	i.probed = true
+	i.mu.Unlock()
+	return nil
+}
+
+// register creates the writer's identity object and its roster entry. model.ErrConflict means it was adopted.
+func (i *Ingester) register(ctx context.Context, id string, ships bool) error {
+	if err := i.c.Catalog.PutWriterID(ctx, id); err != nil {
+		return fmt.Errorf("enter roster: %w", err)
+	}
+	_, err := i.c.Catalog.Register(ctx, catalog.Writer{
+		ID: id, Address: i.cfg.Address, Mode: string(i.cfg.Mode), Shipping: ships, StartedMs: i.nowMs(),
+	})
+	if err != nil {
+		return fmt.Errorf("enter roster: %w", err)
+	}
+	return nil
+}
+
+func (i *Ingester) locateWithTurn(ctx context.Context, w *writer) error {
+	if err := i.shipping.take(ctx); err != nil {
+		return err
+	}
+	defer i.shipping.give()
+	return i.locate(ctx, w)
+}
+
+// AdoptStep adopts the writers that this one replaces (Config.Replaces), each once.
+func (i *Ingester) AdoptStep(ctx context.Context) (progress bool, err error) {
+	if err := i.control.take(ctx); err != nil {
+		return false, err
+	}
+	defer i.control.give()
+	var errs []error
+	for _, dead := range i.cfg.Replaces {
+		i.mu.Lock()
+		skip := i.adopted[dead] || !i.file.Registered || dead == i.w.id
+		i.mu.Unlock()
+		if skip {
+			continue
+		}
+		if _, err := adopt(ctx, dead, i.Writer(), i.c); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		i.mu.Lock()
+		i.adopted[dead] = true
+		i.mu.Unlock()
+		progress = true
+	}
+	return progress, errors.Join(errs...)
+}

@@ -1,0 +1,259 @@
+package ingester
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+
+	"github.com/varvedb/varve/internal/vfs"
+	"github.com/varvedb/varve/model"
+	"github.com/varvedb/varve/wal"
+)
+
+// FenceStep moves a fenced writer to a new id: what lies before the fence is flushed under the old id, by the adopter or by us; what
+// lies behind it is logged again under the new one, whatever the catalogs say was flushed of the old. Until it has succeeded no write is accepted,
+// and queries see what they saw before. It can be repeated after any failure, also by the next process.
+func (i *Ingester) FenceStep(ctx context.Context) (progress bool, err error) {
+	i.mu.Lock()
+	fenced := i.w.fenced
+	i.mu.Unlock()
+	if !fenced {
+		return false, nil
+	}
+	turns := []turn{i.control, i.rotating, i.shipping, i.building, i.committing, i.releasing}
+	for n, t := range turns {
+		if err := t.take(ctx); err != nil {
+			for _, t := range turns[:n] {
+				t.give()
+			}
+			return false, err
+		}
+	}
+	defer func() {
+		for _, t := range turns {
+			t.give()
+		}
+	}()
+	old := i.current()
+	if !old.fenced {
+		return false, nil
+	}
+	if err := i.move(ctx, old); err != nil {
+		return false, fmt.Errorf("move from adopted writer %s: %w", old.id, err)
+	}
+	return true, nil
+}
+
+// move does the work of FenceStep. The caller has all turns, so only requests, which it drains, and queries are under way.
+func (i *Ingester) move(ctx context.Context, old *writer) error {
+	old.active.gate.Lock()
+	old.active.closed = true
+	old.active.gate.Unlock()
+
+	fence, err := i.findFence(ctx, old)
+	if err != nil {
+		return err
+	}
+	id, err := i.chooseNext()
+	if err != nil {
+		return err
+	}
+	// The new id is in the roster before the old one can be marked as adopted, so that queries never miss us.
+	if err := i.register(ctx, id, old.ships); err != nil {
+		return err
+	}
+	if _, err := adopt(ctx, old.id, id, i.c); err != nil {
+		return err
+	}
+	w, err := i.reingest(ctx, old, fence, id)
+	if err != nil {
+		return err
+	}
+	if err := i.changeFile(func(f *writerFile) {
+		f.ID, f.Next, f.Registered, f.Shipping, f.Floor = id, "", true, old.ships, 1
+	}); err != nil {
+		return errors.Join(err, i.discard(w))
+	}
+	i.swap(old, w)
+	i.c.Logger.Info("moved to a new writer id", "old", old.id, "new", id, "generation", fence.gen, "seq", fence.seq)
+	if err := i.discard(old); err != nil {
+		// The next start removes what is left.
+		i.c.Logger.Warn("log of the old writer id is not quite removed", "writer", old.id, "err", err)
+	}
+	return nil
+}
+
+// findFence returns the position of the fence. If shipping has not met it, the roster said so, and the local positions are tried one after
+// another: segments before the fence may have been collected since.
+func (i *Ingester) findFence(ctx context.Context, w *writer) (position, error) {
+	i.mu.Lock()
+	fence := w.fence
+	i.mu.Unlock()
+	if fence != (position{}) {
+		return fence, nil
+	}
+	for _, p := range append(localPositions(w.log), i.behindLog(w)) {
+		key := wal.SegmentKey(w.id, p.gen, p.seq)
+		data, _, err := i.c.Bucket.Get(ctx, key)
+		if errors.Is(err, model.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return position{}, fmt.Errorf("look for the fence: %w", err)
+		}
+		s, err := wal.ParseSegment(data, nil)
+		if err != nil {
+			return position{}, fmt.Errorf("look for the fence: %s: %w", key, err)
+		}
+		if s.Fence {
+			i.mu.Lock()
+			w.fence = p
+			i.mu.Unlock()
+			return p, nil
+		}
+	}
+	return position{}, fmt.Errorf("the roster says that it was adopted, but no fence lies at or behind its local log: "+
+		"is the data directory an old copy?: %w", model.ErrCorrupt)
+}
+
+// chooseNext makes the next id durable before anything is written under it, and reuses the one of an earlier try.
+func (i *Ingester) chooseNext() (string, error) {
+	i.mu.Lock()
+	id := i.file.Next
+	i.mu.Unlock()
+	if id != "" {
+		return id, nil
+	}
+	id, err := newWriterID(i.c.Rand)
+	if err != nil {
+		return "", err
+	}
+	return id, i.changeFile(func(f *writerFile) { f.Next = id })
+}
+
+// reingest logs everything from the fence on under the new id, one generation for one, and builds the memtables or blocks of it.
+func (i *Ingester) reingest(ctx context.Context, old *writer, fence position, id string) (w *writer, err error) {
+	if err := removeWriter(i.c.FS, i.c.Dir, id); err != nil {
+		return nil, err
+	}
+	log, err := i.openLog(id)
+	if err != nil {
+		return nil, err
+	}
+	w = &writer{id: id, log: log, ships: old.ships, located: true, next: position{1, 0}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, i.discard(w))
+		}
+	}()
+	for _, gen := range generationsOf(old.log) {
+		if gen < fence.gen {
+			continue
+		}
+		if err := i.reingestGeneration(ctx, old, fence, gen, w); err != nil {
+			return w, fmt.Errorf("generation %d: %w", gen, err)
+		}
+	}
+	w.active = i.newGeneration(w.log.Generation())
+	return w, nil
+}
+
+func (i *Ingester) reingestGeneration(ctx context.Context, old *writer, fence position, gen uint64, w *writer) error {
+	g := i.newGeneration(w.log.Generation())
+	r := newReplayer(g.table)
+	from := position{gen, 0}
+	if gen == fence.gen {
+		from = fence
+	}
+	err := old.log.Replay(ctx, gen, from.seq, func(rec wal.Record) error {
+		if err := r.resolve(&rec); err != nil || r.empty() {
+			return err
+		}
+		if err := w.log.Append(func(e *wal.Encoder) { encodeBatch(e, rec.Tenant, &r.batch, &r.res) }); err != nil {
+			return err
+		}
+		r.apply()
+		return nil
+	})
+	if err != nil || samplesOf(g.table) == 0 {
+		return err
+	}
+	if err := w.log.EndGeneration(); err != nil {
+		return err
+	}
+	g.closed = true
+	g.table.Seal()
+	g.stage = sealed
+	w.older = append(w.older, g)
+	return i.makeRoom(ctx, w)
+}
+
+// makeRoom builds the blocks of sealed generations while their memtables hold more than a third of the memory.
+func (i *Ingester) makeRoom(ctx context.Context, w *writer) error {
+	var held int64
+	for _, g := range w.older {
+		if g.table != nil {
+			held += g.table.Bytes()
+		}
+	}
+	for _, g := range w.older {
+		if held <= i.cfg.MemoryBytes/3 {
+			return nil
+		}
+		if g.table == nil {
+			continue
+		}
+		held -= g.table.Bytes()
+		if err := i.build(ctx, w, g); err != nil {
+			return fmt.Errorf("build blocks of generation %d: %w", g.number, err)
+		}
+	}
+	return nil
+}
+
+// swap puts the new writer in place of the old one for writes and queries at once.
+func (i *Ingester) swap(old, w *writer) {
+	i.mu.Lock()
+	i.w, i.entered = w, true
+	var pinned []*localBlock
+	for _, g := range old.older {
+		for _, p := range g.partitions {
+			if !p.committed {
+				pinned = append(pinned, p.block)
+			}
+		}
+		g.partitions = nil
+	}
+	i.mu.Unlock()
+	for _, b := range pinned {
+		i.letGo(b)
+	}
+	i.sealedWake.signal()
+	i.shipWake.signal()
+}
+
+// discard removes the files of a writer that is not, or no longer, the current one.
+func (i *Ingester) discard(w *writer) error {
+	i.mu.Lock()
+	var errs []error
+	for _, g := range w.older {
+		for _, p := range g.partitions {
+			errs = append(errs, p.block.unpin())
+		}
+		g.partitions = nil
+	}
+	i.mu.Unlock()
+	errs = append(errs, w.log.Close(), removeWriter(i.c.FS, i.c.Dir, w.id))
+	return errors.Join(errs...)
+}
+
+// removeWriter removes all local files of a writer id.
+func removeWriter(fsys vfs.FS, dir, id string) error {
+	for _, sub := range []string{path.Join(dir, "wal"), path.Join(dir, "blocks")} {
+		if err := removeChild(fsys, sub, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}

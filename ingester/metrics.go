@@ -1,0 +1,105 @@
+package ingester
+
+import (
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/varvedb/varve/model"
+)
+
+// metrics are what an ingester counts. They exist unregistered too, so that nothing has to ask.
+type metrics struct {
+	registerer prometheus.Registerer
+
+	samples, rejected, refused  prometheus.Counter
+	appendSeconds               prometheus.Histogram
+	rotations, replayed, fenced prometheus.Counter
+	shippedBytes, builtBytes    prometheus.Counter
+	committed                   prometheus.Counter
+	failures                    *prometheus.CounterVec
+}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: "varve", Subsystem: "ingester", Name: name, Help: help})
+	}
+	return &metrics{
+		registerer: r,
+		samples:    counter("samples_total", "Samples acknowledged, duplicates included."),
+		rejected:   counter("rejected_samples_total", "Samples refused for good, within requests that were otherwise accepted."),
+		refused:    counter("refused_requests_total", "Requests of which nothing was acknowledged."),
+		appendSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: "varve", Subsystem: "ingester", Name: "append_seconds", Help: "Time from request to durable.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
+		}),
+		rotations:    counter("rotations_total", "Generations ended."),
+		replayed:     counter("replayed_samples_total", "Samples replayed from the log at start."),
+		fenced:       counter("fenced_total", "Times this writer found itself adopted."),
+		shippedBytes: counter("shipped_bytes_total", "Bytes of log copied to the bucket."),
+		builtBytes:   counter("built_bytes_total", "Bytes of blocks written to the data directory."),
+		committed:    counter("committed_blocks_total", "Blocks found or put in their catalogs."),
+		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "varve", Subsystem: "ingester", Name: "step_failures_total", Help: "Steps that failed and are tried again.",
+		}, []string{"step"}),
+	}
+}
+
+// watch registers the counters, and gauges that look at the ingester.
+func (m *metrics) watch(i *Ingester) {
+	if m.registerer == nil {
+		return
+	}
+	m.registerer.MustRegister(m.samples, m.rejected, m.refused, m.appendSeconds, m.rotations, m.replayed, m.fenced,
+		m.shippedBytes, m.builtBytes, m.committed, m.failures)
+	for _, g := range []struct {
+		name, help string
+		value      func(s *Status) float64
+	}{
+		{"memory_bytes", "Bytes held by memtables.", func(s *Status) float64 { return float64(s.MemoryBytes) }},
+		{"in_flight_bytes", "Bytes of requests being written.", func(s *Status) float64 { return float64(s.InFlightBytes) }},
+		{"unshipped_bytes", "About the bytes of log that are not in the bucket.", func(s *Status) float64 { return float64(s.UnshippedBytes) }},
+		{"log_bytes", "Bytes of the local log.", func(s *Status) float64 { return float64(s.LogBytes) }},
+		{"generations", "Generations that are not released.", func(s *Status) float64 { return float64(len(s.Generations)) }},
+		{"active_series", "Series of the active generation.", func(s *Status) float64 { return float64(s.Generations[len(s.Generations)-1].Series) }},
+		{"uncommitted_block_bytes", "Bytes of local blocks that are not in the catalog.", (*Status).uncommitted},
+		{"ready", "1 while writes are accepted.", (*Status).ready},
+	} {
+		m.registerer.MustRegister(prometheus.NewGaugeFunc(
+			prometheus.GaugeOpts{Namespace: "varve", Subsystem: "ingester", Name: g.name, Help: g.help},
+			func() float64 { s := i.Status(); return g.value(&s) }))
+	}
+}
+
+func (s *Status) uncommitted() float64 {
+	var n int64
+	for _, g := range s.Generations {
+		for _, b := range g.Days {
+			if !b.Committed {
+				n += b.Size
+			}
+		}
+	}
+	return float64(n)
+}
+
+func (s *Status) ready() float64 {
+	if s.NotReady == "" {
+		return 1
+	}
+	return 0
+}
+
+// appended counts one request.
+func (m *metrics) appended(r *model.AppendResult, err error, took time.Duration) {
+	if err != nil {
+		if !errors.Is(err, model.ErrInvalid) {
+			m.refused.Inc()
+		}
+		return
+	}
+	m.samples.Add(float64(r.Samples + r.Histograms))
+	m.rejected.Add(float64(r.RejectedSamples))
+	m.appendSeconds.Observe(took.Seconds())
+}
