@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// binary is the varve under test, built by TestMain.
-var binary string
+// program is the varve under test, built by TestMain.
+var program string
 
 func TestMain(m *testing.M) {
 	code, err := runMain(m)
@@ -32,8 +32,8 @@ func runMain(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	binary = filepath.Join(dir, "varve")
-	build := exec.Command("go", "build", "-o", binary, "./cmd/varve")
+	program = filepath.Join(dir, "varve")
+	build := exec.Command("go", "build", "-o", program, "./cmd/varve")
 	build.Dir = filepath.Join("..", "..")
 	if out, err := build.CombinedOutput(); err != nil {
 		return 1, fmt.Errorf("build: %w\n%s", err, out)

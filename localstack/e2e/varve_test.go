@@ -59,7 +59,7 @@ func startServer(t *testing.T, name string, b bucket, args ...string) *server {
 // start starts the process on the server's directory, which may hold what a killed one left.
 func (s *server) start() error {
 	args := append([]string{"serve", "--listen", s.addr, "--bucket", s.bucket.url, "--data-dir", s.dataDir, "--self-scrape=false"}, s.args...)
-	p, err := process.Start(s.t.Context(), binary, &process.Options{Args: args, Env: s.bucket.env, Log: s.log})
+	p, err := process.Start(s.t.Context(), program, &process.Options{Args: args, Env: s.bucket.env, Log: s.log})
 	if err != nil {
 		return err
 	}
