@@ -23,6 +23,8 @@ P        ?= 2
 FUZZTIME ?= 60s
 COUNT    ?= 100
 SEED     ?=
+RUN      ?=
+E2E      ?= short
 STEPS    ?= 1000000
 BENCH    ?=
 
@@ -87,7 +89,8 @@ localstack: ## emulated clouds, no Docker, until interrupted
 
 .PHONY: golden
 golden: ## rewrite expected outputs; read the difference before committing it
-	$(GO) test -vet=off -count=1 -p $(P) $(PKGS) -args -update
+	@for dir in $$(git grep -lE 'flag\.Bool\("update"' -- '*_test.go' | xargs -n1 dirname | sort -u); do \
+		echo "$$dir"; $(GO) test -vet=off -count=1 "./$$dir" -update || exit 1; done
 
 .PHONY: generate
 generate: ## generated code and documents
