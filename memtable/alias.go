@@ -17,7 +17,7 @@ func (h hasher) sum(key []byte) hash {
 	return hash{maphash.Bytes(h.a, key), maphash.Bytes(h.b, key)}
 }
 
-// aliases maps hashes to refs by open addressing: one array without pointers, at most three quarters full. Safe for
+// aliases maps hashes to refs by open addressing: one array without pointers, at most seven eighths full. Safe for
 // concurrent use; look-ups of a whole batch share one read lock.
 type aliases struct {
 	mu    sync.RWMutex // guards the rest
@@ -66,7 +66,7 @@ func (t *aliases) insert(h hash, ref uint32, limit int) int {
 		t.n = 0
 	}
 	grown := 0
-	if 4*(t.n+1) > 3*len(t.slots) {
+	if 8*(t.n+1) > 7*len(t.slots) {
 		grown = t.grow()
 	}
 	t.place(h, ref)

@@ -26,11 +26,15 @@ import (
 //	time code  0…10   the difference to the sample before changed by code−5
 //	           11, 12, 13  it changed by the following int8, int16, int32
 //	           14     the difference is the following int64
+//	           15     no sample but a run: the last sample repeats, at the last difference, as often as the
+//	                  value code says, or, if that is 0, the following uint16
 //	value code 0      the bits of the sample before
 //	           1…4    decimal: zigzag difference of the scaled integer, in as many bytes
 //	           5…12   the exclusive or with the bits before has code−4 low bytes
 //	           13     the same with a byte (zero low bytes)<<4 | further bytes ahead
 //	           14     decimal with a new scale (1 byte) and integer (8 bytes): also after a step too wide for 1…4
+//
+// Samples that are counted but not written are a run at the end of the block.
 //
 // Decimal means: value = integer / 10^scale to the bit, |integer| ≤ 2^53. The integer that differences refer to is that of the last
 // decimal sample, so a staleness marker in between costs its own bytes and nothing after it. Whole bytes instead of bits make it possible to
@@ -47,6 +51,8 @@ const (
 	timeInt16 = 12
 	timeInt32 = 13
 	timeInt64 = 14
+	timeRun   = 15
+	maxRun    = 1<<15 - 1
 
 	valueSame    = 0
 	valueXor     = 4
@@ -87,7 +93,8 @@ type encoder struct {
 	lastBits  uint64
 	lastM     int64 // valid while scale != noScale
 	scale     int8
-	tryLater  uint8 // samples to go before a scale is searched again
+	tryLater  uint8  // samples to go before a scale is searched again
+	run       uint16 // repetitions of the last sample that are not written yet
 }
 
 // begin writes the header of a new block and returns its used length.
@@ -103,7 +110,7 @@ func (e *encoder) begin(b []byte, prev uint32, t int64, v float64) uint16 {
 	if e.scale != noScale {
 		e.lastM, _ = scaled(v, e.scale)
 	}
-	e.lastT, e.lastDelta, e.lastBits, e.tryLater = t, 0, math.Float64bits(v), 0
+	e.lastT, e.lastDelta, e.lastBits, e.tryLater, e.run = t, 0, math.Float64bits(v), 0, 0
 	binary.LittleEndian.PutUint32(b, prev)
 	binary.LittleEndian.PutUint64(b[8:], uint64(t))
 	binary.LittleEndian.PutUint64(b[16:], e.lastBits)
@@ -111,9 +118,45 @@ func (e *encoder) begin(b []byte, prev uint32, t int64, v float64) uint16 {
 	return blockHeader
 }
 
-// put writes one sample with t > lastT at the start of b and returns its length, or 0 and leaves the state as it was if b is too
-// short.
-func (e *encoder) put(b []byte, t int64, v float64) int {
+// put adds a sample with t > lastT: it counts it as part of a run, or writes it at the start of b. It returns the length written and whether b was long
+// enough; if it was not, nothing but a begin may follow.
+func (e *encoder) put(b []byte, t int64, v float64) (int, bool) {
+	if t-e.lastT == e.lastDelta && math.Float64bits(v) == e.lastBits && e.run < maxRun {
+		e.run++
+		e.lastT = t
+		return 0, true
+	}
+	if e.run == 0 {
+		n := e.putSample(b, t, v)
+		return n, n > 0
+	}
+	runLen := runLength(e.run)
+	if len(b) <= runLen {
+		return 0, false
+	}
+	n := e.putSample(b[runLen:], t, v)
+	if n == 0 {
+		return 0, false
+	}
+	if b[0] = timeRun << 4; runLen == 1 {
+		b[0] |= byte(e.run)
+	} else {
+		binary.LittleEndian.PutUint16(b[1:], e.run)
+	}
+	e.run = 0
+	return runLen + n, true
+}
+
+// runLength is the number of bytes that a run takes.
+func runLength(n uint16) int {
+	if n <= 15 {
+		return 1
+	}
+	return 3
+}
+
+// putSample writes one sample with t > lastT at the start of b and returns its length, or 0 if b is too short.
+func (e *encoder) putSample(b []byte, t int64, v float64) int {
 	delta := t - e.lastT
 	dod := delta - e.lastDelta
 	timeCode, timeLen, timeVal := byte(dod+timeBias), 0, uint64(dod)
@@ -251,12 +294,27 @@ func decodeBlock(b []byte, count int, r model.TimeRange, dst *model.Columns) {
 		m, _ = scaled(math.Float64frombits(vbits), scale)
 	}
 	b = b[blockHeader:]
+	run := 0
 	for i := 0; ; i++ {
 		if r.Contains(t) {
 			dst.T, dst.V = append(dst.T, t), append(dst.V, math.Float64frombits(vbits))
 		}
 		if i == count-1 || t > r.MaxMs {
 			return
+		}
+		if run == 0 && len(b) == 0 {
+			run = count - 1 - i
+		} else if run == 0 && b[0]>>4 == timeRun {
+			if run = int(b[0] & 15); run == 0 {
+				run = int(binary.LittleEndian.Uint16(b[1:]))
+				b = b[2:]
+			}
+			b = b[1:]
+		}
+		if run > 0 {
+			run--
+			t += delta
+			continue
 		}
 		timeCode, valueCode := b[0]>>4, int(b[0]&15)
 		b = b[1:]

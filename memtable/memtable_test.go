@@ -424,3 +424,25 @@ func TestSelectEndsWithContext(t *testing.T) {
 	_, err := tab.Select(ctx, "t", everything, nil)
 	require.True(t, errors.Is(err, context.Canceled))
 }
+
+// TestLongRun repeats one value more often than a block can count.
+func TestLongRun(t *testing.T) {
+	tab := New(nil)
+	var want []model.Sample
+	for i := range 70_000 {
+		want = append(want, model.Sample{T: int64(i) * 1000, V: 1})
+	}
+	want = append(want, model.Sample{T: 70_000_000, V: 2})
+	add(t, tab, "t", write{key: "a=b", samples: want})
+	require.Less(t, tab.arena.bytes.Load(), int64(1000))
+	sel, err := tab.Select(t.Context(), "t", everything, nil)
+	require.NoError(t, err)
+	var c model.Columns
+	require.NoError(t, sel.Series[0].Samples(&c, everything))
+	require.Equal(t, len(want), c.Len())
+	for i, s := range want {
+		if c.T[i] != s.T || c.V[i] != s.V {
+			t.Fatalf("sample %d is %d %v, want %v", i, c.T[i], c.V[i], s)
+		}
+	}
+}

@@ -153,21 +153,20 @@ func (t *Table) resolveNew(d *tenantData, known *aliases, b *model.Batch, h hash
 // findOrCreate returns the series of the labels; a new one only below limit, unless that is 0.
 func (t *Table) findOrCreate(d *tenantData, ls labels.Labels, res *Resolved, limit int) (*Series, error) {
 	res.buf = ls.Bytes(res.buf[:0])
-	h := t.hasher.sum(res.buf)
+	h := t.hasher.sum(res.buf).a
 	d.createMu.Lock()
 	defer d.createMu.Unlock()
-	d.canonical.mu.RLock()
-	ref := d.canonical.find(h)
-	d.canonical.mu.RUnlock()
-	if ref != 0 {
-		return t.at(ref - 1), nil
+	for ref := range d.canonical.find(h) {
+		if s := t.at(ref); labels.Equal(s.labels, ls) {
+			return s, nil
+		}
 	}
 	if limit > 0 && d.index.len() >= limit {
 		return nil, fmt.Errorf("tenant has %d series since the last flush, as many as allowed: %w", limit, model.ErrLimit)
 	}
 	s := t.newSeries()
-	s.labels, s.tenant = ls, d
-	grown := d.canonical.insert(h, s.ref+1, int(^uint(0)>>1))
+	s.labels = ls
+	grown := d.canonical.insert(h, s.ref)
 	t.otherBytes.Add(int64(grown + len(res.buf) + d.index.add(s)))
 	return s, nil
 }

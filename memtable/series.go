@@ -10,7 +10,6 @@ import (
 // Series is one series of a table. What is exported may be used concurrently except where it says otherwise.
 type Series struct {
 	labels labels.Labels
-	tenant *tenantData
 	side   *side
 
 	enc    encoder
@@ -43,7 +42,7 @@ func (s *Series) SetLogged() { s.logged = true }
 const pageSeries = 256
 
 type page struct {
-	mu     sync.Mutex // guards all of series but labels, tenant, ref and logged
+	mu     sync.Mutex // guards all of series but labels, ref and logged
 	series [pageSeries]Series
 }
 
@@ -91,7 +90,7 @@ func (s *Series) push(a *arena, t int64, v float64) verdict {
 
 func (s *Series) pushOrdered(a *arena, t int64, v float64) {
 	b := a.block(s.block)[:s.size]
-	if n := s.enc.put(b[s.used:], t, v); n > 0 {
+	if n, ok := s.enc.put(b[s.used:], t, v); ok && s.count < maxRun {
 		s.used += uint16(n)
 		s.count++
 		return

@@ -17,8 +17,8 @@ type tenantData struct {
 	// byDecoder holds the names of series as they arrive, per decoder.
 	byDecoder map[string]*aliases
 
-	createMu  sync.Mutex // one new series at a time; guards canonical's consistency with the series
-	canonical aliases    // hashes of labels, in order
+	createMu  sync.Mutex // one new series at a time; guards canonical
+	canonical seriesByLabels
 	index     postings
 
 	dayMu sync.RWMutex // guards days
