@@ -1,6 +1,10 @@
 package native
 
-import "github.com/varvedb/varve/model"
+import (
+	"sort"
+
+	"github.com/varvedb/varve/model"
+)
 
 const (
 	// chunkTarget is the number of samples above which a series is cut into several chunks.
@@ -32,17 +36,30 @@ func cut(c *model.Columns) []int {
 		return []int{len(c.T)}
 	}
 	var ends []int
-	from, size := 0, 0
-	for i, t := range c.T {
-		if i > from && (step > 0 && floorDiv(t, step) != floorDiv(c.T[i-1], step) || i-from >= chunkMax || size >= chunkBytes) {
-			ends = append(ends, i)
-			from, size = i, 0
+	for from := 0; from < len(c.T); {
+		to := len(c.T)
+		if step > 0 {
+			edge := (floorDiv(c.T[from], step) + 1) * step
+			to = from + sort.Search(len(c.T)-from, func(i int) bool { return c.T[from+i] >= edge })
 		}
-		if c.H != nil {
-			size += len(c.H[i])
+		from = end(c.H, from, min(to, from+chunkMax))
+		ends = append(ends, from)
+	}
+	return ends
+}
+
+// end returns where the chunk that begins at from ends, at the latest at to, for the sake of the size of its histograms.
+func end(h [][]byte, from, to int) int {
+	if h == nil {
+		return to
+	}
+	size := 0
+	for i := from; i < to; i++ {
+		if size += len(h[i]); size >= chunkBytes {
+			return i + 1
 		}
 	}
-	return append(ends, len(c.T))
+	return to
 }
 
 func floorDiv(a, b int64) int64 {

@@ -3,6 +3,7 @@ package native
 import (
 	"encoding/binary"
 	"math/bits"
+	"slices"
 
 	"github.com/varvedb/varve/blocks/chunk"
 	"github.com/varvedb/varve/internal/page"
@@ -30,7 +31,8 @@ func (p *chunkPage) endChunk() { p.chunkEnds = append(p.chunkEnds, len(p.chunks)
 // find returns the number of the page's run with the timestamps, which it adds if it has none.
 func (p *chunkPage) find(t []int64) int {
 	h := hash(t)
-	for _, i := range p.hashes[h] {
+	tries := p.hashes[h]
+	for _, i := range tries[max(0, len(tries)-maxTries):] {
 		from := 0
 		if i > 0 {
 			from = p.runEnds[i-1]
@@ -43,7 +45,7 @@ func (p *chunkPage) find(t []int64) int {
 		p.hashes = map[uint64][]int{}
 	}
 	i := len(p.runEnds)
-	p.hashes[h] = append(p.hashes[h], i)
+	p.hashes[h] = append(tries, i)
 	p.runs = chunk.AppendRun(p.runs, t)
 	p.runEnds = append(p.runEnds, len(p.runs))
 	return i
@@ -71,13 +73,18 @@ const (
 	MaxRunSection = 256 << 10
 	// runPage is the raw size of a page of runs.
 	runPage = 32 << 10
+	// maxTries bounds how many runs of one hash are compared; beyond that a run is stored again.
+	maxTries = 8
+	// maxKept bounds the timestamps that are kept decoded.
+	maxKept = 1 << 20
 )
 
 // runTable is the run section of a Writer.
 type runTable struct {
 	runs   [][]byte // encoded
 	hashes map[uint64][]int
-	last   int
+	times  [][]int64 // decoded, nil where there was no room
+	kept   int
 
 	pages []byte // closed pages
 	open  []byte // runs of the open page
@@ -87,17 +94,10 @@ type runTable struct {
 
 // find returns the number of the run with the timestamps, which it adds while there is room.
 func (r *runTable) find(t []int64, enc *page.Encoder) (int, bool) {
-	// Series of a target follow one another, or series of the same targets in the same order.
-	for i := r.last; i < min(r.last+2, len(r.runs)); i++ {
-		if chunk.RunEquals(r.runs[i], t) {
-			r.last = i
-			return i, true
-		}
-	}
 	h := hash(t)
-	for _, i := range r.hashes[h] {
-		if chunk.RunEquals(r.runs[i], t) {
-			r.last = i
+	tries := r.hashes[h]
+	for _, i := range tries[max(0, len(tries)-maxTries):] {
+		if r.equal(i, t) {
 			return i, true
 		}
 	}
@@ -116,13 +116,32 @@ func (r *runTable) find(t []int64, enc *page.Encoder) (int, bool) {
 	if r.hashes == nil {
 		r.hashes = map[uint64][]int{}
 	}
-	r.last = len(r.runs)
-	r.hashes[h] = append(r.hashes[h], r.last)
+	i := len(r.runs)
+	r.hashes[h] = append(tries, i)
 	r.runs = append(r.runs, run)
+	r.keep(t)
 	r.open = binary.AppendUvarint(r.open, uint64(len(run)))
 	r.open = append(r.open, run...)
 	r.count++
-	return r.last, true
+	return i, true
+}
+
+// keep remembers the timestamps of the run added last, since comparing those is many times faster than
+// comparing with the encoded run.
+func (r *runTable) keep(t []int64) {
+	var kept []int64
+	if r.kept+len(t) <= maxKept {
+		r.kept += len(t)
+		kept = slices.Clone(t)
+	}
+	r.times = append(r.times, kept)
+}
+
+func (r *runTable) equal(i int, t []int64) bool {
+	if kept := r.times[i]; kept != nil {
+		return slices.Equal(kept, t)
+	}
+	return chunk.RunEquals(r.runs[i], t)
 }
 
 func (r *runTable) closePage(enc *page.Encoder) {
@@ -138,11 +157,11 @@ func (r *runTable) finish(enc *page.Encoder) []byte {
 	return r.pages
 }
 
-// hash finds candidates only; equality is checked.
+// hash finds candidates only, from a few timestamps; equality is checked.
 func hash(t []int64) uint64 {
 	h := uint64(len(t))
-	for _, x := range t {
-		h = bits.RotateLeft64(h^uint64(x), 29) * 0x9e3779b97f4a7c15
+	for i := 0; i < len(t); i += 1 + len(t)/16 {
+		h = bits.RotateLeft64(h^uint64(t[i]), 29) * 0x9e3779b97f4a7c15
 	}
-	return h
+	return bits.RotateLeft64(h^uint64(t[len(t)-1]), 29) * 0x9e3779b97f4a7c15
 }
