@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -130,8 +131,8 @@ func (s *Segment) decode(tenant string, d *decoder) error {
 		return s.walk(tenant, d)
 	}
 	for _, r := range s.index[tenant] {
-		if i := s.groupOf(r); i < 0 {
-			return s.corrupt(r.from, "the index names a record outside all groups")
+		if i := s.groupOf(r); i < 0 || !s.belongs(r, tenant) {
+			return s.corrupt(r.from, "the index names a record where there is none of the tenant")
 		}
 		if end, err := s.record(r.from, r.to, tenant, d); err != nil {
 			return err
@@ -178,6 +179,13 @@ func (s *Segment) record(at, limit int, tenant string, d *decoder) (end int, err
 	return end, err
 }
 
+// belongs reports whether the record at r is the tenant's.
+func (s *Segment) belongs(r span, tenant string) bool {
+	head := append([]byte{byte(len(tenant))}, tenant...)
+	return r.to-r.from > recordHead && bytes.HasPrefix(s.data[r.from+recordHead-1:r.to], head)
+}
+
+// groupOf returns the group that holds the record, or -1.
 func (s *Segment) groupOf(r span) int {
 	i, found := slices.BinarySearchFunc(s.groups, r, func(g, r span) int {
 		switch {

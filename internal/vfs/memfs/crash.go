@@ -83,18 +83,29 @@ func (c *crash) names(dir *node) map[string]*node {
 	return names
 }
 
-// mendRenames gives a file its old name back where a rename took it and the new name did not survive: a rename
-// happens as a whole or not at all. (A file synced under its new name only by the other directory's
-// SyncDir is a different matter, and stays lost.)
+// mendRenames keeps renames whole: a file has its old name iff no newer one survived. (Where only the old directory was
+// synced afterwards, the file is lost, as POSIX allows.)
 func (c *crash) mendRenames(dir *node, names map[string]*node) {
 	for _, r := range c.renames {
-		if r.fromDir != dir || dir.durableNames[r.from] != r.n || names[r.from] == r.n {
+		if r.fromDir != dir || dir.durableNames[r.from] != r.n || dir.names[r.from] == r.n {
 			continue
 		}
-		if r.toDir.durableNames[r.to] != r.n && c.names(r.toDir)[r.to] != r.n {
+		if !c.renamed(r.n) {
 			names[r.from] = r.n
+		} else if names[r.from] == r.n {
+			delete(names, r.from)
 		}
 	}
+}
+
+// renamed reports whether a file survives under any name that a rename gave it.
+func (c *crash) renamed(n *node) bool {
+	for _, r := range c.renames {
+		if r.n == n && c.names(r.toDir)[r.to] == n {
+			return true
+		}
+	}
+	return false
 }
 
 // content decides what a file holds.

@@ -109,6 +109,8 @@ func TestRenameIsWhole(t *testing.T) {
 			require.Equal(t, "new", content(t, up, "/tmp"))
 		case "new":
 			after++
+			_, err := up.Stat("/tmp")
+			require.ErrorIs(t, err, fs.ErrNotExist)
 		}
 	}
 	require.NotZero(t, before)
