@@ -62,8 +62,19 @@ func rosterObject() object[*Roster] {
 	}
 }
 
+// mustRead is read for a root or the roster, whose absence says that there is no data at all: a refusal for lack of
+// permission, which stores without list permission also give for what does not exist, is an error here. A commit takes it for absence, and the condition
+// of its write decides.
+func mustRead[S state[S]](ctx context.Context, s *Store, o object[S], prev S) (S, error) {
+	return readObject(ctx, s, o, prev, true)
+}
+
 // read reads the object, only for a change if prev is a state that exists.
 func read[S state[S]](ctx context.Context, s *Store, o object[S], prev S) (S, error) {
+	return readObject(ctx, s, o, prev, false)
+}
+
+func readObject[S state[S]](ctx context.Context, s *Store, o object[S], prev S, must bool) (S, error) {
 	var none S
 	var since blob.Version
 	if prev != none {
@@ -71,6 +82,8 @@ func read[S state[S]](ctx context.Context, s *Store, o object[S], prev S) (S, er
 	}
 	data, v, modified, err := s.bucket.GetIf(ctx, o.key, since)
 	switch {
+	case must && blob.IsDenied(err):
+		return none, fmt.Errorf("read %s, which may be missing or forbidden: %w", o.key, err)
 	case errors.Is(err, model.ErrNotFound):
 		if prev != none {
 			if _, missing, _ := prev.stored(); missing {

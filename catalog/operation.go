@@ -251,7 +251,9 @@ type TakeClaim Claim
 // String names the operation in errors.
 func (c TakeClaim) String() string { return "claim " + c.Job }
 
-func (c TakeClaim) applied(p *Partition) (Outcome, bool) { return Already, slices.Contains(p.Claims, Claim(c)) }
+func (c TakeClaim) applied(p *Partition) (Outcome, bool) {
+	return Already, slices.Contains(p.Claims, Claim(c))
+}
 
 func (c TakeClaim) apply(p *Partition, nowMs int64) error {
 	for i, have := range p.Claims {

@@ -115,14 +115,14 @@ func (s *Store) Partition(ctx context.Context, tenant string, day model.Day, pre
 	return read(ctx, s, partitionObject(tenant, day), prev)
 }
 
-// Root reads a tenant's root, like Partition.
+// Root reads a tenant's root, like Partition. A store that answers 403 for it is an error (blob.IsDenied), not Missing.
 func (s *Store) Root(ctx context.Context, tenant string, prev *Root) (*Root, error) {
-	return read(ctx, s, rootObject(tenant), prev)
+	return mustRead(ctx, s, rootObject(tenant), prev)
 }
 
-// Roster reads the list of writers, like Partition.
+// Roster reads the list of writers, like Root.
 func (s *Store) Roster(ctx context.Context, prev *Roster) (*Roster, error) {
-	return read(ctx, s, rosterObject(), prev)
+	return mustRead(ctx, s, rosterObject(), prev)
 }
 
 // Conflicts returns how many writes were refused because somebody else, or an earlier try of ours, was first.

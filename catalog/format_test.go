@@ -1,0 +1,173 @@
+package catalog
+
+import (
+	"encoding/binary"
+	"flag"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/varvedb/varve/blocks"
+	"github.com/varvedb/varve/model"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write the golden files anew")
+
+// fullPartition uses every field.
+func fullPartition() *Partition {
+	m := meta("id1", "w", 3)
+	m.Replaces, m.Tombstones = []string{"r1", "r2"}, []string{"x0"}
+	m.Directory = []blocks.DirEntry{{FirstMetric: "up"}}
+	return &Partition{
+		Tenant: "t", Day: testDay, Head: Head{Generation: 40, Trail: []Nonce{1, 2, 1 << 63}},
+		Blocks:       []Entry{{Meta: m, Order: 7, AddedMs: 1_700_000_000_001}, {Meta: meta("id2", "v", 0), Order: 8}},
+		Flushed:      map[string]uint64{"w": 3, "backfill-1": 0, "v": 1 << 60},
+		Claims:       []Claim{{Job: "merge 1", Holder: "h", UntilMs: 99}},
+		Tombstones:   []Tombstone{{ID: "x1", Order: 6, CreatedMs: 5, Range: model.TimeRange{MinMs: -5, MaxMs: 5}, Matchers: `{job="a"}`}},
+		Retired:      []Retired{{ID: "r1", Format: blocks.Native, Size: 100, AtMs: 6, By: []string{"id1"}}, {ID: "r3", Format: blocks.Parquet}},
+		Quarantined:  []Quarantined{{ID: "id2", AtMs: 7, Reason: "does not decode"}},
+		Dropped:      []Dropped{{ID: "gone", AtMs: 8}},
+		GravestoneMs: 12,
+	}
+}
+
+func fullRoot() *Root {
+	return &Root{
+		Tenant: "t", Head: Head{Generation: 2, Trail: []Nonce{5, 6}}, Days: []model.Day{-719162, 0, 19676, 19677},
+		Settings: map[string]string{"retention": "30d", "a": ""}, Snapshots: []SnapshotRef{{Name: "s", CreatedMs: 4, Complete: true}, {Name: "u"}},
+		GravestoneMs: 9,
+	}
+}
+
+func fullRoster() *Roster {
+	return &Roster{Head: Head{Generation: 1, Trail: []Nonce{5}}, Writers: []Writer{
+		{ID: "a", Address: "10.0.0.1:9009", Mode: "fsync", Shipping: true, Released: 12, State: Active, StartedMs: 1_700_000_000_000},
+		{ID: "b", Mode: "object", State: Adopted},
+	}}
+}
+
+// TestGolden reads the files of every released version, and checks that today's writer still writes the payload of its own version.
+// A change that breaks it needs a new format version and new files beside the old ones.
+func TestGolden(t *testing.T) {
+	c := newCodec()
+	for _, g := range []struct {
+		file   string
+		want   storable
+		decode func(d *decoder) storable
+	}{
+		{"partition.v1", fullPartition(), func(d *decoder) storable { return d.partition("t", testDay) }},
+		{"root.v1", fullRoot(), func(d *decoder) storable { return d.root("t") }},
+		{"roster.v1", fullRoster(), func(d *decoder) storable { return d.roster() }},
+	} {
+		path := filepath.Join("testdata", g.file)
+		if *rewrite {
+			data, err := c.seal(g.want)
+			require.NoError(t, err)
+			require.NoError(t, os.WriteFile(path, data, 0o644))
+		}
+		data, err := os.ReadFile(path)
+		require.NoError(t, err)
+		d, err := c.open(data, g.want.kind())
+		require.NoError(t, err)
+		payload := slices.Clone(d.b)
+		got := g.decode(d)
+		require.NoError(t, d.finish())
+		require.Equal(t, g.want, got)
+		require.Equal(t, payload, g.want.appendPayload(appendHead(nil, g.want.head())), g.file)
+
+		for i := range data {
+			bad := slices.Clone(data)
+			bad[i] ^= 0x10
+			_, err := c.open(bad, g.want.kind())
+			require.ErrorIs(t, err, model.ErrCorrupt, "byte %d", i)
+			_, err = c.open(data[:i], g.want.kind())
+			require.ErrorIs(t, err, model.ErrCorrupt, "cut at %d", i)
+		}
+		_, err = c.open(data, "VVxx")
+		require.ErrorIs(t, err, model.ErrCorrupt)
+		_, err = c.open(resum(data, func(b []byte) { b[4] = 2 }), g.want.kind())
+		require.ErrorIs(t, err, model.ErrVersion)
+		require.ErrorContains(t, err, "format version 2, this program reads 1")
+		_, err = c.open(resum(data, func(b []byte) { binary.LittleEndian.PutUint32(b[5:], 1<<31) }), g.want.kind())
+		require.ErrorIs(t, err, model.ErrCorrupt)
+		_, err = c.open(resum(data, func(b []byte) { b[5]++ }), g.want.kind())
+		require.ErrorIs(t, err, model.ErrCorrupt)
+	}
+}
+
+// resum changes an object and makes its checksum right again.
+func resum(data []byte, change func([]byte)) []byte {
+	b := slices.Clone(data)
+	change(b)
+	body := b[:len(b)-4]
+	binary.LittleEndian.PutUint32(b[len(b)-4:], crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)))
+	return b
+}
+
+func TestObjectUnderAnotherKey(t *testing.T) {
+	c := newCodec()
+	data, err := c.seal(fullPartition())
+	require.NoError(t, err)
+	for _, read := range []func(d *decoder){
+		func(d *decoder) { d.partition("u", testDay) },
+		func(d *decoder) { d.partition("t", testDay+1) },
+	} {
+		d, err := c.open(data, kindPartition)
+		require.NoError(t, err)
+		read(d)
+		require.ErrorIs(t, d.finish(), model.ErrCorrupt)
+	}
+}
+
+// FuzzDecode decodes hostile payloads and bounds what that allocates; what decodes is the same after a round trip.
+func FuzzDecode(f *testing.F) {
+	for _, st := range []storable{fullPartition(), fullRoot(), fullRoster()} {
+		f.Add(st.appendPayload(appendHead(nil, st.head())))
+	}
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		for _, decode := range []func(d *decoder) storable{
+			func(d *decoder) storable { return d.partition("t", testDay) },
+			func(d *decoder) storable { return d.root("t") },
+			func(d *decoder) storable { return d.roster() },
+		} {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			d := &decoder{b: payload}
+			st := decode(d)
+			runtime.ReadMemStats(&after)
+			if got, most := after.TotalAlloc-before.TotalAlloc, uint64(4<<20+400*len(payload)); got > most {
+				t.Fatalf("%d bytes of payload allocated %d", len(payload), got)
+			}
+			if d.finish() != nil {
+				continue
+			}
+			once := st.appendPayload(appendHead(nil, st.head()))
+			again := decode(&decoder{b: once})
+			require.Equal(t, st, again)
+		}
+	})
+}
+
+// FuzzOpen opens hostile objects whose checksum is right.
+func FuzzOpen(f *testing.F) {
+	c := newCodec()
+	data, err := c.seal(fullRoot())
+	require.NoError(f, err)
+	f.Add(data)
+	f.Add(append([]byte("VVcr\x01\xff\xff\xff\x00"), data[envelopeHead:]...))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) < envelopeHead+envelopeTail {
+			return
+		}
+		d, err := c.open(resum(data, func(b []byte) { copy(b, "VVcr\x01") }), kindRoot)
+		if err == nil {
+			d.root("t")
+			_ = d.finish()
+		}
+	})
+}
