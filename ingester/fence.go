@@ -73,9 +73,10 @@ func (i *Ingester) move(ctx context.Context, old *writer) error {
 	if err := i.changeFile(func(f *writerFile) {
 		f.ID, f.Next, f.Registered, f.Shipping, f.Floor = id, "", true, old.ships, 1
 	}); err != nil {
-		return errors.Join(err, i.discard(w))
+		// The file may say either id now, so the new log stays until chooseNext has written the file again.
+		return errors.Join(err, i.closeWriter(w))
 	}
-	i.swap(old, w)
+	i.swap(w)
 	i.c.Logger.Info("moved to a new writer id", "old", old.id, "new", id, "generation", fence.gen, "seq", fence.seq)
 	if err := i.discard(old); err != nil {
 		// The next start removes what is left.
@@ -117,17 +118,17 @@ func (i *Ingester) findFence(ctx context.Context, w *writer) (position, error) {
 		"is the data directory an old copy?: %w", model.ErrCorrupt)
 }
 
-// chooseNext makes the next id durable before anything is written under it, and reuses the one of an earlier try.
+// chooseNext makes the next id durable before anything is written under it, and reuses the one of an earlier try. It writes the
+// file in any case: if an earlier try failed while switching the file, only this makes sure that a crash finds the old id, and the move not yet made.
 func (i *Ingester) chooseNext() (string, error) {
 	i.mu.Lock()
 	id := i.file.Next
 	i.mu.Unlock()
-	if id != "" {
-		return id, nil
-	}
-	id, err := newWriterID(i.c.Rand)
-	if err != nil {
-		return "", err
+	if id == "" {
+		var err error
+		if id, err = newWriterID(i.c.Rand); err != nil {
+			return "", err
+		}
 	}
 	return id, i.changeFile(func(f *writerFile) { f.Next = id })
 }
@@ -144,7 +145,7 @@ func (i *Ingester) reingest(ctx context.Context, old *writer, fence position, id
 	w = &writer{id: id, log: log, ships: old.ships, located: true, next: position{1, 0}}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, i.discard(w))
+			err = errors.Join(err, i.closeWriter(w))
 		}
 	}()
 	for _, gen := range generationsOf(old.log) {
@@ -213,39 +214,34 @@ func (i *Ingester) makeRoom(ctx context.Context, w *writer) error {
 }
 
 // swap puts the new writer in place of the old one for writes and queries at once.
-func (i *Ingester) swap(old, w *writer) {
+func (i *Ingester) swap(w *writer) {
 	i.mu.Lock()
 	i.w, i.entered = w, true
+	i.mu.Unlock()
+	i.sealedWake.signal()
+	i.shipWake.signal()
+}
+
+// discard removes the files of a writer that is no longer the current one.
+func (i *Ingester) discard(w *writer) error {
+	return errors.Join(i.closeWriter(w), removeWriter(i.c.FS, i.c.Dir, w.id))
+}
+
+// closeWriter lets go of a writer's open and mapped files.
+func (i *Ingester) closeWriter(w *writer) error {
+	i.mu.Lock()
 	var pinned []*localBlock
-	for _, g := range old.older {
+	for _, g := range w.older {
+		pinned = append(pinned, g.done...)
 		for _, p := range g.partitions {
 			if !p.committed {
 				pinned = append(pinned, p.block)
 			}
 		}
-		g.partitions = nil
+		g.partitions, g.done = nil, nil
 	}
 	i.mu.Unlock()
-	for _, b := range pinned {
-		i.letGo(b)
-	}
-	i.sealedWake.signal()
-	i.shipWake.signal()
-}
-
-// discard removes the files of a writer that is not, or no longer, the current one.
-func (i *Ingester) discard(w *writer) error {
-	i.mu.Lock()
-	var errs []error
-	for _, g := range w.older {
-		for _, p := range g.partitions {
-			errs = append(errs, p.block.unpin())
-		}
-		g.partitions = nil
-	}
-	i.mu.Unlock()
-	errs = append(errs, w.log.Close(), removeWriter(i.c.FS, i.c.Dir, w.id))
-	return errors.Join(errs...)
+	return errors.Join(unpinAll(pinned), w.log.Close())
 }
 
 // removeWriter removes all local files of a writer id.

@@ -81,7 +81,7 @@ func Open(ctx context.Context, cfg Config, c Components) (_ *Ingester, err error
 		return nil, fmt.Errorf("open data directory %s: %w", c.Dir, err)
 	}
 	if err := i.enterAtStart(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("open ingester: %w", err), i.unpinBlocks(), i.current().log.Close())
+		return nil, errors.Join(fmt.Errorf("open ingester: %w", err), i.closeWriter(i.current()))
 	}
 	i.metrics.watch(i)
 	return i, nil
@@ -171,22 +171,7 @@ func (i *Ingester) leave(ctx context.Context) error {
 // Abandon lets the data directory go without flushing, as a crash would. Run must have returned.
 func (i *Ingester) Abandon() error {
 	i.closing.Store(true)
-	return errors.Join(i.unpinBlocks(), i.current().log.Close(), i.lock.Close())
-}
-
-func (i *Ingester) unpinBlocks() error {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	var errs []error
-	for _, g := range i.w.older {
-		for _, p := range g.partitions {
-			if !p.committed {
-				errs = append(errs, p.block.unpin())
-			}
-		}
-		g.partitions, g.table = nil, nil
-	}
-	return errors.Join(errs...)
+	return errors.Join(i.closeWriter(i.current()), i.lock.Close())
 }
 
 // changeFile changes the writer file durably. The change is in force only if it succeeds.

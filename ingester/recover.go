@@ -34,7 +34,7 @@ func (i *Ingester) recover(ctx context.Context) error {
 	w := &writer{id: file.ID, log: log, ships: i.cfg.ships(i.c.Bucket.Scheme(), file.Shipping)}
 	i.w = w
 	if err := i.recoverWriter(ctx, w); err != nil {
-		return errors.Join(err, i.unpinBlocks(), log.Close())
+		return errors.Join(err, i.closeWriter(w))
 	}
 	return nil
 }

@@ -64,6 +64,10 @@ func loadWriterFile(fsys vfs.FS, dir string, rand io.Reader) (*writerFile, error
 	case err != nil:
 		return nil, err
 	}
+	// What was read may be a rename that is not durable yet, by a process that was killed.
+	if err := fsys.SyncDir(dir); err != nil {
+		return nil, fmt.Errorf("read %s: %w", writerPath(dir), err)
+	}
 	for _, id := range []string{w.ID, w.Next} {
 		if id == "" && id != w.ID {
 			continue
