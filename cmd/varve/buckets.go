@@ -1,0 +1,53 @@
+package main
+
+import (
+	"net/url"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/pflag"
+
+	"github.com/varvedb/varve/blob"
+	"github.com/varvedb/varve/blob/azure"
+	"github.com/varvedb/varve/blob/dir"
+	"github.com/varvedb/varve/blob/gcs"
+	"github.com/varvedb/varve/blob/mem"
+	"github.com/varvedb/varve/blob/s3"
+)
+
+// openers are the bucket drivers in this binary.
+func openers() map[string]blob.Opener {
+	return map[string]blob.Opener{"s3": s3.Open, "gs": gcs.Open, "azblob": azure.Open, "file": dir.Open, "mem": mem.Open}
+}
+
+// location are the flags that say where the data lies.
+type location struct{ bucket, dataDir string }
+
+func (l *location) register(f *pflag.FlagSet) {
+	f.StringVar(&l.bucket, "bucket", "", "URL of the bucket (default a directory: file://<data-dir>/bucket)")
+	f.StringVar(&l.dataDir, "data-dir", "./data", "local directory of the log; it is the identity of the writer")
+}
+
+// localBucket is the URL of the bucket below the data directory.
+func (l *location) localBucket(create bool) (string, error) {
+	path, err := filepath.Abs(filepath.Join(l.dataDir, "bucket"))
+	if err != nil {
+		return "", err
+	}
+	u := url.URL{Scheme: "file", Path: filepath.ToSlash(path)}
+	if create {
+		u.RawQuery = "create=true"
+	}
+	return u.String(), nil
+}
+
+// forReading is the bucket of a command that only reads: the default must exist.
+func (l *location) forReading() (string, error) {
+	if l.bucket != "" {
+		return l.bucket, nil
+	}
+	if _, err := os.Stat(filepath.Join(l.dataDir, "bucket")); err != nil {
+		return "", usagef("no --bucket is given, and there is none in the data directory %s", l.dataDir)
+	}
+	return l.localBucket(false)
+}

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/varvedb/varve/blob"
+	"github.com/varvedb/varve/catalog"
+	"github.com/varvedb/varve/tenant"
+)
+
+const inspectHelp = `Shows what lies in a bucket and in a data directory, without changing anything and without listing the bucket.
+
+  roster    the writers: id, state, address, durability, what they have released
+  catalog   the days of a tenant: blocks, samples, bytes, who flushed up to which generation
+  blocks    the blocks of a tenant
+  wal       the segments of the log, in the data directory and as shipped to the bucket
+  all       everything (the default)
+`
+
+type inspectOptions struct {
+	location
+	tenant string
+	json   bool
+}
+
+func newInspect(e *environment) *cobra.Command {
+	o := &inspectOptions{}
+	cmd := &cobra.Command{
+		Use: "inspect [roster|catalog|blocks|wal|all]", Short: "Show roster, catalogs, blocks and logs", Long: inspectHelp,
+		ValidArgs: []string{"roster", "catalog", "blocks", "wal", "all"}, Args: cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			what := "all"
+			if len(args) == 1 {
+				what = args[0]
+			}
+			return runInspect(cmd.Context(), o, what, e)
+		},
+	}
+	f := cmd.Flags()
+	o.location.register(f)
+	f.StringVar(&o.tenant, "tenant", tenant.Default, "tenant whose catalogs and blocks are shown")
+	f.BoolVar(&o.json, "json", false, "print JSON")
+	return cmd
+}
+
+func runInspect(ctx context.Context, o *inspectOptions, what string, e *environment) (err error) {
+	if err := tenant.Check(o.tenant); err != nil {
+		return usagef("--tenant: %w", err)
+	}
+	url, err := o.forReading()
+	if err != nil {
+		return err
+	}
+	b, err := blob.Open(ctx, url, openers(), nil)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.Close()) }()
+	i := &inspector{bucket: b, catalog: catalog.New(b, nil, catalog.Components{}), tenant: o.tenant, dataDir: o.dataDir}
+	r, err := i.inspect(ctx, what)
+	if err != nil {
+		return err
+	}
+	if o.json {
+		enc := json.NewEncoder(e.out)
+		enc.SetIndent("", "  ")
+		return enc.Encode(r)
+	}
+	return r.print(e.out)
+}

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/prometheus/prometheus/promql"
+	"github.com/spf13/cobra"
+
+	"github.com/varvedb/varve"
+	"github.com/varvedb/varve/query"
+	"github.com/varvedb/varve/tenant"
+)
+
+const queryHelp = `Evaluates PromQL straight from a bucket, with no server running.
+
+Without times it evaluates at this moment; with --time at that one; with --start, --end and --step over a range. Times are seconds since 1970, RFC 3339,
+now, or now-1h.
+
+A writer that is alive holds samples that are not in the bucket yet. What it has shipped of its log is read too, and a warning on
+standard error says up to when.
+`
+
+type queryOptions struct {
+	location
+	tenant, time, start, end string
+	step, timeout, lookback  *interval
+	maxSamples               int
+	json                     bool
+}
+
+func newQuery(e *environment) *cobra.Command {
+	o := &queryOptions{}
+	cmd := &cobra.Command{
+		Use: "query PROMQL", Short: "Evaluate PromQL straight from a bucket", Long: queryHelp, Args: cobra.ExactArgs(1),
+		Example: "  varve query --bucket s3://metrics?region=eu-west-1 'sum by (job) (rate(http_requests_total[5m]))'\n" +
+			"  varve query --start now-6h --end now --step 5m --json up",
+		RunE: func(cmd *cobra.Command, args []string) error { return runQuery(cmd.Context(), o, args[0], e) },
+	}
+	f := cmd.Flags()
+	o.location.register(f)
+	f.StringVar(&o.tenant, "tenant", tenant.Default, "tenant whose data is asked")
+	f.StringVar(&o.time, "time", "", "moment of an instant query (default now)")
+	f.StringVar(&o.start, "start", "", "begin of a range query")
+	f.StringVar(&o.end, "end", "", "end of a range query (default now)")
+	o.step = intervalFlag(f, "step", time.Minute, "step of a range query")
+	o.timeout = intervalFlag(f, "timeout", 2*time.Minute, "longest time of the query")
+	o.lookback = intervalFlag(f, "query-lookback", 5*time.Minute, "how old the last sample of a series may be to count as its value")
+	f.IntVar(&o.maxSamples, "query-max-samples", 50_000_000, "samples that the query may hold in memory")
+	f.BoolVar(&o.json, "json", false, "print the JSON that Prometheus' API answers")
+	return cmd
+}
+
+// moments are the times of a query; step is 0 for an instant one.
+type moments struct {
+	start, end time.Time
+	step       time.Duration
+}
+
+// maxPoints of a range query, as Prometheus has it.
+const maxPoints = 11_000
+
+func (o *queryOptions) moments(now time.Time) (m moments, err error) {
+	if o.start == "" {
+		if o.end != "" {
+			return m, usagef("--end needs --start")
+		}
+		m.start = now
+		if o.time != "" {
+			m.start, err = parseTime(o.time, now)
+		}
+		return m, err
+	}
+	if o.time != "" {
+		return m, usagef("--time is for instant queries, --start for ranges: give one")
+	}
+	if m.start, err = parseTime(o.start, now); err != nil {
+		return m, err
+	}
+	m.end, m.step = now, time.Duration(*o.step)
+	if o.end != "" {
+		if m.end, err = parseTime(o.end, now); err != nil {
+			return m, err
+		}
+	}
+	switch {
+	case m.step < time.Millisecond:
+		return m, usagef("--step is %s, want at least 1ms", m.step)
+	case m.end.Before(m.start):
+		return m, usagef("--end is before --start")
+	case m.end.Sub(m.start)/m.step > maxPoints:
+		return m, usagef("the range has more than %d steps; use a longer --step", maxPoints)
+	}
+	return m, nil
+}
+
+func runQuery(ctx context.Context, o *queryOptions, expr string, e *environment) error {
+	m, err := o.moments(time.Now())
+	if err != nil {
+		return err
+	}
+	bucket, err := o.forReading()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(*o.timeout))
+	defer cancel()
+	r, err := varve.OpenReader(ctx, &varve.Options{
+		Bucket: bucket, Openers: openers(),
+		Engine: query.EngineOptions{
+			Timeout: time.Duration(*o.timeout), Lookback: time.Duration(*o.lookback), MaxSamples: o.maxSamples, MaxConcurrency: 1,
+		},
+	})
+	if err != nil {
+		return err
+	}
+	result, err := evaluate(ctx, r, o.tenant, expr, m)
+	if err == nil {
+		err = result.Err
+	}
+	if err != nil {
+		if o.json {
+			err = errors.Join(err, printErrorJSON(e.out, err))
+		}
+		return errors.Join(err, r.Close())
+	}
+	warn(e, result, expr)
+	if o.json {
+		err = printResultJSON(e.out, result, expr)
+	} else {
+		err = printResult(e.out, result.Value)
+	}
+	return errors.Join(err, r.Close())
+}
+
+func evaluate(ctx context.Context, r *varve.Reader, tenantName, expr string, m moments) (*promql.Result, error) {
+	if m.step == 0 {
+		return r.Query(ctx, tenantName, expr, m.start)
+	}
+	return r.QueryRange(ctx, tenantName, expr, m.start, m.end, m.step)
+}
+
+func warn(e *environment, r *promql.Result, expr string) {
+	warnings, infos := r.Warnings.AsStrings(expr, 0, 0)
+	for _, w := range append(warnings, infos...) {
+		fmt.Fprintln(e.err, "warning: "+strings.TrimSpace(w))
+	}
+}

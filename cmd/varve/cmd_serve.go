@@ -1,0 +1,153 @@
+package main
+
+import (
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/varvedb/varve/ingester"
+	"github.com/varvedb/varve/protocol/remotewrite"
+)
+
+const serveHelp = `Runs everything in one process: takes remote write, keeps the data in the bucket, answers PromQL.
+
+Without any flag it listens on 127.0.0.1:9009, keeps its data below ./data, and scrapes itself, so that there is
+something to query at once. It has no authentication yet: listen on an address that only trusted peers reach.
+
+SIGTERM or SIGINT ends it gracefully: requests in flight are answered, everything is flushed to the bucket. A second signal ends it at once;
+nothing acknowledged is lost, the next start reads the log.
+`
+
+// serveOptions are the flags of serve.
+type serveOptions struct {
+	location
+	listen, advertise  string
+	selfScrape         bool
+	selfScrapeInterval *interval
+	durability, ship   string
+	replaces           []string
+	flushEvery         *interval
+	detachedReaders    bool
+	memoryBudget       *byteSize
+	shutdownTimeout    *interval
+
+	queryTimeout, queryLookback       *interval
+	queryConcurrency, queryMaxSamples int
+	limitBody, limitDecoded           *byteSize
+	limitSeries, limitSamples         int
+
+	logLevel, logFormat string
+	pprof               bool
+}
+
+func newServe(e *environment) *cobra.Command {
+	o := &serveOptions{}
+	cmd := &cobra.Command{
+		Use: "serve", Short: "Run the server", Long: serveHelp, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.check(); err != nil {
+				return err
+			}
+			return serve(cmd.Context(), o, e)
+		},
+	}
+	f := cmd.Flags()
+	o.location.register(f)
+	f.StringVar(&o.listen, "listen", "127.0.0.1:9009", "address to listen on")
+	f.StringVar(&o.advertise, "advertise", "", "address at which other processes on the bucket reach this one (default that of --listen, or the host's name)")
+	f.BoolVar(&o.selfScrape, "self-scrape", true, "write its own metrics into the tenant default")
+	o.selfScrapeInterval = intervalFlag(f, "self-scrape-interval", 15*time.Second, "how often")
+
+	f.StringVar(&o.durability, "durability", "fsync", "when a write is acknowledged: fsync (on the local disk) or object (in the bucket)")
+	f.StringVar(&o.ship, "ship", "auto", "copy the log to the bucket: on, off, or auto (on, except to a local directory)")
+	f.StringSliceVar(&o.replaces, "replaces", nil, "ids of dead writers whose logs this one adopts")
+	o.flushEvery = intervalFlag(f, "flush-every", 2*time.Hour, "longest time until samples become blocks in the bucket")
+	f.BoolVar(&o.detachedReaders, "detached-readers", false, "keep the log short for queries that read straight from the bucket; flushes every 5m unless --flush-every is shorter")
+	o.memoryBudget = bytesFlag(f, "memory-budget", 2<<30, "memory to aim for: half for recent samples, a quarter for writes in flight; also the limit of Go's collector unless GOMEMLIMIT is set")
+	o.shutdownTimeout = intervalFlag(f, "shutdown-timeout", 2*time.Minute, "how long a graceful end may take")
+
+	o.queryTimeout = intervalFlag(f, "query-timeout", 2*time.Minute, "longest time of a query")
+	f.IntVar(&o.queryConcurrency, "query-concurrency", 20, "queries evaluated at a time; more wait")
+	f.IntVar(&o.queryMaxSamples, "query-max-samples", 50_000_000, "samples that one query may hold in memory")
+	o.queryLookback = intervalFlag(f, "query-lookback", 5*time.Minute, "how old the last sample of a series may be to count as its value")
+
+	o.limitBody = bytesFlag(f, "limit-body", remotewrite.DefaultMaxBodyBytes, "largest write request, compressed")
+	o.limitDecoded = bytesFlag(f, "limit-decoded", remotewrite.DefaultMaxDecodedBytes, "largest write request, decompressed")
+	f.IntVar(&o.limitSeries, "limit-series", 1_000_000, "most series in a write request")
+	f.IntVar(&o.limitSamples, "limit-samples", 2_000_000, "most samples in a write request")
+
+	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
+	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
+	f.BoolVar(&o.pprof, "pprof", false, "serve profiles at /debug/pprof/")
+	return cmd
+}
+
+func (o *serveOptions) check() error {
+	if _, _, err := net.SplitHostPort(o.listen); err != nil {
+		return usagef("--listen: %w", err)
+	}
+	for _, err := range []error{
+		oneOf("durability", o.durability, string(ingester.ModeFsync), string(ingester.ModeObject)),
+		oneOf("ship", o.ship, "auto", "on", "off"),
+		oneOf("log-level", o.logLevel, "debug", "info", "warn", "error"),
+		oneOf("log-format", o.logFormat, "text", "json"),
+	} {
+		if err != nil {
+			return err
+		}
+	}
+	if *o.memoryBudget < 64<<20 {
+		return usagef("--memory-budget is %s, want at least 64MiB", o.memoryBudget)
+	}
+	return nil
+}
+
+func (o *serveOptions) logger(e *environment) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(o.logLevel)); err != nil {
+		level = slog.LevelInfo // check has refused anything else
+	}
+	h := &slog.HandlerOptions{Level: level}
+	if o.logFormat == "json" {
+		return slog.New(slog.NewJSONHandler(e.err, h))
+	}
+	return slog.New(slog.NewTextHandler(e.err, h))
+}
+
+// ingest are the settings of the ingester.
+func (o *serveOptions) ingest(bound string) ingester.Config {
+	c := ingester.Config{
+		Address: o.advertised(bound), Mode: ingester.Mode(o.durability), Replaces: o.replaces,
+		RotateAfter: time.Duration(*o.flushEvery), DetachedReaders: o.detachedReaders,
+		MemoryBytes: int64(*o.memoryBudget) / 2, MaxInFlightBytes: int64(*o.memoryBudget) / 8,
+	}
+	if o.ship != "auto" {
+		c.Shipping = ingester.Shipping(o.ship)
+	}
+	if o.detachedReaders && c.RotateAfter > 5*time.Minute {
+		c.RotateAfter = 5 * time.Minute
+	}
+	return c
+}
+
+// advertised is the address for the roster: what was asked for, else where we listen, with a name of this host in place of
+// an address that means all of them.
+func (o *serveOptions) advertised(bound string) string {
+	if o.advertise != "" {
+		return o.advertise
+	}
+	host, port, err := net.SplitHostPort(bound)
+	if err != nil {
+		return bound
+	}
+	if ip := net.ParseIP(strings.Trim(host, "[]")); ip == nil || ip.IsUnspecified() {
+		if name, err := os.Hostname(); err == nil {
+			host = name
+		}
+	}
+	return net.JoinHostPort(host, port)
+}

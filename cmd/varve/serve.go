@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/varvedb/varve"
+	"github.com/varvedb/varve/api"
+	"github.com/varvedb/varve/blob"
+	"github.com/varvedb/varve/protocol/remotewrite"
+	"github.com/varvedb/varve/query"
+	"github.com/varvedb/varve/server"
+)
+
+// serve runs a server until ctx ends, then ends it gracefully.
+func serve(ctx context.Context, o *serveOptions, e *environment) (err error) {
+	log := o.logger(e)
+	limitMemory(o)
+	if o.bucket == "" {
+		if o.bucket, err = o.localBucket(true); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(o.dataDir, 0o755); err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	// Listening comes first: an address that is taken must not cost a replay, and early callers wait instead of failing.
+	ln, err := (&net.ListenConfig{KeepAlive: time.Minute}).Listen(ctx, "tcp", o.listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildMetric())
+	started := time.Now()
+	db, err := varve.Open(ctx, &varve.Options{
+		Bucket: o.bucket, Openers: openers(), DataDir: o.dataDir,
+		Ingest: o.ingest(ln.Addr().String()),
+		Engine: query.EngineOptions{
+			Timeout: time.Duration(*o.queryTimeout), MaxConcurrency: o.queryConcurrency,
+			MaxSamples: o.queryMaxSamples, Lookback: time.Duration(*o.queryLookback),
+		},
+		Logger: log, Registerer: reg,
+	})
+	if err != nil {
+		return errors.Join(err, ln.Close())
+	}
+	log.Info("opened", "writer", db.Writer(), "data_dir", o.dataDir, "bucket", blob.Redact(o.bucket), "took", time.Since(started))
+	srv, err := o.server(db, reg, log, started)
+	if err != nil {
+		return errors.Join(err, ln.Close(), db.Close(ctx))
+	}
+	greet(o, e, ln.Addr().String())
+	return o.work(ctx, db, srv, ln, log)
+}
+
+// work runs the parts and ends them in order: first no new requests, then no background work, then the flush.
+func (o *serveOptions) work(ctx context.Context, db *varve.DB, srv *server.Server, ln net.Listener, log *slog.Logger) error {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var parts sync.WaitGroup
+	parts.Go(func() {
+		if err := db.Run(background); err != nil {
+			log.Error("background work ended", "err", err)
+		}
+	})
+	if o.selfScrape {
+		s := newSelfScrape(db, srv.Handler(), ln.Addr().String(), log)
+		parts.Go(func() { s.run(background, time.Duration(*o.selfScrapeInterval)) })
+	}
+	err := srv.Serve(ctx, ln)
+	if ctx.Err() != nil {
+		log.Info("shutting down: flushing to the bucket; a second signal ends at once")
+	}
+	stop()
+	parts.Wait()
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Duration(*o.shutdownTimeout))
+	defer cancel()
+	if closeErr := db.Close(closing); closeErr != nil {
+		err = errors.Join(err, fmt.Errorf("shut down (what was acknowledged is safe in %s and is read at the next start): %w", o.dataDir, closeErr))
+	} else {
+		log.Info("everything is in the bucket")
+	}
+	return err
+}
+
+func (o *serveOptions) server(db *varve.DB, reg *prometheus.Registry, log *slog.Logger, started time.Time) (*server.Server, error) {
+	b := readBuildInfo()
+	reads, err := api.New(&api.Options{
+		Version: b.Version, Revision: b.Revision, Timeout: time.Duration(*o.queryTimeout), Lookback: time.Duration(*o.queryLookback),
+	}, api.Components{
+		Engine: db.Engine(), Queryable: db.Queryable(), Parser: db.Parser(), Logger: log, Gatherer: reg, Registerer: reg, Started: started,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return server.New(&server.Options{
+		Write: remotewrite.Options{
+			MaxBodyBytes: int64(*o.limitBody), MaxDecodedBytes: int64(*o.limitDecoded), MaxSeries: o.limitSeries, MaxSamples: o.limitSamples,
+		},
+		MaxInFlightBytes: int64(*o.memoryBudget) / 4,
+		AnswerTimeout:    time.Duration(*o.queryTimeout) + 5*time.Minute,
+		Profiling:        o.pprof, Version: b.Version,
+	}, server.Components{
+		Appender: db, API: reads, Source: db, Flusher: db, Gatherer: reg, Registerer: reg, Logger: log,
+		Checks: []server.Check{
+			{Name: "writes", Run: func(context.Context) error { return db.Ready() }},
+			{Name: "bucket", Run: db.CheckBucket},
+		},
+	}), nil
+}
+
+// limitMemory tells Go's collector the budget, unless the operator did.
+func limitMemory(o *serveOptions) {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(int64(*o.memoryBudget))
+	}
+}
+
+func buildMetric() prometheus.Collector {
+	b := readBuildInfo()
+	g := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "varve_build_info", Help: "What this binary was made of; always 1.",
+		ConstLabels: prometheus.Labels{"version": b.Version, "revision": b.Revision, "goversion": b.Go},
+	})
+	g.Set(1)
+	return g
+}
+
+// greet tells a person what to do now.
+func greet(o *serveOptions, e *environment, addr string) {
+	host, port, err := net.SplitHostPort(addr)
+	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
+		addr = net.JoinHostPort("localhost", port)
+	}
+	base := "http://" + addr
+	up := `up`
+	if !o.selfScrape {
+		up = `topk(10, count by (__name__) ({__name__!=""}))`
+	}
+	fmt.Fprintf(e.out, `
+Varve %s listens on %s
+
+  Prometheus writes here; in prometheus.yml:
+
+    remote_write:
+      - url: %s/api/v1/write
+
+  Grafana reads here: a data source of type Prometheus with the URL %s
+
+  Try it:
+
+    curl -s %s/api/v1/query --data-urlencode 'query=%s'
+
+  Bucket %s, data directory %s. Ctrl-C flushes and ends.
+
+`, readBuildInfo().Version, base, base, base, base, up, blob.Redact(o.bucket), strings.TrimSuffix(o.dataDir, "/"))
+}
