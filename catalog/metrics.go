@@ -1,6 +1,10 @@
 package catalog
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 type metrics struct {
 	conflicts, readBacks prometheus.Counter
@@ -18,7 +22,19 @@ func newMetrics(r prometheus.Registerer) metrics {
 		}),
 	}
 	if r != nil {
-		r.MustRegister(m.conflicts, m.readBacks)
+		m.conflicts = register(r, m.conflicts)
+		m.readBacks = register(r, m.readBacks)
 	}
 	return m
+}
+
+// register enters the counter, or returns the one of the same name that another Store of this process has entered.
+func register(r prometheus.Registerer, c prometheus.Counter) prometheus.Counter {
+	var already prometheus.AlreadyRegisteredError
+	if err := r.Register(c); errors.As(err, &already) {
+		if old, ok := already.ExistingCollector.(prometheus.Counter); ok {
+			return old
+		}
+	}
+	return c
 }

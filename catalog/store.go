@@ -46,6 +46,8 @@ type Options struct {
 	MaxAttempts int
 	// MaxUnavailable bounds the calls of one commit that the bucket did not answer, each of which blob has retried already. Default 3.
 	MaxUnavailable int
+	// Sequential makes View and Confirm read one object after another in the caller's goroutine, for tests that need a fixed order.
+	Sequential bool
 }
 
 // Components are what a Store works with; nil fields get the default in brackets.

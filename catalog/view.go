@@ -40,11 +40,12 @@ const missingTries = 4
 func (s *Store) View(ctx context.Context, tenant string, r model.TimeRange, prev *View) (*View, error) {
 	r = r.Intersect(model.TimeRange{MinMs: model.MinTimeMs, MaxMs: model.MaxTimeMs})
 	v := &View{tenant: tenant, r: r}
+	var known []*Partition
 	if prev != nil && prev.tenant == tenant {
-		v.Root, v.Partitions = prev.Root, prev.Partitions
+		v.Root, known = prev.Root, prev.Partitions
 	}
 	if r.Empty() {
-		return v, s.readView(ctx, v, nil)
+		return v, s.readView(ctx, v, nil, nil)
 	}
 	first, last := model.DayOf(r.MinMs), model.DayOf(r.MaxMs)
 	var days []model.Day
@@ -53,25 +54,28 @@ func (s *Store) View(ctx context.Context, tenant string, r model.TimeRange, prev
 			days = append(days, d)
 		}
 	}
-	if err := s.readView(ctx, v, days); err != nil {
+	if err := s.readView(ctx, v, days, known); err != nil {
 		return nil, err
 	}
-	return v, s.settle(ctx, v)
+	if err := s.settle(ctx, v, known); err != nil {
+		return nil, err
+	}
+	return v, nil
 }
 
 // Confirm reads again what the view was made of, asking only for changes. If nothing changed it returns v with Confirmed set and
 // false; else a newer view, confirmed too, and true: plan again then.
 func (s *Store) Confirm(ctx context.Context, v *View) (*View, bool, error) {
-	next := &View{tenant: v.tenant, r: v.r, Root: v.Root, Partitions: v.Partitions}
+	next := &View{tenant: v.tenant, r: v.r, Root: v.Root}
 	days := make([]model.Day, 0, len(v.Partitions))
 	for _, p := range v.Partitions {
 		days = append(days, p.Day)
 	}
-	if err := s.readView(ctx, next, days); err != nil {
+	if err := s.readView(ctx, next, days, v.Partitions); err != nil {
 		return nil, false, err
 	}
 	// The days without a catalog were found missing before this call; the root was read during it.
-	if err := s.settle(ctx, next); err != nil {
+	if err := s.settle(ctx, next, nil); err != nil {
 		return nil, false, err
 	}
 	next.Confirmed = true
@@ -79,37 +83,58 @@ func (s *Store) Confirm(ctx context.Context, v *View) (*View, bool, error) {
 	return next, changed, nil
 }
 
-// readView reads the root and the catalogs of the days in parallel. v holds what was known before, and then what exists.
-func (s *Store) readView(ctx context.Context, v *View, days []model.Day) error {
-	known := make(map[model.Day]*Partition, len(v.Partitions))
-	for _, p := range v.Partitions {
-		known[p.Day] = p
-	}
+// readView reads the catalogs of the days and the root, and puts what exists into v. v.Root and known are earlier readings.
+func (s *Store) readView(ctx context.Context, v *View, days []model.Day, known []*Partition) error {
 	parts := make([]*Partition, len(days))
-	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error {
-		root, err := s.Root(gctx, v.tenant, v.Root)
+	jobs := make([]func(context.Context) error, 0, len(days)+1)
+	for i, day := range days {
+		jobs = append(jobs, func(ctx context.Context) (err error) {
+			parts[i], err = s.Partition(ctx, v.tenant, day, find(known, day))
+			return err
+		})
+	}
+	jobs = append(jobs, func(ctx context.Context) error {
+		root, err := s.Root(ctx, v.tenant, v.Root)
 		if err == nil {
 			v.Root = root
 		}
 		return err
 	})
-	for i, day := range days {
-		g.Go(func() error {
-			p, err := s.Partition(gctx, v.tenant, day, known[day])
-			parts[i] = p
-			return err
-		})
-	}
-	if err := g.Wait(); err != nil {
+	if err := s.all(ctx, jobs); err != nil {
 		return err
 	}
 	v.Partitions = slices.DeleteFunc(parts, func(p *Partition) bool { return p.Missing })
 	return nil
 }
 
+// all runs the jobs in parallel and waits for them.
+func (s *Store) all(ctx context.Context, jobs []func(context.Context) error) error {
+	if s.opts.Sequential {
+		for _, job := range jobs {
+			if err := job(ctx); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for _, job := range jobs {
+		g.Go(func() error { return job(ctx) })
+	}
+	return g.Wait()
+}
+
+// find returns the partition of the day, or nil.
+func find(parts []*Partition, day model.Day) *Partition {
+	at, ok := slices.BinarySearchFunc(parts, day, func(p *Partition, d model.Day) int { return int(p.Day) - int(d) })
+	if !ok {
+		return nil
+	}
+	return parts[at]
+}
+
 // settle fetches the catalogs of days that the root names and the view lacks.
-func (s *Store) settle(ctx context.Context, v *View) error {
+func (s *Store) settle(ctx context.Context, v *View, known []*Partition) error {
 	for try := 1; ; try++ {
 		lacking := v.lacking()
 		if len(lacking) == 0 {
@@ -124,7 +149,7 @@ func (s *Store) settle(ctx context.Context, v *View) error {
 			}
 		}
 		more := &View{tenant: v.tenant, Root: v.Root}
-		if err := s.readView(ctx, more, lacking); err != nil {
+		if err := s.readView(ctx, more, lacking, known); err != nil {
 			return err
 		}
 		v.Root = more.Root
@@ -140,8 +165,7 @@ func (v *View) lacking() []model.Day {
 		if !day.Range().Overlaps(v.r) {
 			continue
 		}
-		_, ok := slices.BinarySearchFunc(v.Partitions, day, func(p *Partition, d model.Day) int { return int(p.Day) - int(d) })
-		if !ok {
+		if find(v.Partitions, day) == nil {
 			out = append(out, day)
 		}
 	}

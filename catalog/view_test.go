@@ -137,3 +137,24 @@ func TestDenied(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, v.Partitions, 1)
 }
+
+func TestSequentialView(t *testing.T) {
+	inner := mem.New()
+	s, _ := newStore(inner, 1)
+	_, err := s.Commit(t.Context(), "t", testDay, add("w", 1))
+	require.NoError(t, err)
+	var keys []string
+	d := faultblob.Wrap(inner)
+	d.SetHook(func(c faultblob.Call) faultblob.Action {
+		keys = append(keys, c.Key)
+		return faultblob.Action{}
+	})
+	one := New(bucketOf(d), &Options{Sequential: true}, Components{})
+	_, err = one.View(t.Context(), "t", threeDays, nil)
+	require.NoError(t, err)
+	require.Equal(t, []string{"t/t/c/20231114", "t/t/c/20231115", "t/t/c/20231116", "t/t/root"}, keys)
+	d.SetHook(faultblob.Nth(5, faultblob.Action{Kind: faultblob.Fail}))
+	_, err = one.View(t.Context(), "t", threeDays, nil)
+	require.ErrorIs(t, err, model.ErrUnavailable)
+	require.Equal(t, 5, d.Calls())
+}
