@@ -40,6 +40,13 @@ func (p *postings) add(s *Series) int {
 	return bytes
 }
 
+// refs returns the refs of all series, ascending.
+func (p *postings) refs() []uint32 {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.all
+}
+
 func (p *postings) len() int {
 	p.mu.RLock()
 	defer p.mu.RUnlock()

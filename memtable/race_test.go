@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/stretchr/testify/require"
 
 	"github.com/varvedb/varve/model"
@@ -79,4 +80,27 @@ func countSamples(t *testing.T, tab *Table) int {
 		total += first.Len()
 	}
 	return total
+}
+
+// TestLargeSelectionIsSorted passes the size at which selections are sorted by remembered ranks, while series are added.
+func TestLargeSelectionIsSorted(t *testing.T) {
+	tab := New(nil)
+	for round := range 5 {
+		var ws []write
+		for i := range 400 {
+			ws = append(ws, write{key: fmt.Sprintf("id=%d,__name__=m%d,Z=%d", (i*7919+round*31)%100_003, i%7, i%3), samples: floats(float64(round), 1)})
+			add(t, tab, "other", write{key: fmt.Sprintf("id=%d", i+round*1000), samples: floats(1, 1)})
+		}
+		add(t, tab, "t", ws...)
+		for _, tenant := range []string{"t", "other"} {
+			for range 2 {
+				sel, err := tab.Select(t.Context(), tenant, everything, nil)
+				require.NoError(t, err)
+				require.Len(t, sel.Series, 400*(round+1))
+				for i := 1; i < len(sel.Series); i++ {
+					require.Negative(t, labels.Compare(sel.Series[i-1].Labels(), sel.Series[i].Labels()))
+				}
+			}
+		}
+	}
 }

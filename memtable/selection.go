@@ -19,6 +19,7 @@ type snapshot struct {
 	minT, maxT  int64
 	block       uint32
 	used, count uint16
+	ref, rank   uint32
 }
 
 // Labels returns the labels of the series.
@@ -27,7 +28,7 @@ func (s *snapshot) Labels() labels.Labels { return s.labels }
 // snap takes a snapshot under the page's lock; false if the series holds nothing.
 func (s *Series) snap(t *Table) (snapshot, bool) {
 	minT, maxT, ok := s.bounds()
-	sn := snapshot{table: t, labels: s.labels, minT: minT, maxT: maxT, block: s.block, used: s.used, count: s.count}
+	sn := snapshot{table: t, labels: s.labels, ref: s.ref, minT: minT, maxT: maxT, block: s.block, used: s.used, count: s.count}
 	if s.side != nil {
 		sn.samples, sn.histograms = s.side.samples, s.side.histograms
 	}
@@ -152,7 +153,7 @@ func (t *Table) Select(ctx context.Context, tenant string, r model.TimeRange, ma
 		return nil, err
 	}
 	found = slices.DeleteFunc(found, func(s snapshot) bool { return !s.hasIn(r) })
-	slices.SortFunc(found, func(a, b snapshot) int { return labels.Compare(a.labels, b.labels) })
+	d.sortFound(t, found)
 	sel.Series = make([]model.Series, len(found))
 	for i := range found {
 		sel.Series[i] = &found[i]

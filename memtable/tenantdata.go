@@ -20,6 +20,7 @@ type tenantData struct {
 	createMu  sync.Mutex // one new series at a time; guards canonical
 	canonical seriesByLabels
 	index     postings
+	order     order
 
 	dayMu sync.RWMutex // guards days
 	days  map[model.Day]*DayStats
