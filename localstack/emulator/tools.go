@@ -95,7 +95,7 @@ func goTool(ctx context.Context, name, pkg string) (string, error) {
 	target := filepath.Join(tools, fmt.Sprintf("%s@%x", name, sha256.Sum256(mod))[:len(name)+13])
 	err = once(tools, target, func(tmp string) error {
 		return run(ctx, module, []string{"GOFLAGS=-mod=readonly -buildvcs=false", "CGO_ENABLED=0", "GOWORK=off"},
-			"go", "build", "-trimpath", "-ldflags=-s -w", "-o", tmp, pkg)
+			"go", "build", "-ldflags=-s -w", "-o", tmp, pkg)
 	})
 	return target, err
 }
