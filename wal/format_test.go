@@ -1,10 +1,13 @@
 package wal
 
 import (
+	"encoding/binary"
 	"errors"
 	"flag"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -161,4 +164,22 @@ func FuzzIndex(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestVarint(t *testing.T) {
+	for shift := range 64 {
+		for _, v := range []int64{1, -1, 3, -3, 0x5555555555555555, math.MinInt64, math.MaxInt64, 0} {
+			v >>= shift
+			b := binary.AppendVarint(nil, v)
+			for _, tail := range [][]byte{nil, {0x80}, {255, 255, 255, 255, 255, 255, 255, 255}, make([]byte, 8)} {
+				got, n := varint(append(slices.Clone(b), tail...))
+				require.Equal(t, v, got)
+				require.Equal(t, len(b), n)
+			}
+		}
+	}
+	_, n := varint([]byte{255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255})
+	require.LessOrEqual(t, n, 0)
+	_, n = varint(nil)
+	require.LessOrEqual(t, n, 0)
 }

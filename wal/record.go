@@ -3,6 +3,7 @@ package wal
 import (
 	"encoding/binary"
 	"math"
+	"math/bits"
 	"slices"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -151,12 +152,23 @@ func float(b []byte, n int) float64 {
 	return math.Float64frombits(le.Uint64(b) << (uint(8-n) * 8))
 }
 
-// varint is binary.Varint with the common short case in front.
+// varint is binary.Varint with the common case in front: up to 8 bytes, and 8 can be read. The end is the
+// first byte without its top bit; the 7 bits of the bytes up to there are moved together pairwise.
 func varint(b []byte) (int64, int) {
-	if len(b) > 0 && b[0] < 0x80 {
-		return int64(b[0]>>1) ^ -int64(b[0]&1), 1
+	if len(b) < 8 {
+		return binary.Varint(b)
 	}
-	return binary.Varint(b)
+	x := le.Uint64(b)
+	stop := ^x & 0x8080808080808080
+	if stop == 0 {
+		return binary.Varint(b)
+	}
+	x &= stop ^ (stop - 1)
+	x &= 0x7f7f7f7f7f7f7f7f
+	x = x&0x007f007f007f007f | x>>1&0x3f803f803f803f80
+	x = x&0x00003fff00003fff | x>>2&0x0fffc0000fffc000
+	x = x&0x000000000fffffff | x>>4&0x00fffffff0000000
+	return int64(x>>1) ^ -int64(x&1), bits.TrailingZeros64(stop)/8 + 1
 }
 
 // operation decodes any one operation, and says what is wrong with it.
