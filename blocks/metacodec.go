@@ -24,6 +24,9 @@ import (
 // A reader of version N reads N and N-1. A higher version gives model.ErrVersion: a newer Varve wrote it.
 const metaVersion = 1
 
+// maxRuns bounds the section of runs that a reader takes; writers keep to native.MaxRunSection.
+const maxRuns = 1 << 20
+
 // castagnoli makes no state: crc32 keeps one shared table for this polynomial.
 func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
@@ -291,6 +294,9 @@ func (m *Meta) check() error {
 	}
 	if m.Series < 0 || m.Series > math.MaxInt32 || m.Samples < 0 || m.Histograms < 0 || m.Histograms > m.Samples {
 		return bad("counts")
+	}
+	if m.Runs.Length > maxRuns {
+		return bad("section of runs")
 	}
 	if m.PostingsHead < 0 || m.PostingsHead > m.Postings.Length {
 		return bad("head of the postings")

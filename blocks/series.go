@@ -34,20 +34,21 @@ func (s *series) Samples(dst *model.Columns, r model.TimeRange) error {
 	}
 	scratch := s.sel.scratch()
 	defer s.sel.scratches.Put(scratch)
+	start := len(dst.T)
 	for _, ref := range s.refs {
 		if ref.Inline && !r.Overlaps(model.TimeRange{MinMs: ref.MinT, MaxMs: ref.MaxT}) {
 			continue
 		}
 		p := s.pages[ref.Page]
-		if err := s.decode(dst, r, ref, p, scratch); err != nil {
+		if err := s.decode(dst, start, r, ref, p, scratch); err != nil {
 			return corruptAt(s.sel.key, p.ref.Offset, err)
 		}
 	}
 	return nil
 }
 
-// decode appends the samples of one chunk.
-func (s *series) decode(dst *model.Columns, r model.TimeRange, ref native.ChunkRef, p *chunkPage, scratch *scratch) error {
+// decode appends the samples of one chunk; those of the chunks before begin at start.
+func (s *series) decode(dst *model.Columns, start int, r model.TimeRange, ref native.ChunkRef, p *chunkPage, scratch *scratch) error {
 	var t []int64
 	var err error
 	if !ref.Inline {
@@ -73,7 +74,7 @@ func (s *series) decode(dst *model.Columns, r model.TimeRange, ref native.ChunkR
 		return err
 	}
 	lo, hi := within(t, r)
-	if n := len(dst.T); n > 0 && lo < hi && t[lo] <= dst.T[n-1] && ref != s.refs[0] {
+	if n := len(dst.T); n > start && lo < hi && t[lo] <= dst.T[n-1] {
 		return fmt.Errorf("chunk begins at %d, before the end of the one before: %w", t[lo], model.ErrCorrupt)
 	}
 	return appendChunk(dst, t, b, lo, hi, scratch)

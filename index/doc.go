@@ -33,10 +33,12 @@
 //
 // Postings page (kind P): entries (name, value, list of ordinals), ascending by (name, value), keys unique over all pages.
 //
-//	per entry     0, or 1 and the name as string if it differs from the entry before (the first entry has 1)
-//	              value: shared with the value before uvarint (0 after a new name), rest as string
-//	              list: length uvarint, then tokens: (gap − 1) << 1, or (gap − 1) << 1 | 1 and uvarint further repeats − 1 of that gap.
-//	              Gaps count from −1. A list holds at least one ordinal.
+//	4 column lengths uvarint: keys, text, sizes, lists
+//	keys          per entry: 0, or length + 1 of its name if it differs from that of the entry before (the first entry has
+//	              one); bytes its value shares with the value before (none after a new name); bytes of its own; uvarint each
+//	text          names and values, those bytes
+//	sizes         per entry: bytes of its list, uvarint, at least 1
+//	lists         tokens: (gap − 1) << 1, or (gap − 1) << 1 | 1 and uvarint further repeats − 1 of that gap. Gaps count from −1.
 //
 // Fence keys (the first key of each postings page, cut to MaxFence bytes a part) and the thin directory live in the block's Meta.
 package index

@@ -108,45 +108,71 @@ func (p *postingsBuilder) appendPages(dst []byte, enc *page.Encoder, at int64) (
 	}
 	limit := max(minPostingsPage, total/maxPostingsPages+1)
 	var fences []Fence
-	var raw []byte
-	var err error
-	closePage := func() {
-		if len(raw) > page.MaxRaw {
-			err = fmt.Errorf("postings page of %d bytes: %w", len(raw), model.ErrLimit)
-			return
-		}
-		dst = enc.Append(dst, page.Postings, raw)
-		raw = raw[:0]
-	}
-	prevName, prevValue := "", ""
+	var w postingsPage
 	for _, name := range names {
 		values := p.names[name]
 		for _, value := range slices.Sorted(maps.Keys(values)) {
-			if len(raw) >= limit {
-				closePage()
+			l := values[value]
+			if w.entries > 0 && w.size()+len(l.b) > limit {
+				dst = enc.Append(dst, page.Postings, w.raw())
+				w.reset()
 			}
-			if len(raw) == 0 {
+			if w.entries == 0 {
 				fences = append(fences, Fence{Name: CutFence(name), Value: fenceValue(name, value), Offset: at + int64(len(dst))})
 			}
-			if len(raw) > 0 && name == prevName {
-				raw = append(raw, 0)
-			} else {
-				raw = append(raw, 1)
-				raw = binary.AppendUvarint(raw, uint64(len(name)))
-				raw = append(raw, name...)
-				prevValue = ""
+			if len(l.b)+len(name)+len(value) > page.MaxRaw/2 {
+				return nil, nil, fmt.Errorf("postings of %.64s=%.64q: %d bytes: %w", name, value, len(l.b), model.ErrLimit)
 			}
-			raw = appendFront(raw, prevValue, value)
-			l := values[value]
-			raw = binary.AppendUvarint(raw, uint64(len(l.b)))
-			raw = append(raw, l.b...)
-			prevName, prevValue = name, value
+			w.add(name, value, l.b)
 		}
 	}
-	if len(raw) > 0 {
-		closePage()
+	if w.entries > 0 {
+		dst = enc.Append(dst, page.Postings, w.raw())
 	}
-	return dst, fences, err
+	return dst, fences, nil
+}
+
+// postingsPage is the open page, column by column.
+type postingsPage struct {
+	entries                 int
+	name, value             string
+	keys, text, sizes, list []byte
+}
+
+func (w *postingsPage) reset() {
+	*w = postingsPage{keys: w.keys[:0], text: w.text[:0], sizes: w.sizes[:0], list: w.list[:0]}
+}
+
+func (w *postingsPage) size() int { return len(w.keys) + len(w.text) + len(w.sizes) + len(w.list) }
+
+func (w *postingsPage) add(name, value string, list []byte) {
+	if w.entries == 0 || name != w.name {
+		w.keys = binary.AppendUvarint(w.keys, uint64(len(name))+1)
+		w.text = append(w.text, name...)
+		w.name, w.value = name, ""
+	} else {
+		w.keys = append(w.keys, 0)
+	}
+	n := shared(w.value, value)
+	w.keys = binary.AppendUvarint(w.keys, uint64(n))
+	w.keys = binary.AppendUvarint(w.keys, uint64(len(value)-n))
+	w.text = append(w.text, value[n:]...)
+	w.value = value
+	w.sizes = binary.AppendUvarint(w.sizes, uint64(len(list)))
+	w.list = append(w.list, list...)
+	w.entries++
+}
+
+func (w *postingsPage) raw() []byte {
+	dst := make([]byte, 0, w.size()+32)
+	cols := [...][]byte{w.keys, w.text, w.sizes, w.list}
+	for _, c := range cols {
+		dst = binary.AppendUvarint(dst, uint64(len(c)))
+	}
+	for _, c := range cols {
+		dst = append(dst, c...)
+	}
+	return dst
 }
 
 // fenceValue leaves the value out where the name may have been cut: the fence is then a lower bound by the name, and

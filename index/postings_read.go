@@ -27,10 +27,13 @@ type HeadPage struct {
 // maxNames bounds the bytes of all label names of a block.
 const maxNames = 64 << 20
 
+// maxPages bounds the series pages of a block that a reader takes: 64 GiB of chunks.
+const maxPages = 1 << 20
+
 // ParseHead parses the raw postings head of a block with that many series.
 func ParseHead(raw []byte, series int64) (*Head, error) {
 	r := reader{b: raw}
-	h := &Head{Pages: make([]HeadPage, r.count(len(raw)/3))}
+	h := &Head{Pages: make([]HeadPage, r.count(min(len(raw)/3, maxPages)))}
 	var at HeadPage
 	for i := range h.Pages {
 		at.Length, at.Series = int64(r.count(1<<30)), r.count(maxPageSeries)
@@ -64,30 +67,30 @@ func ParseHead(raw []byte, series int64) (*Head, error) {
 // are valid during the call only.
 func ScanPostings(raw []byte, fn func(name, value, list []byte) (more bool, err error)) error {
 	r := reader{b: raw}
+	var n [4]int
+	for i := range n {
+		n[i] = r.count(len(raw))
+	}
+	keys, text, sizes, lists := reader{b: r.take(n[0])}, reader{b: r.take(n[1])}, reader{b: r.take(n[2])}, reader{b: r.take(n[3])}
+	bad := r.bad || len(r.b) != 0
 	var name, value []byte
-	for first := true; len(r.b) > 0; first = false {
-		switch r.u8() {
-		case 0:
-			if first {
-				r.fail()
-			}
-		case 1:
-			name, value = r.bytes(), value[:0]
-		default:
-			r.fail()
+	for len(keys.b) > 0 && !bad {
+		if u := keys.uvarint(); u > 0 {
+			name, value = text.take(int(min(u-1, maxNames))), value[:0]
+		} else if name == nil {
+			break
 		}
-		value = value[:r.count(len(value))]
-		value = append(value, r.bytes()...)
-		list := r.bytes()
-		if r.bad || len(list) == 0 {
-			return corrupt("postings page")
+		value = append(value[:keys.count(len(value))], text.take(keys.count(len(text.b)))...)
+		list := lists.take(sizes.count(len(lists.b)))
+		if bad = keys.bad || text.bad || sizes.bad || lists.bad || len(list) == 0; bad {
+			break
 		}
 		more, err := fn(name, value, list)
 		if err != nil || !more {
 			return err
 		}
 	}
-	if r.bad {
+	if bad || len(keys.b)+len(text.b)+len(sizes.b)+len(lists.b) != 0 {
 		return corrupt("postings page")
 	}
 	return nil
