@@ -25,8 +25,9 @@
 // repetition races with it and one of the two lands with our nonce, or is gone for ever, because the nonce makes
 // the bytes (and so the ETag) of each state unique.
 //
-// An error from Commit means the outcome is unknown unless it wraps model.ErrInvalid, model.ErrLimit, [ErrDropped] or
-// [ErrGravestone], which say that the operation was refused by a state that was read. Calling Commit again is always right.
+// The error of Commit is a refusal by a state that was read if it wraps model.ErrInvalid, model.ErrLimit, [ErrDropped] or [ErrGravestone], or
+// names a block that is not live or already there. After any other error, that of the context included, the operation may or may not have been
+// done, or may yet be. Calling Commit again with the same operation is always right.
 //
 // # Missing catalogs
 //

@@ -21,7 +21,7 @@ func (t *Table) Define(tenant string, ls labels.Labels) (*Series, error) {
 // ResolveKnown is Resolve for a batch whose series are known: series[i] is that of b.Series[i]. Keys and decoder are not looked at,
 // nothing is rejected, and no limit applies.
 func (t *Table) ResolveKnown(tenant string, b *model.Batch, series []*Series, res *Resolved) {
-	res.reset(t.tenant(tenant, true), len(series))
+	res.reset(t.tenant(tenant, true), len(series), 0)
 	for i, s := range series {
 		res.accept(s, i, b)
 	}

@@ -45,7 +45,7 @@ const (
 func (t *Table) Resolve(tenant string, b *model.Batch, res *Resolved) error {
 	d := t.tenant(tenant, true)
 	n := len(b.Series)
-	res.reset(d, n)
+	res.reset(d, n, t.opts.MaxDays)
 	for i := range b.Series {
 		res.hashes[i] = t.hasher.sum(b.Series[i].Key)
 	}
@@ -74,14 +74,14 @@ func (t *Table) Resolve(tenant string, b *model.Batch, res *Resolved) error {
 	return d.openDays(&res.tally, t.opts.MaxDays)
 }
 
-func (r *Resolved) reset(d *tenantData, n int) {
+func (r *Resolved) reset(d *tenantData, n, maxDays int) {
 	r.tenant = d
 	r.Series = slices.Grow(r.Series[:0], n)[:n]
 	clear(r.Series)
 	r.hashes = slices.Grow(r.hashes[:0], n)[:n]
 	r.refs = slices.Grow(r.refs[:0], n)[:n]
 	r.Rejected, r.RejectedSamples, r.Samples, r.Histograms = nil, 0, 0, 0
-	r.tally.reset()
+	r.tally.reset(maxDays)
 }
 
 // timesValid reports whether Varve keeps samples of all the times of a series.

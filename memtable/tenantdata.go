@@ -62,6 +62,9 @@ func (d *tenantData) aliasesOf(decoder string) *aliases {
 
 // openDays makes sure that all the days are open, or opens none of them.
 func (d *tenantData) openDays(tally *dayTally, limit int) error {
+	if tally.over {
+		return fmt.Errorf("request has samples on more than %d days: %w", limit, model.ErrLimit)
+	}
 	d.dayMu.RLock()
 	missing := tally.missing(d.days)
 	d.dayMu.RUnlock()
@@ -118,11 +121,17 @@ func (t *Table) Days() []DayStats {
 	return out
 }
 
-// dayTally counts the samples of one batch by day. Nearly all batches lie on one day or two.
+// dayTally counts the samples of one batch by day. Nearly all batches lie on one day or two; a hostile one has every sample on
+// another, so days beyond max are not entered and many are found by a map.
 type dayTally struct {
 	days []tallied
 	cur  int
+	max  int // 0 is no limit
+	over bool
+	many map[model.Day]int // index into days, once there are fewDays of them
 }
+
+const fewDays = 16
 
 type tallied struct {
 	day        model.Day
@@ -131,29 +140,58 @@ type tallied struct {
 	minT, maxT int64
 }
 
-func (y *dayTally) reset() { y.days, y.cur = y.days[:0], 0 }
+func (y *dayTally) reset(limit int) {
+	y.days, y.cur, y.max, y.over, y.many = y.days[:0], 0, limit, false, nil
+}
 
 func (y *dayTally) add(t int64) {
-	if y.cur >= len(y.days) || !y.days[y.cur].r.Contains(t) {
-		y.turnTo(t)
+	if (y.cur >= len(y.days) || !y.days[y.cur].r.Contains(t)) && !y.turnTo(t) {
+		return
 	}
 	e := &y.days[y.cur]
 	e.samples++
 	e.minT, e.maxT = min(e.minT, t), max(e.maxT, t)
 }
 
-// turnTo makes the day of t the current one. The list is short or sorted by arrival; a request of thousands of days is refused
-// by its limit, not made fast.
-func (y *dayTally) turnTo(t int64) {
+// turnTo makes the day of t the current one; false if there are too many.
+func (y *dayTally) turnTo(t int64) bool {
 	day := model.DayOf(t)
-	for i := range y.days {
-		if y.days[i].day == day {
-			y.cur = i
-			return
+	if i := y.find(day); i >= 0 {
+		y.cur = i
+		return true
+	}
+	if y.max > 0 && len(y.days) >= y.max {
+		y.over = true
+		return false
+	}
+	y.cur = len(y.days)
+	y.days = append(y.days, tallied{day: day, r: day.Range(), minT: t, maxT: t})
+	switch {
+	case y.many != nil:
+		y.many[day] = y.cur
+	case len(y.days) >= fewDays:
+		y.many = make(map[model.Day]int, 2*fewDays)
+		for i := range y.days {
+			y.many[y.days[i].day] = i
 		}
 	}
-	y.days = append(y.days, tallied{day: day, r: day.Range(), minT: t, maxT: t})
-	y.cur = len(y.days) - 1
+	return true
+}
+
+// find returns the index of the day, or -1.
+func (y *dayTally) find(day model.Day) int {
+	if y.many != nil {
+		if i, ok := y.many[day]; ok {
+			return i
+		}
+		return -1
+	}
+	for i := range y.days {
+		if y.days[i].day == day {
+			return i
+		}
+	}
+	return -1
 }
 
 func (y *dayTally) missing(have map[model.Day]*DayStats) int {
