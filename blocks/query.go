@@ -19,6 +19,18 @@ type Query struct {
 	MaxBytes int64
 	// LabelsOnly leaves the chunks alone: the series have labels but Samples fails.
 	LabelsOnly bool
+
+	scan int64 // maxScan if 0; for tests
+}
+
+// maxScan is how many bytes of series pages are scanned for a metric; beyond that its postings are asked first.
+const maxScan = 4 << 20
+
+func (q *Query) scanBytes() int64 {
+	if q.scan > 0 {
+		return q.scan
+	}
+	return maxScan
 }
 
 // DefaultSpeculation is the budget of a query in bytes.

@@ -14,9 +14,6 @@ import (
 	"github.com/varvedb/varve/model"
 )
 
-// maxScan is how many bytes of series pages are scanned for a metric; beyond that its postings are asked first.
-const maxScan = 4 << 20
-
 // Select returns the series of the block that match all matchers and have chunks in the range, sorted by labels.Compare, with
 // Prometheus' meaning of matchers: a label that a series lacks has the value "". A series may turn out to have no sample in the
 // range if its timestamps are its own (runs in chunk pages).
@@ -81,7 +78,7 @@ func (s *selector) plan(ctx context.Context) ([]stretch, error) {
 		for _, st := range found {
 			size += st.series.Length
 		}
-		if size <= maxScan {
+		if size <= s.q.scanBytes() {
 			return found, nil
 		}
 	}

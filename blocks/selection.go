@@ -35,9 +35,9 @@ type selection struct {
 
 	mu sync.Mutex
 	// Guarded by mu: users of every page, open, decoded, kept.
-	open  []*chunkPage // decompressed, oldest first
+	open    []*chunkPage // decompressed, oldest first
 	decoded [][]int64    // decoded runs
-	kept  int
+	kept    int
 }
 
 // chunkPage is a fetched page of chunks, decompressed while somebody uses it and a while longer.

@@ -14,7 +14,7 @@ const (
 
 // pageWriter collects one series page.
 type pageWriter struct {
-	series                                  int
+	series                                 int
 	shapes, masks, lengths, text, locators []byte
 
 	names    map[string]int

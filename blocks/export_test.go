@@ -1,0 +1,19 @@
+package blocks
+
+import (
+	"encoding/binary"
+	"hash/crc32"
+)
+
+// ForgeMeta puts a right length and checksum around any body.
+func ForgeMeta(version byte, body []byte) []byte {
+	b := binary.AppendUvarint([]byte{version}, uint64(len(body)))
+	b = append(b, body...)
+	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli()))
+}
+
+// ScanAtMost sets the bytes of series pages from which on postings are asked.
+func (q *Query) ScanAtMost(n int64) *Query {
+	q.scan = n
+	return q
+}
