@@ -10,6 +10,7 @@ import (
 	randv2 "math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,6 +31,7 @@ type world struct {
 	bucket *mem.Driver
 	nowMs  int64
 	oracle oracle
+	mu     sync.Mutex // guards oracle where requests are concurrent
 	seed   int64
 	rand   *rand.Rand
 }
