@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/stretchr/testify/require"
 
+	"github.com/varvedb/varve/internal/vfs"
 	"github.com/varvedb/varve/internal/vfs/memfs"
 )
 
@@ -130,4 +131,21 @@ func BenchmarkOpen(b *testing.B) {
 	for b.Loop() {
 		open(b, fsys)
 	}
+}
+
+// BenchmarkAppend is the whole way to the disk of the temporary directory, 32 requests at a time.
+func BenchmarkAppend(b *testing.B) {
+	l, err := Open(vfs.OS{}, b.TempDir(), testWriter, nil)
+	require.NoError(b, err)
+	batches := benchBatches(true)
+	b.SetParallelism(16)
+	b.RunParallel(func(pb *testing.PB) {
+		for i := 0; pb.Next(); i++ {
+			if err := l.Append(func(e *Encoder) { encodeBatch(e, batches[i%len(batches)]) }); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.ReportMetric(float64(b.N)*benchSamples/1e6/b.Elapsed().Seconds(), "Msamples/s")
+	require.NoError(b, l.Close())
 }

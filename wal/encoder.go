@@ -15,6 +15,9 @@ import (
 // maxRecord bounds one record, and so what a reader must take for plausible.
 const maxRecord = 64 << 20
 
+// maxAppend bounds what one Append may add to a group, whose length is 32 bits wide.
+const maxAppend = 1 << 30
+
 // maxSampleBytes bounds the encoding of a float sample: tag, ref, time, value, written 8 bytes wide.
 const maxSampleBytes = 1 + 5 + binary.MaxVarintLen64 + 8
 
@@ -165,6 +168,9 @@ func (e *Encoder) encode(g *group, enc func(*Encoder)) (err error) {
 		e.fail(fmt.Errorf("record without Begin: %w", model.ErrInvalid))
 	}
 	e.endRecord()
+	if n := len(e.buf) - mark; n > maxAppend {
+		e.fail(fmt.Errorf("append of %d bytes, at most %d: %w", n, maxAppend, model.ErrLimit))
+	}
 	done = true
 	return e.err
 }

@@ -114,7 +114,7 @@ func (f *FS) before(op Op, name string, size int) error {
 func (f *FS) do(op, name string, fn func() error) error {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
-	err := error(ErrCrashed)
+	err := ErrCrashed
 	if !f.dead && !f.d.down {
 		err = fn()
 	}
@@ -360,7 +360,7 @@ type lock struct {
 }
 
 func (l *lock) Close() error {
-	err := error(os.ErrClosed)
+	err := os.ErrClosed
 	l.once.Do(func() {
 		d := l.fs.d
 		d.mu.Lock()

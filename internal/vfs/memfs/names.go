@@ -9,7 +9,7 @@ import (
 	"syscall"
 )
 
-// rename is one that is not durable yet at both ends.
+// rename is one that is not durable yet at both ends, of a file that has a durable name to lose.
 type rename struct {
 	fromDir, toDir *node
 	from, to       string
@@ -40,9 +40,20 @@ func (f *FS) Rename(from, to string) error {
 		}
 		delete(fromDir.names, fromBase)
 		toDir.names[toBase] = n
-		f.d.renames = append(f.d.renames, rename{fromDir, toDir, fromBase, toBase, n})
+		if fromDir.durableNames[fromBase] == n || f.d.renamedBefore(n) {
+			f.d.renames = append(f.d.renames, rename{fromDir, toDir, fromBase, toBase, n})
+		}
 		return nil
 	})
+}
+
+func (d *disk) renamedBefore(n *node) bool {
+	for _, r := range d.renames {
+		if r.n == n {
+			return true
+		}
+	}
+	return false
 }
 
 // Link makes a second name for a file.
