@@ -115,6 +115,7 @@ func (p *Partition) kind() kind  { return kindPartition }
 func (p *Partition) stored() (blob.Version, bool, int) {
 	return p.Version, p.Missing, p.Bytes
 }
+
 func (p *Partition) setStored(v blob.Version, missing bool, bytes int) {
 	p.Version, p.Missing, p.Bytes = v, missing, bytes
 }
@@ -124,6 +125,7 @@ func (r *Root) kind() kind  { return kindRoot }
 func (r *Root) stored() (blob.Version, bool, int) {
 	return r.Version, r.Missing, r.bytes
 }
+
 func (r *Root) setStored(v blob.Version, missing bool, bytes int) {
 	r.Version, r.Missing, r.bytes = v, missing, bytes
 }
@@ -133,6 +135,7 @@ func (r *Roster) kind() kind  { return kindRoster }
 func (r *Roster) stored() (blob.Version, bool, int) {
 	return r.Version, r.Missing, r.bytes
 }
+
 func (r *Roster) setStored(v blob.Version, missing bool, bytes int) {
 	r.Version, r.Missing, r.bytes = v, missing, bytes
 }

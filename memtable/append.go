@@ -38,7 +38,7 @@ func (t *Table) Append(b *model.Batch, res *Resolved) {
 	if locked != nil {
 		locked.mu.Unlock()
 	}
-	sideBytes += (counts[beside] + counts[outOfOrder] + counts[overwritten]) * 24
+	sideBytes += (counts[beside] + counts[outOfOrder] + counts[overwritten]) * sideSampleBytes
 	t.otherBytes.Add(sideBytes)
 	t.samples.Add(int64(res.Samples))
 	t.histograms.Add(int64(res.Histograms))

@@ -14,6 +14,8 @@ type arena struct {
 	mu    sync.Mutex
 	next  uint32 // unit that the next block begins at
 	bytes atomic.Int64
+
+	sideLimit int // see compress; 0 is never
 }
 
 const (

@@ -109,6 +109,10 @@ func TestReverseOrder(t *testing.T) {
 	require.Equal(t, n, c.Len())
 	require.True(t, slices.IsSorted(c.T))
 	require.Equal(t, int64(n-1), tab.Stats().OutOfOrder)
+	require.Less(t, tab.Bytes(), int64(160_000), "the side buffer is compressed")
+	for i, at := range c.T {
+		require.Equal(t, float64(at/1000), c.V[i])
+	}
 }
 
 func TestCounts(t *testing.T) {

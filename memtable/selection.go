@@ -12,14 +12,14 @@ import (
 
 // snapshot is what a series held at one moment. It implements model.Series.
 type snapshot struct {
-	table       *Table
-	labels      labels.Labels
-	samples     []sideSample
-	histograms  [][]byte
-	minT, maxT  int64
-	block       uint32
-	used, count uint16
-	ref, rank   uint32
+	table      *Table
+	labels     labels.Labels
+	samples    []sideSample
+	histograms [][]byte
+	minT, maxT int64
+	run        // the series' own blocks
+	runs       []run
+	ref, rank  uint32
 }
 
 // Labels returns the labels of the series.
@@ -28,9 +28,9 @@ func (s *snapshot) Labels() labels.Labels { return s.labels }
 // snap takes a snapshot under the page's lock; false if the series holds nothing.
 func (s *Series) snap(t *Table) (snapshot, bool) {
 	minT, maxT, ok := s.bounds()
-	sn := snapshot{table: t, labels: s.labels, ref: s.ref, minT: minT, maxT: maxT, block: s.block, used: s.used, count: s.count}
+	sn := snapshot{table: t, labels: s.labels, ref: s.ref, minT: minT, maxT: maxT, run: run{s.block, s.used, s.count}}
 	if s.side != nil {
-		sn.samples, sn.histograms = s.side.samples, s.side.histograms
+		sn.runs, sn.samples, sn.histograms = s.side.runs, s.side.samples, s.side.histograms
 	}
 	return sn, ok
 }
@@ -43,27 +43,28 @@ func (s *snapshot) Samples(dst *model.Columns, r model.TimeRange) error {
 
 // read is Samples.
 func (s *snapshot) read(dst *model.Columns, r model.TimeRange) {
-	if len(s.samples) == 0 {
+	if len(s.samples)+len(s.runs) == 0 {
 		had := len(dst.T)
-		s.readBlocks(dst, r)
+		s.readBlocks(dst, s.run, r)
 		if dst.H != nil {
 			dst.H = append(dst.H, make([][]byte, len(dst.T)-had)...)
 		}
 		return
 	}
 	var ordered model.Columns
-	s.readBlocks(&ordered, r)
-	merge(dst, &ordered, s.sorted(r), s.samples, s.histograms)
+	s.readBlocks(&ordered, s.run, r)
+	ordered = overlay(ordered, s.readRuns(s.runs, r))
+	merge(dst, &ordered, sortedSide(s.samples, r), s.samples, s.histograms)
 }
 
-// readBlocks appends what is in blocks. dst.H is left alone.
-func (s *snapshot) readBlocks(dst *model.Columns, r model.TimeRange) {
-	if s.block == 0 {
+// readBlocks appends what is in a chain of blocks. dst.H is left alone.
+func (s *snapshot) readBlocks(dst *model.Columns, c run, r model.TimeRange) {
+	if c.block == 0 {
 		return
 	}
 	var onStack [64]uint32
 	chain := onStack[:0]
-	for name, end := s.block, r.MaxMs; name != 0; {
+	for name, end := c.block, r.MaxMs; name != 0; {
 		b := s.table.arena.block(name)
 		first := blockFirst(b)
 		if first <= end {
@@ -76,24 +77,24 @@ func (s *snapshot) readBlocks(dst *model.Columns, r model.TimeRange) {
 	}
 	for _, name := range slices.Backward(chain) {
 		b := s.table.arena.block(name)
-		used, count := s.used, s.count
-		if name != s.block {
+		used, count := c.used, c.count
+		if name != c.block {
 			used, count = blockUsed(b), blockCount(b)
 		}
 		decodeBlock(b[:used], int(count), r, dst)
 	}
 }
 
-// sorted returns the indexes of the side samples within the range by time, equal ones in order of arrival.
-func (s *snapshot) sorted(r model.TimeRange) []int32 {
+// sortedSide returns the indexes of the side samples within the range by time, equal ones in order of arrival.
+func sortedSide(samples []sideSample, r model.TimeRange) []int32 {
 	var order []int32
-	for i := range s.samples {
-		if r.Contains(s.samples[i].t) {
+	for i := range samples {
+		if r.Contains(samples[i].t) {
 			order = append(order, int32(i))
 		}
 	}
 	byTime := func(a, b int32) int {
-		return cmp.Or(cmp.Compare(s.samples[a].t, s.samples[b].t), cmp.Compare(a, b))
+		return cmp.Or(cmp.Compare(samples[a].t, samples[b].t), cmp.Compare(a, b))
 	}
 	if !slices.IsSortedFunc(order, byTime) {
 		slices.SortFunc(order, byTime)

@@ -49,6 +49,7 @@ type page struct {
 // side holds what does not fit into blocks: samples that are not ascending, and histograms, in order of arrival. Samples here
 // win over those in blocks, and later ones over earlier ones.
 type side struct {
+	runs       []run // what samples held before, oldest first
 	samples    []sideSample
 	histograms [][]byte // nil, or as long as samples
 	minT, maxT int64
@@ -77,10 +78,10 @@ func (s *Series) push(a *arena, t int64, v float64) verdict {
 			s.pushOrdered(a, t, v)
 			return stored
 		}
-		return s.pushSide(t, v)
+		return s.pushSide(a, t, v)
 	}
 	if s.side != nil {
-		return s.pushSide(t, v)
+		return s.pushSide(a, t, v)
 	}
 	s.firstT = t
 	s.enc.scale = noScale
@@ -109,13 +110,14 @@ func (s *Series) open(a *arena, t int64, v float64) {
 }
 
 // pushSide adds a float that is not later than the last one, or not of a series of floats only.
-func (s *Series) pushSide(t int64, v float64) verdict {
+func (s *Series) pushSide(a *arena, t int64, v float64) verdict {
 	had, known := s.latestAt(t)
 	if known && had == math.Float64bits(v) {
 		return duplicate
 	}
 	_, maxT, _ := s.bounds()
 	s.addSide(t, v, nil)
+	s.side.compress(a)
 	switch {
 	case known:
 		return overwritten

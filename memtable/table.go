@@ -59,6 +59,7 @@ func New(opts *Options) *Table {
 		t.opts = *opts
 	}
 	t.opts.setDefaults()
+	t.arena.sideLimit = sideLimit
 	t.pages.Store(new([]*page))
 	return t
 }
