@@ -18,13 +18,9 @@ type querier struct {
 	// budget is what the selections of this query may fetch on suspicion.
 	budget *blocks.Budget
 
-	first struct {
-		once sync.Once
-		view *view
-		err  error
-	}
-	// turn is held while a confirmation is read.
-	turn sync.Mutex
+	first shared[*view]
+	// turn holds a token while a confirmation is read.
+	turn chan struct{}
 
 	mu sync.Mutex // guards what follows
 	// latest is the newest view; pending the confirmation that will begin when the running one has ended.
@@ -46,7 +42,7 @@ type confirmation struct {
 }
 
 func newQuerier(q *Queryable, r model.TimeRange) *querier {
-	return &querier{q: q, r: r, budget: blocks.NewBudget(q.cfg.SpeculationBytes), tails: make(map[string]*tail)}
+	return &querier{q: q, r: r, budget: blocks.NewBudget(q.cfg.SpeculationBytes), turn: make(chan struct{}, 1), tails: make(map[string]*tail)}
 }
 
 // Close ends what is still under way and lets go of everything that answers pin.
@@ -92,13 +88,13 @@ func (q *querier) hold(answers []*answer) {
 
 // firstView reads the view that the plans of this querier start from.
 func (q *querier) firstView(ctx context.Context) (*view, error) {
-	q.first.once.Do(func() {
-		q.first.view, q.first.err = q.q.views.read(ctx, tenant.FromContext(ctx), q.r)
+	return q.first.get(ctx, func() (*view, error) {
+		v, err := q.q.views.read(ctx, tenant.FromContext(ctx), q.r)
 		q.mu.Lock()
-		q.latest = q.first.view
+		q.latest = v
 		q.mu.Unlock()
+		return v, err
 	})
-	return q.first.view, q.first.err
 }
 
 // confirm returns a view whose readings all began after the call. Calls that find a
@@ -119,19 +115,27 @@ func (q *querier) confirm(ctx context.Context) (*view, error) {
 			return nil, context.Cause(ctx)
 		}
 	}
-	q.turn.Lock()
-	defer q.turn.Unlock()
+	defer close(c.done)
+	// A leader whose context ends while it waits drags those who joined it along; they belong to the same query.
+	select {
+	case q.turn <- struct{}{}:
+		defer func() { <-q.turn }()
+	case <-ctx.Done():
+		c.err = context.Cause(ctx)
+	}
 	q.mu.Lock()
 	q.pending = nil // who comes from here on came too late for these readings
 	latest := q.latest
 	q.mu.Unlock()
+	if c.err != nil {
+		return nil, c.err
+	}
 	c.view, c.err = q.q.views.confirm(ctx, latest)
 	if c.err == nil {
 		q.mu.Lock()
 		q.latest = c.view
 		q.mu.Unlock()
 	}
-	close(c.done)
 	return c.view, c.err
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -32,8 +31,7 @@ type tail struct {
 	maxSegments int
 	maxBytes    int64
 
-	once    sync.Once
-	err     error
+	done    shared[struct{}]
 	series  []*tailSeries
 	reached int64 // time of the newest sample read
 	empty   bool
@@ -49,9 +47,9 @@ func (t *tail) Writer() string { return t.writer }
 
 // Select implements model.Source.
 func (t *tail) Select(ctx context.Context, tenant string, r model.TimeRange, matchers []*labels.Matcher) (*model.Selection, error) {
-	t.once.Do(func() { t.err = t.read(ctx, tenant) })
-	if t.err != nil {
-		return nil, fmt.Errorf("read log of writer %s: %w", t.writer, t.err)
+	_, err := t.done.get(ctx, func() (struct{}, error) { return struct{}{}, t.read(ctx, tenant) })
+	if err != nil {
+		return nil, fmt.Errorf("read log of writer %s: %w", t.writer, err)
 	}
 	s := &model.Selection{}
 	for _, ts := range t.series {

@@ -201,4 +201,6 @@ func TestDeniedTail(t *testing.T) {
 
 type logsFunc func(ctx context.Context, key string) ([]byte, blob.Version, error)
 
-func (f logsFunc) Get(ctx context.Context, key string) ([]byte, blob.Version, error) { return f(ctx, key) }
+func (f logsFunc) Get(ctx context.Context, key string) ([]byte, blob.Version, error) {
+	return f(ctx, key)
+}
