@@ -49,7 +49,7 @@ func New(d Driver, opts *Options) *Bucket {
 // Scheme is the URL scheme of the store: "s3", "gs", "azblob", "file" or "mem".
 func (b *Bucket) Scheme() string { return b.driver.Scheme() }
 
-// Close waits for reads that lost a hedge and closes the driver. Calls under way fail or end in their own time.
+// Close waits for reads that lost a hedge and closes the driver. No other call may be under way.
 func (b *Bucket) Close() error {
 	b.losers.Wait()
 	return b.driver.Close()
@@ -57,7 +57,7 @@ func (b *Bucket) Close() error {
 
 // Get returns the object and its version.
 func (b *Bucket) Get(ctx context.Context, key string) ([]byte, Version, error) {
-	r, err := b.fetch(ctx, opGet, key, 0, -1)
+	r, err := b.fetch(ctx, opGet, key, 0, -1, "")
 	return r.Data, r.Version, err
 }
 
@@ -68,13 +68,7 @@ func (b *Bucket) GetIf(ctx context.Context, key string, since Version) (data []b
 		data, v, err = b.Get(ctx, key)
 		return data, v, err == nil, err
 	}
-	var r GetResult
-	err = b.try(ctx, opGetIf, key, func(ctx context.Context, full string) error {
-		var err error
-		r, err = b.driver.Get(ctx, full, 0, -1, since)
-		b.metrics.addRead(opGetIf, len(r.Data))
-		return err
-	})
+	r, err := b.fetch(ctx, opGetIf, key, 0, -1, since)
 	switch {
 	case err != nil:
 		return nil, "", false, err
@@ -92,7 +86,7 @@ func (b *Bucket) GetRange(ctx context.Context, key string, off, n int64) ([]byte
 	if n == 0 {
 		return nil, nil
 	}
-	r, err := b.fetch(ctx, opGetRange, key, off, n)
+	r, err := b.fetch(ctx, opGetRange, key, off, n, "")
 	if err != nil {
 		return nil, err
 	}
@@ -154,8 +148,8 @@ func (b *Bucket) Delete(ctx context.Context, keys ...string) error {
 	return nil
 }
 
-// List yields the objects whose keys begin with prefix, sorted by key. It goes on behind the last key after a
-// failure worth a retry; the first error that stays is yielded last.
+// List yields the objects whose keys begin with prefix, sorted by key. Objects with keys that Varve does not use (ValidKey) are somebody else's and left
+// out. It goes on behind the last key after a failure worth a retry; the first error that stays is yielded last.
 func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[Object, error] {
 	return func(yield func(Object, error) bool) {
 		if err := validPrefix(prefix); err != nil {
@@ -169,7 +163,7 @@ func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[Object, erro
 					return err
 				}
 				o.Key = strings.TrimPrefix(o.Key, b.prefix)
-				if o.Key <= last {
+				if o.Key <= last || ValidKey(o.Key) != nil {
 					continue
 				}
 				last = o.Key

@@ -10,8 +10,8 @@ import (
 )
 
 // fetch reads n bytes at off, or to the end if n < 0, with retries and hedging. A body that broke off is taken up where it
-// ended if the object is still at the same version, and begun anew if not.
-func (b *Bucket) fetch(ctx context.Context, op, key string, off, n int64) (GetResult, error) {
+// ended if the object is still at the same version, and begun anew if not. With since it is a conditional read of the whole object, always begun anew.
+func (b *Bucket) fetch(ctx context.Context, op, key string, off, n int64, since Version) (GetResult, error) {
 	if err := ValidKey(key); err != nil {
 		return GetResult{}, fmt.Errorf("%s: %w", op, err)
 	}
@@ -23,8 +23,13 @@ func (b *Bucket) fetch(ctx context.Context, op, key string, off, n int64) (GetRe
 		if n >= 0 {
 			rest = n - have
 		}
-		r, err := b.read(ctx, op, b.prefix+key, off+have, rest)
+		r, err := b.read(ctx, op, b.prefix+key, off+have, rest, since)
 		switch {
+		case since != "":
+			got = r
+			if err != nil {
+				got = GetResult{}
+			}
 		case have > 0 && r.Version != got.Version && (err == nil || len(r.Data) > 0):
 			got, err = GetResult{}, fmt.Errorf("changed while it was read: %w", model.ErrUnavailable)
 		case have > 0:
@@ -42,10 +47,10 @@ func (b *Bucket) fetch(ctx context.Context, op, key string, off, n int64) (GetRe
 }
 
 // read makes one try of a read, hedged.
-func (b *Bucket) read(ctx context.Context, op, full string, off, n int64) (GetResult, error) {
+func (b *Bucket) read(ctx context.Context, op, full string, off, n int64, since Version) (GetResult, error) {
 	one := func(ctx context.Context) (r GetResult, err error) {
 		err = b.timed(ctx, op, func(ctx context.Context) error {
-			r, err = b.driver.Get(ctx, full, off, n, "")
+			r, err = b.driver.Get(ctx, full, off, n, since)
 			b.metrics.addRead(op, len(r.Data))
 			return err
 		})

@@ -108,13 +108,13 @@ func TestOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	for raw, want := range map[string]string{
-		"file://" + root:                          "",
-		"file://" + root + "/new":                 "create=true makes it",
-		"file://" + root + "/new/er?create=true":  "",
-		"file://" + file:                          "is not a directory",
-		"file://relative/path":                    "three slashes",
-		"file://" + root + "?kmskeyid=k":          `unknown parameter "kmskeyid"`,
-		"file://" + root + "?create=1&ssetype=AB": `unknown parameter "ssetype"`,
+		"file://" + root:                           "",
+		"file://" + root + "/new":                  "create=true makes it",
+		"file://" + root + "/fresh/er?create=true": "",
+		"file://" + file:                           "is not a directory",
+		"file://relative/path":                     "three slashes",
+		"file://" + root + "?kmskeyid=k":           `unknown parameter "kmskeyid"`,
+		"file://" + root + "?create=1&ssetype=AB":  `unknown parameter "ssetype"`,
 	} {
 		_, err := blob.Open(t.Context(), raw, map[string]blob.Opener{"file": dir.Open}, nil)
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
