@@ -1,0 +1,202 @@
+package acceptance
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/prometheus/prometheus/model/histogram"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/prompb"
+	"github.com/prometheus/prometheus/storage"
+
+	"github.com/varvedb/varve/blob"
+	"github.com/varvedb/varve/blob/mem"
+	"github.com/varvedb/varve/catalog"
+	"github.com/varvedb/varve/ingester"
+	"github.com/varvedb/varve/internal/vfs/memfs"
+	"github.com/varvedb/varve/model"
+	"github.com/varvedb/varve/query"
+	"github.com/varvedb/varve/tenant"
+)
+
+// path is where the samples lie when they are read.
+type path string
+
+const (
+	memtablePath path = "memtable" // an ingester that never flushes
+	flushedPath  path = "flushed"  // the same, flushing after every transaction
+	coldPath     path = "cold"     // closed after every transaction, and read by a new queryable without sources
+)
+
+// store is a storage.Storage of one ingester and one queryable over a bucket in memory.
+type store struct {
+	t         testing.TB
+	path      path
+	ing       *ingester.Ingester
+	open      func() (*ingester.Ingester, error)
+	queryable *query.Queryable
+	catalog   *catalog.Store
+	bucket    *blob.Bucket
+}
+
+func newStore(t testing.TB, p path) (*store, error) {
+	ctx := context.Background()
+	s := &store{t: t, path: p, bucket: blob.New(mem.New(), nil)}
+	s.catalog = catalog.New(s.bucket, nil, catalog.Components{})
+	fs := memfs.New()
+	s.open = func() (*ingester.Ingester, error) {
+		cfg := ingester.Config{SkipProbe: true, FlushParallel: 1}
+		return ingester.Open(ctx, cfg, ingester.Components{FS: fs, Dir: "data", Bucket: s.bucket, Catalog: s.catalog})
+	}
+	var err error
+	if p != coldPath {
+		if s.ing, err = s.open(); err != nil {
+			return nil, err
+		}
+	}
+	return s, s.renew()
+}
+
+// renew makes a queryable that has seen nothing yet.
+func (s *store) renew() (err error) {
+	if s.queryable != nil {
+		err = s.queryable.Close()
+	}
+	c := query.Components{Catalog: s.catalog, Blocks: blockReader{s.bucket}}
+	if s.path != coldPath {
+		c.Sources = func(*catalog.Roster) ([]model.Source, []query.Unreachable) {
+			return []model.Source{s.ing}, nil
+		}
+	}
+	q, newErr := query.New(&query.Config{CatalogCacheBytes: 1 << 20}, c)
+	s.queryable = q
+	return errors.Join(err, newErr)
+}
+
+type blockReader struct{ b *blob.Bucket }
+
+func (r blockReader) ReadRanges(ctx context.Context, key string, ranges []blob.Range) ([][]byte, error) {
+	return r.b.ReadRanges(ctx, key, ranges, nil)
+}
+
+// append appends the batch and brings it to where it is to be read from.
+func (s *store) append(b *model.Batch) (err error) {
+	ctx := context.Background()
+	if s.path == coldPath {
+		if s.ing, err = s.open(); err != nil {
+			return err
+		}
+		defer func() {
+			err = errors.Join(err, s.ing.Close(ctx))
+			s.ing = nil
+			err = errors.Join(err, s.renew())
+		}()
+	}
+	got, err := s.ing.Append(ctx, tenant.Default, b)
+	if err != nil {
+		return err
+	}
+	if got.RejectedSamples > 0 || len(got.Rejected) > 0 {
+		return fmt.Errorf("%d samples rejected: %v", got.RejectedSamples, got.Rejected)
+	}
+	if s.path == flushedPath {
+		return s.ing.Flush(ctx)
+	}
+	return nil
+}
+
+// Close implements storage.Storage.
+func (s *store) Close() error {
+	err := s.queryable.Close()
+	if s.ing != nil {
+		err = errors.Join(err, s.ing.Abandon())
+	}
+	return errors.Join(err, s.bucket.Close())
+}
+
+// Querier implements storage.Queryable.
+func (s *store) Querier(mint, maxt int64) (storage.Querier, error) {
+	return s.queryable.Querier(mint, maxt)
+}
+
+var errUnused = errors.New("the suite does not use this")
+
+// ChunkQuerier, Appender and StartTime are not called by the suite.
+func (s *store) ChunkQuerier(int64, int64) (storage.ChunkQuerier, error) { return nil, errUnused }
+
+func (s *store) Appender(context.Context) storage.Appender { panic(errUnused) }
+
+func (s *store) StartTime() (int64, error) { return 0, errUnused }
+
+// AppenderV2 implements storage.AppendableV2.
+func (s *store) AppenderV2(context.Context) storage.AppenderV2 {
+	return &appender{store: s, batch: model.Batch{Labels: keyDecoder{}}}
+}
+
+// appender gathers one transaction in one batch. Start timestamps are lost: nothing of ours carries them yet.
+type appender struct {
+	store *store
+	batch model.Batch
+}
+
+func (a *appender) Append(_ storage.SeriesRef, ls labels.Labels, _, t int64, v float64, h *histogram.Histogram, fh *histogram.FloatHistogram, _ storage.AppendV2Options) (storage.SeriesRef, error) {
+	b := &a.batch
+	s := model.BatchSeries{Key: appendKey(nil, ls), First: int32(len(b.Samples)), FirstHistogram: int32(len(b.Histograms))}
+	if h == nil && fh == nil {
+		b.Samples = append(b.Samples, model.Sample{T: t, V: v})
+		s.Count = 1
+	} else {
+		p := prompb.FromFloatHistogram(t, fh)
+		if h != nil {
+			p = prompb.FromIntHistogram(t, h)
+		}
+		bytes, err := p.Marshal()
+		if err != nil {
+			return 0, err
+		}
+		b.Histograms = append(b.Histograms, model.HistogramSample{T: t, H: bytes})
+		s.HistogramCount = 1
+	}
+	b.Series = append(b.Series, s)
+	return 1, nil
+}
+
+func (a *appender) Commit() error {
+	if len(a.batch.Series) == 0 {
+		return nil
+	}
+	return a.store.append(&a.batch)
+}
+
+func (a *appender) Rollback() error { return nil }
+
+// keyDecoder decodes keys of length-prefixed names and values.
+type keyDecoder struct{}
+
+func appendKey(b []byte, ls labels.Labels) []byte {
+	ls.Range(func(l labels.Label) {
+		for _, s := range []string{l.Name, l.Value} {
+			b = append(binary.AppendUvarint(b, uint64(len(s))), s...)
+		}
+	})
+	return b
+}
+
+func (keyDecoder) Name() string { return "acceptance" }
+
+func (keyDecoder) Decode(key []byte, b *labels.ScratchBuilder) error {
+	next := func() string {
+		n, k := binary.Uvarint(key)
+		s := string(key[k : k+int(n)])
+		key = key[k+int(n):]
+		return s
+	}
+	for len(key) > 0 {
+		name := next()
+		b.Add(name, next())
+	}
+	return nil
+}
