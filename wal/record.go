@@ -115,7 +115,8 @@ func (d *decoder) body(tenant string, b []byte) (at int, wrong string, err error
 // else, damage included, and returns where.
 func (d *decoder) floats(b []byte, at int, prevRef, prevT *int64) int {
 	ref, t := *prevRef, *prevT
-	samples := slices.Grow(d.rec.Samples, maxSamples-len(d.rec.Samples))
+	// A sample takes at least a byte.
+	samples := slices.Grow(d.rec.Samples, min(maxSamples-len(d.rec.Samples), len(b)-at))
 	for len(samples) < maxSamples && len(b)-at >= maxSampleBytes {
 		tag := b[at]
 		n := int(tag & sizeMask)
