@@ -35,8 +35,11 @@ func (i *Ingester) FenceStep(ctx context.Context) (progress bool, err error) {
 			t.give()
 		}
 	}()
-	old := i.current()
-	if !old.fenced {
+	i.mu.Lock()
+	old := i.w
+	fenced = old.fenced
+	i.mu.Unlock()
+	if !fenced {
 		return false, nil
 	}
 	if err := i.move(ctx, old); err != nil {
@@ -61,6 +64,10 @@ func (i *Ingester) move(ctx context.Context, old *writer) error {
 	}
 	// The new id is in the roster before the old one can be marked as adopted, so that queries never miss us.
 	if err := i.register(ctx, id, old.ships); err != nil {
+		if errors.Is(err, model.ErrConflict) {
+			// Somebody adopted the new id before it was ours: nothing that counts was logged under it, so the next try takes another.
+			err = errors.Join(err, i.changeFile(func(f *writerFile) { f.Next = "" }))
+		}
 		return err
 	}
 	if _, err := adopt(ctx, old.id, id, i.c); err != nil {

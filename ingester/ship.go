@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/varvedb/varve/blob"
+	"github.com/varvedb/varve/internal/planted"
 	"github.com/varvedb/varve/model"
 	"github.com/varvedb/varve/wal"
 )
@@ -127,6 +128,9 @@ func putSegment(ctx context.Context, b *blob.Bucket, key string, data []byte) (f
 	}
 	if !errors.Is(err, model.ErrConflict) {
 		return 0, err
+	}
+	if planted.On(planted.RefusedMeansFailed) {
+		return fenceFound, nil
 	}
 	have, _, err := b.Get(ctx, key)
 	if errors.Is(err, model.ErrNotFound) {

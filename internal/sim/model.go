@@ -1,0 +1,142 @@
+package sim
+
+import (
+	"fmt"
+	"math"
+	"slices"
+)
+
+// key names one sample.
+type key struct {
+	tenant, series string
+	t              int64
+}
+
+func (k key) String() string { return fmt.Sprintf("%s/%s@%d", k.tenant, k.series, k.t) }
+
+// write is one attempt to write a sample, and what is owed for it.
+type write struct {
+	value float64
+	// acked: the client was told that it is stored.
+	acked bool
+	// shipped: and then the disk it lies on may be lost as well.
+	shipped bool
+}
+
+// oracle is the naive model: for each sample, the writes in the order in which they were sent.
+// A sample is only ever written by one disk, so that this order is the one that counts.
+type oracle struct {
+	writes map[key][]write
+	// byDisk are the samples whose last writes may still be lost with their disk.
+	byDisk map[string][]key
+}
+
+func newOracle() *oracle {
+	return &oracle{writes: map[key][]write{}, byDisk: map[string][]key{}}
+}
+
+func (o *oracle) wrote(disk string, k key, value float64, acked, shipped bool) {
+	o.writes[k] = append(o.writes[k], write{value, acked, shipped})
+	if !shipped {
+		o.byDisk[disk] = append(o.byDisk[disk], k)
+	}
+}
+
+// shipped says that all that was acknowledged on the disk so far is also in the bucket.
+func (o *oracle) shippedAll(disk string) {
+	for _, k := range o.byDisk[disk] {
+		for n := range o.writes[k] {
+			o.writes[k][n].shipped = true
+		}
+	}
+	delete(o.byDisk, disk)
+}
+
+// diskLost takes back the promises that held only as long as the disk.
+func (o *oracle) diskLost(disk string) {
+	for _, k := range o.byDisk[disk] {
+		for n, w := range o.writes[k] {
+			o.writes[k][n].acked = w.acked && w.shipped
+		}
+	}
+	delete(o.byDisk, disk)
+}
+
+// finding is what reading back found of a sample: the winning value, and in how many blocks it lies.
+type finding struct {
+	value  float64
+	places int
+}
+
+// verdict returns what is wrong with the finding, or "".
+func verdict(ws []write, f finding, found, once bool) string {
+	last := -1
+	for n, w := range ws {
+		if w.acked {
+			last = n
+		}
+	}
+	if !found {
+		if last >= 0 {
+			return fmt.Sprintf("lost: %v was acknowledged", ws[last].value)
+		}
+		return ""
+	}
+	ok := slices.ContainsFunc(ws[max(last, 0):], func(w write) bool {
+		return math.Float64bits(w.value) == math.Float64bits(f.value)
+	})
+	switch {
+	case !ok && last >= 0:
+		return fmt.Sprintf("is %v, but %v was acknowledged last", f.value, ws[last].value)
+	case !ok:
+		return fmt.Sprintf("is %v, which was never sent", f.value)
+	case once && f.places > len(ws):
+		return fmt.Sprintf("doubled: it lies in %d places and was sent %d times", f.places, len(ws))
+	}
+	return ""
+}
+
+// compare checks everything that was found against everything that was sent. With once, places are counted too. Samples for
+// which skip holds are left out.
+func (o *oracle) compare(got map[key]finding, once bool, skip func(key) bool) error {
+	for _, k := range o.sorted() {
+		if skip(k) {
+			continue
+		}
+		f, found := got[k]
+		if v := verdict(o.writes[k], f, found, once); v != "" {
+			return fmt.Errorf("%v %s", k, v)
+		}
+	}
+	for k := range got {
+		if o.writes[k] == nil {
+			return fmt.Errorf("%v was never sent", k)
+		}
+	}
+	return nil
+}
+
+// sorted are the samples in a fixed order, so that the first complaint of a seed is always the same.
+func (o *oracle) sorted() []key {
+	keys := make([]key, 0, len(o.writes))
+	for k := range o.writes {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, func(a, b key) int {
+		switch {
+		case a.tenant != b.tenant:
+			return compareStrings(a.tenant, b.tenant)
+		case a.series != b.series:
+			return compareStrings(a.series, b.series)
+		}
+		return int(min(max(a.t-b.t, -1), 1))
+	})
+	return keys
+}
+
+func compareStrings(a, b string) int {
+	if a < b {
+		return -1
+	}
+	return 1
+}

@@ -1,0 +1,218 @@
+package sim
+
+import (
+	"context"
+	"strings"
+
+	"github.com/varvedb/varve/blob"
+	"github.com/varvedb/varve/blocks"
+	"github.com/varvedb/varve/catalog"
+	"github.com/varvedb/varve/ingester"
+	"github.com/varvedb/varve/model"
+)
+
+var everything = model.TimeRange{MinMs: model.MinTimeMs, MaxMs: model.MaxTimeMs}
+
+// reader reads block ranges from the bucket.
+type reader struct{ b *blob.Bucket }
+
+func (r reader) ReadRanges(ctx context.Context, key string, ranges []blob.Range) ([][]byte, error) {
+	return r.b.ReadRanges(ctx, key, ranges, nil)
+}
+
+// reading collects what one pass over blocks and memtables finds.
+type reading map[key]finding
+
+// take adds the samples of a selection; those that are taken later win.
+func (r reading) take(tenant string, sel *model.Selection) error {
+	defer sel.Close()
+	for _, s := range sel.Series {
+		var c model.Columns
+		if err := s.Samples(&c, everything); err != nil {
+			return err
+		}
+		for n, t := range c.T {
+			k := key{tenant, s.Labels().Get("__name__"), t}
+			r[k] = finding{c.V[n], r[k].places + 1}
+		}
+	}
+	return nil
+}
+
+// readCatalogs reads all live blocks, by ascending order.
+func (w *world) readCatalogs(c ingester.Components, got reading) {
+	ctx := context.Background()
+	for _, tenant := range tenants {
+		root, err := c.Catalog.Root(ctx, tenant, nil)
+		if err != nil {
+			w.broken("read root %s: %w", tenant, err)
+			return
+		}
+		for _, day := range root.Days {
+			p, err := c.Catalog.Partition(ctx, tenant, day, nil)
+			if err != nil {
+				w.broken("read catalog %s %s: %w", tenant, day, err)
+				return
+			}
+			for _, e := range byOrder(p.Blocks) {
+				sel, err := blocks.Select(ctx, reader{c.Bucket}, e.Meta, &blocks.Query{Range: everything})
+				if err == nil {
+					err = got.take(tenant, sel)
+				}
+				if err != nil {
+					w.broken("read block %s of %s %s: %w", e.ID, tenant, day, err)
+					return
+				}
+			}
+		}
+	}
+}
+
+func byOrder(entries []catalog.Entry) []catalog.Entry {
+	out := append([]catalog.Entry(nil), entries...)
+	for i := range out {
+		for j := i; j > 0 && out[j].Order < out[j-1].Order; j-- {
+			out[j], out[j-1] = out[j-1], out[j]
+		}
+	}
+	return out
+}
+
+// check reads as a query does: the memtables of all running machines first, then the catalogs. Everything acknowledged by
+// a machine that runs must be seen, except while it stands in the middle of something.
+func (w *world) check() {
+	w.counts["check"]++
+	c, _ := w.components(nil)
+	recent, got := reading{}, reading{}
+	seen := map[string]bool{}
+	for _, m := range w.machines {
+		if m.ing == nil || m.busy {
+			continue
+		}
+		seen[m.disk] = true
+		for _, tenant := range tenants {
+			sel, err := m.ing.Select(context.Background(), tenant, everything, nil)
+			if err == nil {
+				err = recent.take(tenant, sel)
+			}
+			if err != nil {
+				w.broken("%s: select: %w", m.disk, err)
+				return
+			}
+		}
+	}
+	w.readCatalogs(c, got)
+	for k, f := range recent {
+		got[k] = f
+	}
+	if w.violation == nil {
+		if err := w.oracle.compare(got, false, func(k key) bool { return !seen[diskOf(k)] }); err != nil {
+			w.broken("query: %w", err)
+		}
+	}
+}
+
+func diskOf(k key) string {
+	_, disk, _ := strings.Cut(k.series, "_")
+	return disk
+}
+
+// settle ends all faults, brings every machine up, adopts the dead, flushes everything, and looks at what the catalogs hold.
+func (w *world) settle() {
+	w.note("settle")
+	for _, m := range w.machines {
+		m.files, m.calls = plan{}, plan{}
+		if m.ing == nil {
+			if err := w.start(m); err != nil {
+				w.broken("%s: start without faults: %w", m.disk, err)
+				return
+			}
+		}
+	}
+	w.check()
+	alive := map[string]bool{}
+	for _, m := range w.machines {
+		if w.violation == nil {
+			w.finish(m)
+			alive[m.ing.Writer()] = true
+		}
+	}
+	w.adoptAll(alive)
+	w.checkCatalogs("settled")
+	w.nowMs += 2 * 3600 * 1000
+	for _, m := range w.machines {
+		for range 3 {
+			if _, err := m.ing.ReleaseStep(context.Background()); err != nil {
+				w.broken("%s: release without faults: %w", m.disk, err)
+			}
+		}
+	}
+	w.checkCatalogs("released")
+	w.checkLogs(alive)
+}
+
+// finish makes a running machine accept writes again and flushes it.
+func (w *world) finish(m *machine) {
+	ctx := context.Background()
+	for range 4 {
+		_, err := m.ing.EnterStep(ctx)
+		_, fenceErr := m.ing.FenceStep(ctx)
+		_, rotateErr := m.ing.RotateStep(ctx)
+		w.note("%s: enter %v, fence %v, rotate %v", m.disk, err, fenceErr, rotateErr)
+		if err := m.ing.Flush(ctx); err != nil {
+			w.note("%s: flush: %v", m.disk, err)
+			continue
+		}
+		w.append(m)
+		if err := m.ing.Flush(ctx); err != nil {
+			w.note("%s: flush: %v", m.disk, err)
+			continue
+		}
+		if err := m.ing.Ready(); err != nil {
+			w.broken("%s: not ready without faults: %w", m.disk, err)
+		}
+		return
+	}
+	w.broken("%s: cannot flush without faults", m.disk)
+}
+
+func (w *world) adoptAll(alive map[string]bool) {
+	c, _ := w.components(nil)
+	for _, id := range w.activeWriters(c.Catalog) {
+		if alive[id] || w.violation != nil {
+			continue
+		}
+		if _, err := ingester.Adopt(context.Background(), id, c); err != nil {
+			w.broken("adopt %s without faults: %w", id, err)
+		}
+	}
+}
+
+// checkCatalogs compares what the catalogs alone hold with what was promised.
+func (w *world) checkCatalogs(when string) {
+	if w.violation != nil {
+		return
+	}
+	c, _ := w.components(nil)
+	got := reading{}
+	w.readCatalogs(c, got)
+	if w.violation == nil {
+		if err := w.oracle.compare(got, true, func(key) bool { return false }); err != nil {
+			w.broken("%s: %w", when, err)
+		}
+	}
+}
+
+// checkLogs looks for segments that nobody needs any more: those of living writers are all released.
+func (w *world) checkLogs(alive map[string]bool) {
+	for o, err := range w.bucket.List(context.Background(), "w/") {
+		if err != nil {
+			w.broken("list: %w", err)
+			return
+		}
+		parts := strings.Split(o.Key, "/")
+		if len(parts) == 4 && alive[parts[1]] {
+			w.broken("%s is left after everything was released", o.Key)
+		}
+	}
+}
