@@ -111,7 +111,11 @@ func (i *Ingester) AdoptStep(ctx context.Context) (progress bool, err error) {
 		if skip {
 			continue
 		}
-		if _, err := adopt(ctx, dead, i.Writer(), i.c); err != nil {
+		_, err := adopt(ctx, dead, i.Writer(), i.c)
+		if errors.Is(err, model.ErrNotFound) || errors.Is(err, model.ErrInvalid) {
+			// A writer that is in no roster has acknowledged nothing, and one that ships nothing cannot be adopted: no later try helps.
+			i.c.Logger.Error("replaced writer cannot be adopted", "writer", dead, "err", err)
+		} else if err != nil {
 			errs = append(errs, err)
 			continue
 		}

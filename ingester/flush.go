@@ -110,10 +110,13 @@ func (i *Ingester) commitStep(ctx context.Context, n int, force bool) (progress 
 		}
 		wg.Wait()
 	}
+	i.mu.Lock()
 	for k, d := range todo {
 		d.p.retry.note(errs[k], i.nowMs(), i.cfg.RetryFirst, i.cfg.RetryLongest)
+		d.p.failure = errs[k]
 		progress = progress || errs[k] == nil
 	}
+	i.mu.Unlock()
 	return i.markComplete(w) || progress, errors.Join(errs...)
 }
 

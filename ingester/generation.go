@@ -55,9 +55,11 @@ type generation struct {
 type partition struct {
 	key partitionKey
 
-	// Ingester.mu guards block and committed. A partition that is committed has let its pin of the block go.
+	// Ingester.mu guards block, committed and failure. A partition that is committed has let its pin of the block go.
 	block     *localBlock
 	committed bool
+	// failure is why the last try to commit it failed.
+	failure error
 
 	// The turn of committing guards the rest.
 	upload upload

@@ -155,6 +155,9 @@ func (i *Ingester) Close(ctx context.Context) error {
 // leave flushes and says goodbye. The writer file forgets the registration before the roster does: from then on nothing may be
 // acknowledged until it was renewed.
 func (i *Ingester) leave(ctx context.Context) error {
+	if _, err := i.FenceStep(ctx); err != nil {
+		return fmt.Errorf("close ingester: %w", err)
+	}
 	if err := i.flush(ctx); err != nil {
 		return fmt.Errorf("close ingester: %w", err)
 	}

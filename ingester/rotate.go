@@ -88,9 +88,11 @@ func (i *Ingester) rotate() error {
 	g.table.Seal()
 	next := i.newGeneration(w.log.Generation())
 	i.mu.Lock()
-	g.stage = sealed
-	w.older = append(w.older, g)
 	w.active = next
+	if next.number > g.number { // else nothing ever reached its log, and the number is still to be used
+		g.stage = sealed
+		w.older = append(w.older, g)
+	}
 	i.mu.Unlock()
 	i.metrics.rotations.Inc()
 	i.c.Logger.Debug("generation sealed", "writer", w.id, "generation", g.number, "samples", samplesOf(g.table), "bytes", g.table.Bytes())

@@ -113,9 +113,13 @@ func (i *Ingester) try(ctx context.Context, s *step) bool {
 		i.controlWake.signal()
 		err, progress = nil, false
 	}
-	s.backoff.note(err, i.nowMs(), i.cfg.RetryFirst, i.cfg.RetryLongest)
 	i.note(s.trouble, err)
-	return progress && err == nil
+	if progress {
+		// What failed within a step that got on has its own backoff.
+		err = nil
+	}
+	s.backoff.note(err, i.nowMs(), i.cfg.RetryFirst, i.cfg.RetryLongest)
+	return progress
 }
 
 // note keeps the outcome of a step for Status and logs it when it changes for the worse.

@@ -58,6 +58,8 @@ type BlockStatus struct {
 	ID        string    `json:"id"`
 	Size      int64     `json:"size"`
 	Committed bool      `json:"committed"`
+	// Failure says why the last try to commit it failed, "" if there was none.
+	Failure string `json:"failure,omitempty"`
 }
 
 // Status takes a look at everything.
@@ -105,9 +107,11 @@ func (g *generation) statusLocked() GenerationStatus {
 		if p.committed {
 			s.Committed++
 		}
-		s.Days = append(s.Days, BlockStatus{
-			Tenant: p.key.tenant, Day: p.key.day, ID: p.block.meta.ID, Size: p.block.meta.Size, Committed: p.committed,
-		})
+		b := BlockStatus{Tenant: p.key.tenant, Day: p.key.day, ID: p.block.meta.ID, Size: p.block.meta.Size, Committed: p.committed}
+		if p.failure != nil {
+			b.Failure = p.failure.Error()
+		}
+		s.Days = append(s.Days, b)
 	}
 	return s
 }
