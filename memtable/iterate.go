@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 
+	commonmodel "github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/varvedb/varve/model"
@@ -27,7 +28,7 @@ func (t *Table) Iterate(tenant string, day model.Day) iter.Seq2[labels.Labels, *
 		r := day.Range()
 		found = slices.DeleteFunc(found, func(s snapshot) bool { return s.maxT < r.MinMs || r.MaxMs < s.minT })
 		slices.SortFunc(found, func(a, b snapshot) int {
-			return cmp.Or(cmp.Compare(a.labels.Get(labels.MetricName), b.labels.Get(labels.MetricName)), labels.Compare(a.labels, b.labels))
+			return cmp.Or(cmp.Compare(a.labels.Get(commonmodel.MetricNameLabel), b.labels.Get(commonmodel.MetricNameLabel)), labels.Compare(a.labels, b.labels))
 		})
 		var c model.Columns
 		for i := range found {

@@ -137,6 +137,7 @@ func TestRejections(t *testing.T) {
 		{"a=1,a=1", "occurs twice", model.ErrInvalid},
 		{"a=1,a=", "occurs twice", model.ErrInvalid},
 		{"a\x00b=1", "NUL", model.ErrInvalid},
+		{"__name__=a\x00b", "NUL", model.ErrInvalid},
 		{"a\xff=1", "UTF-8", model.ErrInvalid},
 		{"a=\xff", "UTF-8", model.ErrInvalid},
 		{"a=", "without labels", model.ErrInvalid},

@@ -116,9 +116,6 @@ func (t *Table) at(ref uint32) *Series {
 	return &(*t.pages.Load())[ref/pageSeries].series[ref%pageSeries]
 }
 
-// lockOf returns the page that guards the series.
-func (t *Table) lockOf(ref uint32) *page { return (*t.pages.Load())[ref/pageSeries] }
-
 // newSeries returns a free series with its ref set.
 func (t *Table) newSeries() *Series {
 	t.seriesMu.Lock()

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	commonmodel "github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/varvedb/varve/model"
@@ -54,6 +55,8 @@ func (o *Options) checkLabel(l labels.Label) error {
 		return fmt.Errorf("value of label %.80q has %d bytes, at most %d are allowed: %w", l.Name, len(l.Value), o.MaxValueBytes, model.ErrLimit)
 	case strings.IndexByte(l.Name, 0) >= 0:
 		return fmt.Errorf("label name %.80q holds a NUL: %w", l.Name, model.ErrInvalid)
+	case l.Name == commonmodel.MetricNameLabel && strings.IndexByte(l.Value, 0) >= 0:
+		return fmt.Errorf("metric name %.80q holds a NUL: %w", l.Value, model.ErrInvalid)
 	case !utf8.ValidString(l.Name):
 		return fmt.Errorf("label name %.80q is not UTF-8: %w", l.Name, model.ErrInvalid)
 	case !utf8.ValidString(l.Value):
