@@ -105,7 +105,11 @@ const maxListed = 10
 // rejectionText names the series that were not accepted. Senders show the first line, so it holds the first reason.
 func rejectionText(r model.AppendResult) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d of %d samples refused, the others are stored", r.RejectedSamples, r.RejectedSamples+r.Samples+r.Histograms)
+	stored := r.Samples + r.Histograms
+	fmt.Fprintf(&b, "%d of %d samples refused", r.RejectedSamples, r.RejectedSamples+stored)
+	if stored > 0 {
+		b.WriteString(", the others are stored")
+	}
 	for i, x := range r.Rejected {
 		if i == maxListed {
 			break

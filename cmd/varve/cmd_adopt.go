@@ -30,7 +30,7 @@ func newAdopt(e *environment) *cobra.Command {
 	l := &location{}
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "adopt WRITER", Short: "Recover a dead writer from what it shipped", Long: adoptHelp, Args: cobra.ExactArgs(1),
+		Use: "adopt WRITER", Short: "Recover a dead writer from what it shipped", Long: adoptHelp, Args: exactly("WRITER"),
 		RunE: func(cmd *cobra.Command, args []string) error { return runAdopt(cmd.Context(), l, args[0], asJSON, e) },
 	}
 	l.register(cmd.Flags())

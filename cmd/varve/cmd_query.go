@@ -35,7 +35,7 @@ type queryOptions struct {
 func newQuery(e *environment) *cobra.Command {
 	o := &queryOptions{}
 	cmd := &cobra.Command{
-		Use: "query PROMQL", Short: "Evaluate PromQL straight from a bucket", Long: queryHelp, Args: cobra.ExactArgs(1),
+		Use: "query PROMQL", Short: "Evaluate PromQL straight from a bucket", Long: queryHelp, Args: exactly("PROMQL"),
 		Example: "  varve query --bucket s3://metrics?region=eu-west-1 'sum by (job) (rate(http_requests_total[5m]))'\n" +
 			"  varve query --start now-6h --end now --step 5m --json up",
 		RunE: func(cmd *cobra.Command, args []string) error { return runQuery(cmd.Context(), o, args[0], e) },
@@ -122,6 +122,9 @@ func runQuery(ctx context.Context, o *queryOptions, expr string, e *environment)
 		err = result.Err
 	}
 	if err != nil {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			err = fmt.Errorf("query: no answer within --timeout %s: %w", time.Duration(*o.timeout), context.DeadlineExceeded)
+		}
 		if o.json {
 			err = errors.Join(err, printErrorJSON(e.out, err))
 		}

@@ -105,7 +105,7 @@ func newRoot(e *environment) *cobra.Command {
 	}
 	root.SetOut(e.out)
 	root.SetErr(e.err)
-	root.SetUsageTemplate(root.UsageTemplate() + exitCodes)
+	root.SetUsageTemplate(strings.TrimRight(root.UsageTemplate(), "\n") + "\n" + exitCodes)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.PersistentFlags().String("config", "", "YAML file with values for flags")
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return configure(cmd, e) }
@@ -124,6 +124,16 @@ func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 		}
 		if err := check(cmd, args); err != nil {
 			return &usageError{err}
+		}
+		return nil
+	}
+}
+
+// exactly demands one argument, which the command's usage calls by the name.
+func exactly(name string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return fmt.Errorf("want one argument, %s, got %d", name, len(args))
 		}
 		return nil
 	}

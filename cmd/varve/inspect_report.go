@@ -237,6 +237,9 @@ const maxShipped = 256
 // shipped walks a writer's log in the bucket from what is not released yet to the first missing key.
 func (i *inspector) shipped(ctx context.Context, w catalog.Writer) (rows []segmentRow, err error) {
 	generation, seq := w.Released+1, uint64(0)
+	if w.State == catalog.Adopted && w.Released > 0 {
+		generation = w.Released // the fence stands there
+	}
 	for len(rows) < maxShipped {
 		key := wal.SegmentKey(w.ID, generation, seq)
 		data, _, err := i.bucket.Get(ctx, key)

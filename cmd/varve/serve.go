@@ -32,7 +32,7 @@ func serve(ctx context.Context, o *serveOptions, e *environment) (err error) {
 			return err
 		}
 	}
-	if err := os.MkdirAll(o.dataDir, 0o755); err != nil {
+	if err := os.MkdirAll(o.dataDir, 0o750); err != nil {
 		return fmt.Errorf("data directory: %w", err)
 	}
 	// Listening comes first: an address that is taken must not cost a replay, and early callers wait instead of failing.

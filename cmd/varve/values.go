@@ -23,8 +23,11 @@ func (b *byteSize) Set(s string) error {
 	return nil
 }
 
-func (b *byteSize) String() string { return strings.ReplaceAll(humanize.IBytes(uint64(*b)), " ", "") }
-func (*byteSize) Type() string     { return "bytes" }
+func (b *byteSize) String() string {
+	return strings.Replace(strings.ReplaceAll(humanize.IBytes(uint64(*b)), " ", ""), ".0", "", 1)
+}
+
+func (*byteSize) Type() string { return "bytes" }
 
 func bytesFlag(f *pflag.FlagSet, name string, value int64, usage string) *byteSize {
 	b := byteSize(value)
