@@ -5,7 +5,6 @@ import (
 	"math"
 
 	"github.com/prometheus/prometheus/model/histogram"
-	"github.com/prometheus/prometheus/prompb"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 
 	"github.com/varvedb/varve/model"
@@ -23,12 +22,6 @@ type iterator struct {
 	// The histogram of sample hi, decoded.
 	hi   int
 	hist histogramSample
-}
-
-// histogramSample is one decoded histogram; one of the two is set.
-type histogramSample struct {
-	whole *histogram.Histogram
-	float *histogram.FloatHistogram
 }
 
 func (it *iterator) reset(s *series) {
@@ -81,12 +74,8 @@ func (it *iterator) valueType() chunkenc.ValueType {
 	case it.columns.H == nil || it.columns.H[it.i] == nil:
 		return chunkenc.ValFloat
 	}
-	if it.hi != it.i {
-		it.hi = it.i
-		if it.hist, it.err = decodeHistogram(it.columns.H[it.i]); it.err != nil {
-			it.err = fmt.Errorf("%s at %s: %w", it.series.labels, utc(it.columns.T[it.i]), it.err)
-			return chunkenc.ValNone
-		}
+	if it.hi != it.i && !it.loadHistogram() {
+		return chunkenc.ValNone
 	}
 	if it.hist.float != nil {
 		return chunkenc.ValFloatHistogram
@@ -127,14 +116,22 @@ func (it *iterator) AtST() int64 { return 0 }
 // Err implements chunkenc.Iterator.
 func (it *iterator) Err() error { return it.err }
 
-// decodeHistogram reads the form that model.HistogramSample describes.
-func decodeHistogram(b []byte) (histogramSample, error) {
-	var p prompb.Histogram
-	if err := p.Unmarshal(b); err != nil {
-		return histogramSample{}, fmt.Errorf("decode histogram: %w: %w", model.ErrCorrupt, err)
+// loadHistogram decodes the histogram at the position.
+func (it *iterator) loadHistogram() bool {
+	hist, err := decodeHistogram(it.columns.H[it.i])
+	if err == nil && hist.hint() == histogram.UnknownCounterReset && it.i > 0 && it.columns.H[it.i-1] != nil {
+		prev := it.hist
+		if it.hi != it.i-1 {
+			prev, err = decodeHistogram(it.columns.H[it.i-1])
+		}
+		if err == nil {
+			hist.setHint(prev)
+		}
 	}
-	if p.IsFloatHistogram() {
-		return histogramSample{float: p.ToFloatHistogram()}, nil
+	if err != nil {
+		it.err = fmt.Errorf("%s at %s: %w", it.series.labels, utc(it.columns.T[it.i]), err)
+		return false
 	}
-	return histogramSample{whole: p.ToIntHistogram()}, nil
+	it.hi, it.hist = it.i, hist
+	return true
 }
