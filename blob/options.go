@@ -2,6 +2,7 @@ package blob
 
 import (
 	"context"
+	crand "crypto/rand"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -67,7 +68,9 @@ func (o *Options) withDefaults(scheme string) Options {
 		r.Clock = systemClock{}
 	}
 	if r.Rand == nil {
-		r.Rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+		var seed [32]byte
+		_, _ = crand.Read(seed[:]) // never fails
+		r.Rand = rand.New(rand.NewChaCha8(seed))
 	}
 	return r
 }

@@ -372,7 +372,8 @@ func (s *suite) list() {
 			s.Errorf("object %+v, want 3 bytes and a time", o)
 		}
 	}
-	for range s.b.List(s.ctx, s.dir) {
+	for _, err := range s.b.List(s.ctx, s.dir) {
+		s.must(err)
 		break // may be left early
 	}
 	s.pages()

@@ -14,7 +14,7 @@ import (
 	"github.com/varvedb/varve/internal/vfs"
 )
 
-// ErrNoTool: the machine lacks what is needed to get the program.
+// ErrNoTool says that the machine lacks what is needed to get the program.
 var ErrNoTool = errors.New("tool not available")
 
 // Install makes sure that the program of the backend is there, so that tests need not wait for it. An error may be ErrNoTool.
