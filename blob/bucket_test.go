@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -172,95 +171,6 @@ func TestListGoesOnAfterAFailure(t *testing.T) {
 	}
 }
 
-// slow delays the calls that the test names by their number.
-func slow(delays map[int]time.Duration) faultblob.Hook {
-	return func(c faultblob.Call) faultblob.Action {
-		return faultblob.Action{Kind: faultblob.Delay, Delay: delays[c.N]}
-	}
-}
-
-// cloud makes a driver look like a cloud's, for which reads are hedged.
-type cloud struct{ blob.Driver }
-
-func (cloud) Scheme() string { return "cloud" }
-
-func TestHedge(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		inner := mem.New()
-		f := faultblob.Wrap(cloud{inner})
-		b := blob.New(f, &blob.Options{HedgeAfter: 100 * time.Millisecond})
-		if _, err := inner.Put(t.Context(), "k", []byte("v"), blob.Condition{}); err != nil {
-			t.Fatal(err)
-		}
-		f.SetHook(slow(map[int]time.Duration{1: time.Hour, 2: 30 * time.Millisecond, 3: 40 * time.Millisecond}))
-		start := time.Now()
-		if _, _, err := b.Get(t.Context(), "k"); err != nil {
-			t.Fatal(err)
-		}
-		if took := time.Since(start); took != 130*time.Millisecond {
-			t.Errorf("a read whose first request hangs took %s, want the 100 ms of waiting and the 30 ms of the second", took)
-		}
-		start = time.Now()
-		if _, _, err := b.Get(t.Context(), "k"); err != nil || time.Since(start) != 40*time.Millisecond {
-			t.Errorf("a quick read took %s, %v", time.Since(start), err)
-		}
-		if f.Calls() != 3 {
-			t.Errorf("%d requests, want 3", f.Calls())
-		}
-		if err := b.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-func TestHedgesAreFew(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		inner := mem.New()
-		f := faultblob.Wrap(cloud{inner})
-		b := blob.New(f, &blob.Options{HedgeAfter: 10 * time.Millisecond})
-		if _, err := inner.Put(t.Context(), "k", []byte("v"), blob.Condition{}); err != nil {
-			t.Fatal(err)
-		}
-		f.SetHook(func(faultblob.Call) faultblob.Action {
-			return faultblob.Action{Kind: faultblob.Delay, Delay: 50 * time.Millisecond}
-		})
-		const reads = 400
-		for range reads {
-			if _, _, err := b.Get(t.Context(), "k"); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if hedges := f.Calls() - reads; hedges < 10 || hedges > 10+reads/20+1 {
-			t.Errorf("%d reads of a slow store made %d hedges, want at most one in twenty and ten saved", reads, hedges)
-		}
-		if err := b.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-func TestHangingTryIsGivenUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := faultblob.Wrap(mem.New())
-		b := blob.New(f, &blob.Options{TryTimeout: time.Second, Retries: 1})
-		f.SetHook(slow(map[int]time.Duration{1: time.Hour, 3: time.Hour, 4: time.Hour}))
-		if _, err := b.Put(t.Context(), "k", nil); err != nil {
-			t.Fatalf("the second try answers: %v", err)
-		}
-		if _, err := b.Put(t.Context(), "k", nil); !errors.Is(err, model.ErrUnavailable) {
-			t.Fatalf("both tries hang: got %v", err)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-		defer cancel()
-		f.SetHook(func(faultblob.Call) faultblob.Action {
-			return faultblob.Action{Kind: faultblob.Delay, Delay: time.Hour}
-		})
-		if _, err := b.Put(ctx, "k", nil); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, model.ErrUnavailable) {
-			t.Fatalf("the caller's deadline: got %v", err)
-		}
-	})
-}
-
 func TestReadRangesIsOneStage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := countblob.Wrap(mem.New(), &countblob.Options{Latency: time.Millisecond})
@@ -358,76 +268,6 @@ varve_blob_written_bytes_total{op="put",scheme="mem"} 10
 		"varve_blob_requests_total", "varve_blob_read_bytes_total", "varve_blob_written_bytes_total"); err != nil {
 		t.Error(err)
 	}
-}
-
-// careless ignores conditions, as some stores do.
-type careless struct {
-	blob.Driver
-	ignoreAbsent, ignoreMatch bool
-	writesAnyway              bool // after it has reported the conflict
-}
-
-func (c careless) Put(ctx context.Context, key string, data []byte, cond blob.Condition) (blob.Version, error) {
-	honest := cond
-	if c.ignoreAbsent {
-		cond.Absent = false
-	}
-	if c.ignoreMatch {
-		cond.Match = ""
-	}
-	v, err := c.Driver.Put(ctx, key, data, cond)
-	if c.writesAnyway && honest != (blob.Condition{}) && err != nil {
-		_, werr := c.Driver.Put(ctx, key, data, blob.Condition{})
-		return "", errors.Join(err, werr)
-	}
-	return v, err
-}
-
-func TestProbeRefuses(t *testing.T) {
-	for name, c := range map[string]struct {
-		d    careless
-		want string
-	}{
-		"create":  {careless{ignoreAbsent: true}, "ignores create-if-absent (If-None-Match)"},
-		"swap":    {careless{ignoreMatch: true}, "ignores compare-and-swap (If-Match)"},
-		"reports": {careless{writesAnyway: true}, "and yet writes"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			c.d.Driver = mem.New()
-			err := blob.New(c.d, nil).Probe(t.Context(), "w1")
-			if !errors.Is(err, model.ErrInvalid) || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("got %v, want a refusal with %q", err, c.want)
-			}
-		})
-	}
-}
-
-// TestProbeUnderFaults loses, fails and tears each call in turn: no good bucket may be refused.
-func TestProbeUnderFaults(t *testing.T) {
-	for _, kind := range []faultblob.Kind{faultblob.Fail, faultblob.LoseAnswer, faultblob.Tear} {
-		for n := 1; ; n++ {
-			b, f, _ := faulty(t, nil)
-			f.SetHook(faultblob.Nth(n, faultblob.Action{Kind: kind, Keep: 3}))
-			if err := b.Probe(t.Context(), "w1"); err != nil {
-				t.Errorf("kind %d of call %d: %v", kind, n, err)
-			}
-			if f.Calls() < n {
-				break
-			}
-			var keys []string
-			for o, err := range listOf(t, b) {
-				keys = append(keys, fmt.Sprint(o.Key, err))
-			}
-			if fmt.Sprint(keys) != "[probe/w1<nil>]" {
-				t.Errorf("the probe left %q", keys)
-			}
-		}
-	}
-}
-
-func listOf(t *testing.T, b *blob.Bucket) iter.Seq2[blob.Object, error] {
-	t.Helper()
-	return b.List(t.Context(), "")
 }
 
 func TestBadPrefixFailsEveryCall(t *testing.T) {
