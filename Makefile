@@ -47,7 +47,7 @@ run: build ## everything in one process on a local directory bucket, no configur
 
 .PHONY: build
 build: ## the binaries, into bin/
-	$(GO) build -trimpath -o bin/ ./cmd/...
+	$(GO) build -o bin/ ./cmd/...
 
 .PHONY: test
 test: ## all tests that need no network but for what they install themselves (PKGS=./wal/...)

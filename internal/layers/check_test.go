@@ -89,8 +89,10 @@ func (h *house) checkArrow(f source, from, to room) []string {
 	switch {
 	case from == to:
 		return nil
-	case to == "." || strings.HasPrefix(string(to), "cmd/"):
-		return []string{fmt.Sprintf("%s imports %s: nothing imports cmd or the root package", where, to)}
+	case strings.HasPrefix(string(to), "cmd/"):
+		return []string{fmt.Sprintf("%s imports %s: nothing imports cmd", where, to)}
+	case to == "." && !strings.HasPrefix(string(from), "cmd/"):
+		return []string{fmt.Sprintf("%s imports the root package: only cmd does", where)}
 	case f.test() || h.testing[from]:
 		return nil
 	case h.testing[to]:

@@ -1,8 +1,40 @@
 package layers
 
-// pairs are the arrows between rooms, test rooms and cmd (which wires everything) apart.
-func pairs() []pair {
-	return []pair{
-		{"tenant", "model"},
+// arrows lists, for each room, the rooms that it imports. Test rooms and cmd, which wires everything, are left out.
+func arrows() map[room][]room {
+	return map[room][]room{
+		".":                    {"blob", "catalog", "cluster/wire", "ingester", "internal/vfs", "model", "protocol/remotewrite", "query", "tenant"},
+		"api":                  {"model", "query"},
+		"blob":                 {"model"},
+		"blob/azure":           {"blob", "blob/internal/cdk", "model"},
+		"blob/dir":             {"blob", "internal/vfs", "model"},
+		"blob/gcs":             {"blob", "blob/internal/cdk", "model"},
+		"blob/internal/cdk":    {"blob", "model"},
+		"blob/mem":             {"blob", "model"},
+		"blob/s3":              {"blob", "blob/internal/cdk", "model"},
+		"blocks":               {"blob", "blocks/chunk", "blocks/native", "index", "internal/page", "model", "tenant"},
+		"blocks/chunk":         {"model"},
+		"blocks/native":        {"blocks/chunk", "index", "internal/page", "model"},
+		"catalog":              {"blob", "blocks", "internal/planted", "model", "tenant"},
+		"cluster/wire":         {"model"},
+		"index":                {"internal/page", "model"},
+		"ingester":             {"blob", "blocks", "catalog", "internal/planted", "internal/vfs", "memtable", "model", "tenant", "wal"},
+		"internal/page":        {"model"},
+		"memtable":             {"model"},
+		"protocol/remotewrite": {"model"},
+		"query":                {"blob", "blocks", "cache", "catalog", "model", "tenant", "wal"},
+		"server":               {"cluster/wire", "model", "protocol/remotewrite", "tenant"},
+		"tenant":               {"model"},
+		"wal":                  {"internal/planted", "internal/vfs", "model"},
 	}
+}
+
+func pairs() []pair {
+	var out []pair
+	for from, tos := range arrows() {
+		for _, to := range tos {
+			out = append(out, pair{from, to})
+		}
+	}
+	return out
 }
