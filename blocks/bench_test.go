@@ -84,6 +84,7 @@ func benchBuild(b *testing.B, d model.Day, in []blocks.BuildSeries) {
 	var out bytes.Buffer
 	var m *blocks.Meta
 	b.ReportAllocs()
+	cpu := cpuSeconds()
 	for b.Loop() {
 		out.Reset()
 		var err error
@@ -91,7 +92,7 @@ func benchBuild(b *testing.B, d model.Day, in []blocks.BuildSeries) {
 		require.NoError(b, err)
 	}
 	samples := float64(m.Samples)
-	b.ReportMetric(samples*float64(b.N)/b.Elapsed().Seconds()/1e6, "Msamples/s")
+	reportSpeed(b, m, cpu)
 	b.ReportMetric(float64(m.Size)/samples, "B/sample")
 	b.ReportMetric(float64(m.Chunks.Length)/samples, "chunks-B/sample")
 	b.ReportMetric(float64(m.Runs.Length)/samples, "runs-B/sample")
@@ -112,6 +113,7 @@ func benchSamples(b *testing.B, d model.Day, in []blocks.BuildSeries) {
 	require.NoError(b, err)
 	var c model.Columns
 	b.ReportAllocs()
+	cpu := cpuSeconds()
 	for b.Loop() {
 		sel, err := blocks.Select(b.Context(), blocks.Bytes(out.Bytes()), m, &blocks.Query{Range: d.Range()})
 		require.NoError(b, err)
@@ -121,7 +123,16 @@ func benchSamples(b *testing.B, d model.Day, in []blocks.BuildSeries) {
 		}
 		sel.Close()
 	}
-	b.ReportMetric(float64(m.Samples)*float64(b.N)/b.Elapsed().Seconds()/1e6, "Msamples/s")
+	reportSpeed(b, m, cpu)
+}
+
+// reportSpeed reports samples per second of the clock and of the processor, which had used cpu seconds before.
+func reportSpeed(b *testing.B, m *blocks.Meta, cpu float64) {
+	millions := float64(m.Samples) * float64(b.N) / 1e6
+	b.ReportMetric(millions/b.Elapsed().Seconds(), "Msamples/s")
+	if used := cpuSeconds() - cpu; used > 0 {
+		b.ReportMetric(millions/used, "Msamples/cpu-s")
+	}
 }
 
 // madeUp returns 1,000 series of 60 samples, what a flush every minute makes of one target scraped every second.

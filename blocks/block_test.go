@@ -267,6 +267,32 @@ func TestBigMetric(t *testing.T) {
 	}
 }
 
+// TestManyPagesInAnEntry has series so cheap that a directory entry takes several series pages.
+func TestManyPagesInAnEntry(t *testing.T) {
+	var in []blocks.BuildSeries
+	for i := range 60_000 {
+		in = append(in, blocks.BuildSeries{
+			Labels:  labels.FromStrings("__name__", fmt.Sprintf("m%d", i%3), "i", fmt.Sprint(i)),
+			Columns: &model.Columns{T: []int64{day.Range().MinMs}, V: []float64{1}},
+		})
+	}
+	m, b := build(t, in)
+	require.Less(t, len(m.Directory), 6, "fewer than the series pages, of which there are more than 60,000 / 8192")
+	for _, c := range []struct {
+		m    *labels.Matcher
+		want int
+	}{
+		{labels.MustNewMatcher(labels.MatchEqual, "__name__", "m1"), 20_000},
+		{labels.MustNewMatcher(labels.MatchEqual, "i", "41234"), 1},
+		{labels.MustNewMatcher(labels.MatchRegexp, "i", "4123.*"), 11},
+		{labels.MustNewMatcher(labels.MatchNotEqual, "__name__", "m1"), 40_000},
+	} {
+		sel, err := blocks.Select(t.Context(), blocks.Bytes(b), m, &blocks.Query{Range: day.Range(), Matchers: []*labels.Matcher{c.m}, LabelsOnly: true})
+		require.NoError(t, err)
+		require.Len(t, sel.Series, c.want, "%s", c.m)
+	}
+}
+
 func TestLimits(t *testing.T) {
 	m, b := build(t, large(20, 40, 200))
 	q := &blocks.Query{Range: day.Range(), MaxBytes: 100 << 10}

@@ -29,7 +29,8 @@ type Params struct {
 	Replaces, Tombstones []string
 }
 
-// BuildSeries is one series with all its samples. Build keeps neither after it asks for the next.
+// BuildSeries is one series with all its samples. The columns may be used again once Build asks for the next series; labels are
+// immutable as everywhere.
 type BuildSeries struct {
 	Labels  labels.Labels
 	Columns *model.Columns
@@ -49,6 +50,9 @@ func Build(ctx context.Context, p *Params, series iter.Seq2[BuildSeries, error],
 		ID: p.ID, Format: Native, Tenant: p.Tenant, Day: p.Day,
 		Writer: p.Writer, Generation: p.Generation, Attempt: p.Attempt, CreatedMs: p.CreatedMs,
 		Replaces: p.Replaces, Tombstones: p.Tombstones,
+	}
+	if m.ID != "" && tenant.Check(m.ID) != nil {
+		return nil, fmt.Errorf("build block: id %.80q: %w", m.ID, model.ErrInvalid)
 	}
 	if m.ID == "" {
 		m.ID = ID(p.Writer, p.Generation, p.Tenant, p.Day, p.Attempt)

@@ -32,7 +32,7 @@ func fullMeta() *blocks.Meta {
 }
 
 func TestMetaRoundTrip(t *testing.T) {
-	for _, m := range []*blocks.Meta{fullMeta(), {ID: "x", Format: blocks.Parquet}} {
+	for _, m := range []*blocks.Meta{fullMeta(), {ID: "x", Tenant: "t", Format: blocks.Parquet}} {
 		b := blocks.AppendMeta([]byte("before"), m)
 		got, rest, err := blocks.DecodeMeta(append(b, "behind"...)[6:])
 		require.NoError(t, err)
@@ -73,6 +73,8 @@ func TestMetaIsChecked(t *testing.T) {
 		"too many entries":  func(m *blocks.Meta) { m.Directory = make([]blocks.DirEntry, index.MaxEntries+1) },
 		"too many series":   func(m *blocks.Meta) { m.Series = 1 << 40 },
 		"more histograms":   func(m *blocks.Meta) { m.Histograms = 1001 },
+		"tenant is a path":  func(m *blocks.Meta) { m.Tenant = "../.." },
+		"id is a path":      func(m *blocks.Meta) { m.ID = "../x" },
 		"head too long":     func(m *blocks.Meta) { m.PostingsHead = 301 },
 	} {
 		m := fullMeta()

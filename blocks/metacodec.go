@@ -8,6 +8,7 @@ import (
 
 	"github.com/varvedb/varve/index"
 	"github.com/varvedb/varve/model"
+	"github.com/varvedb/varve/tenant"
 )
 
 // A Meta is encoded as
@@ -280,6 +281,10 @@ func (m *Meta) check() error {
 	}
 	if m.Format != Native && m.Format != Parquet {
 		return fmt.Errorf("block meta of %.64q: format %d: %w", m.ID, m.Format, model.ErrVersion)
+	}
+	// Tenant and id become part of a key, which on a directory bucket is a path.
+	if tenant.Check(m.ID) != nil || tenant.Check(m.Tenant) != nil {
+		return bad("tenant or id")
 	}
 	const limit = 1 << 50
 	at := int64(0)

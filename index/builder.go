@@ -46,7 +46,7 @@ type Section struct {
 func NewBuilder(enc *page.Encoder) *Builder {
 	b := &Builder{enc: enc}
 	b.page.reset()
-	b.postings.names = map[string]map[string]*list{}
+	b.postings.names = map[string]*nameLists{}
 	return b
 }
 

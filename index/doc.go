@@ -4,7 +4,7 @@
 // block gives it an opaque locator per series and an opaque prefix per series page, and gets them back.
 //
 // [Builder] makes a section of series added in order. [ScanPage] reads a series page and calls back for the series
-// that match; [Head], [Lookup] and [Narrow] answer from postings where scanning would be too much. What to fetch and when
+// that match; [ParseHead], [FindPostings] and [Narrow] answer from postings where scanning would be too much. What to fetch and when
 // is the business of package blocks: nothing here does I/O. A Builder is not safe for concurrent use, everything else keeps no state.
 //
 // # Format, version 1

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -14,7 +15,15 @@ import (
 
 // postingsBuilder collects the ordinals of each label pair.
 type postingsBuilder struct {
-	names map[string]map[string]*list
+	names map[string]*nameLists
+}
+
+// nameLists are the lists of one label name.
+type nameLists struct {
+	values map[string]*list
+	// The value of the last series and its list: neighbors share most values.
+	last     string
+	lastList *list
 }
 
 // list is a growing list of ordinals in the form of a postings page.
@@ -26,17 +35,21 @@ type list struct {
 
 func (p *postingsBuilder) add(ls labels.Labels, ordinal int) {
 	ls.Range(func(l labels.Label) {
-		values, ok := p.names[l.Name]
+		n, ok := p.names[l.Name]
 		if !ok {
-			values = map[string]*list{}
-			p.names[l.Name] = values
+			n = &nameLists{values: map[string]*list{}}
+			p.names[strings.Clone(l.Name)] = n
 		}
-		li, ok := values[l.Value]
-		if !ok {
-			li = &list{last: -1}
-			values[l.Value] = li
+		if n.lastList == nil || n.last != l.Value {
+			li, ok := n.values[l.Value]
+			if !ok {
+				li = &list{last: -1}
+				// A copy, so that a value does not hold on to all labels of its series.
+				n.values[strings.Clone(l.Value)] = li
+			}
+			n.last, n.lastList = l.Value, li
 		}
-		li.add(ordinal)
+		n.lastList.add(ordinal)
 	})
 }
 
@@ -77,7 +90,7 @@ func (b *Builder) appendHead(dst []byte) []byte {
 	prev := ""
 	for _, name := range names {
 		dst = appendFront(dst, prev, name)
-		dst = binary.AppendUvarint(dst, uint64(len(b.postings.names[name])))
+		dst = binary.AppendUvarint(dst, uint64(len(b.postings.names[name].values)))
 		prev = name
 	}
 	return dst
@@ -101,7 +114,7 @@ func (p *postingsBuilder) appendPages(dst []byte, enc *page.Encoder, at int64) (
 	names := slices.Sorted(maps.Keys(p.names))
 	total := 0
 	for _, name := range names {
-		for value, l := range p.names[name] {
+		for value, l := range p.names[name].values {
 			l.flush()
 			total += len(value) + len(l.b) + 4
 		}
@@ -110,7 +123,7 @@ func (p *postingsBuilder) appendPages(dst []byte, enc *page.Encoder, at int64) (
 	var fences []Fence
 	var w postingsPage
 	for _, name := range names {
-		values := p.names[name]
+		values := p.names[name].values
 		for _, value := range slices.Sorted(maps.Keys(values)) {
 			l := values[value]
 			if w.entries > 0 && w.size()+len(l.b) > limit {

@@ -166,8 +166,7 @@ func (s Set) AddList(list []byte, n int) error {
 	return nil
 }
 
-// Narrow evaluates one matcher on raw postings pages that hold all values of its label which it needs (see Wants), for n
-// series. It returns the set of series with a value for which the matcher's answer is want.
+// Narrow evaluates one matcher on the raw postings pages that hold the values of its label (see FindPostings), for n series. It returns the set of series with a value for which the matcher's answer is want.
 func Narrow(pages [][]byte, m *labels.Matcher, want bool, n int) (Set, error) {
 	s := NewSet(n)
 	for _, raw := range pages {

@@ -20,8 +20,12 @@ type pageWriter struct {
 	names    map[string]int
 	last     []string // last value by name number - 1
 	shapeIDs map[string]int
-	shape    int // of the series before
-	key, ids []byte
+	shape    int // of the series before, 0 if none
+	key, def []byte
+
+	// Names of that shape and their numbers - 1.
+	shapeNames []string
+	shapeLasts []int
 }
 
 func (w *pageWriter) reset() {
@@ -40,7 +44,7 @@ func (w *pageWriter) add(ls labels.Labels, locator []byte) {
 	w.addShape(ls)
 	i, mask := 0, byte(0)
 	ls.Range(func(l labels.Label) {
-		id := w.names[l.Name] - 1
+		id := w.shapeLasts[i]
 		if prev := w.last[id]; prev != l.Value || prev == "" {
 			mask |= 1 << (i & 7)
 			n := shared(prev, l.Value)
@@ -62,12 +66,15 @@ func (w *pageWriter) add(ls labels.Labels, locator []byte) {
 	w.series++
 }
 
-// addShape writes the shape of ls.
+// addShape writes the shape of ls and makes it the current one.
 func (w *pageWriter) addShape(ls labels.Labels) {
-	w.key, w.ids = w.key[:0], w.ids[:0]
-	n := 0
+	if w.sameShape(ls) {
+		w.shapes = append(w.shapes, 0)
+		return
+	}
+	w.key, w.def = w.key[:0], w.def[:0]
+	w.shapeNames, w.shapeLasts = w.shapeNames[:0], w.shapeLasts[:0]
 	ls.Range(func(l labels.Label) {
-		n++
 		id, ok := w.names[l.Name]
 		if !ok {
 			id = len(w.last) + 1
@@ -75,26 +82,34 @@ func (w *pageWriter) addShape(ls labels.Labels) {
 			w.last = append(w.last, "")
 		}
 		w.key = binary.AppendUvarint(w.key, uint64(id))
-		w.ids = binary.AppendUvarint(w.ids, uint64(id))
+		w.def = binary.AppendUvarint(w.def, uint64(id))
 		if !ok {
-			w.ids = binary.AppendUvarint(w.ids, uint64(len(l.Name)))
-			w.ids = append(w.ids, l.Name...)
+			w.def = binary.AppendUvarint(w.def, uint64(len(l.Name)))
+			w.def = append(w.def, l.Name...)
 		}
+		w.shapeNames, w.shapeLasts = append(w.shapeNames, l.Name), append(w.shapeLasts, id-1)
 	})
 	id, ok := w.shapeIDs[string(w.key)]
-	switch {
-	case ok && id == w.shape:
-		w.shapes = append(w.shapes, 0)
-	case ok:
-		w.shapes = binary.AppendUvarint(w.shapes, uint64(id))
-	default:
+	if !ok {
 		id = len(w.shapeIDs) + 1
 		w.shapeIDs[string(w.key)] = id
-		w.shapes = binary.AppendUvarint(w.shapes, uint64(id))
-		w.shapes = binary.AppendUvarint(w.shapes, uint64(n))
-		w.shapes = append(w.shapes, w.ids...)
+	}
+	w.shapes = binary.AppendUvarint(w.shapes, uint64(id))
+	if !ok {
+		w.shapes = binary.AppendUvarint(w.shapes, uint64(len(w.shapeNames)))
+		w.shapes = append(w.shapes, w.def...)
 	}
 	w.shape = id
+}
+
+// sameShape reports whether ls has the label names of the series before.
+func (w *pageWriter) sameShape(ls labels.Labels) bool {
+	i, same := 0, w.shape != 0
+	ls.Range(func(l labels.Label) {
+		same = same && i < len(w.shapeNames) && w.shapeNames[i] == l.Name
+		i++
+	})
+	return same && i == len(w.shapeNames)
 }
 
 // appendRaw appends the raw page to dst.

@@ -1,5 +1,5 @@
 // Package native is the layout of the hot block (.vb): chunks in compressed pages, shared runs of timestamps, the index
-// section. [Writer] streams one out; [Locate], [ParseRuns] and [ChunkPage] take one apart. It knows neither
+// section. [Writer] streams one out; [Locate], [ParseRuns] and [ParseChunkPage] take one apart. It knows neither
 // bucket nor catalog, nor the block's Meta and footer, which package blocks adds; there the whole of the object is described.
 //
 // A Writer is not safe for concurrent use and writes nothing that it could not finish: the caller discards the

@@ -57,7 +57,8 @@ type Writer struct {
 	lastMinT int64   // of the last chunk with a run in its page
 
 	locator []byte
-	buf     []byte
+	buf     []byte // raw page
+	framed  []byte // and as it is written
 	layout  Layout
 }
 
@@ -178,11 +179,11 @@ func (w *Writer) closePage() error {
 	if len(w.buf) > page.MaxRaw {
 		return fmt.Errorf("chunk page of %d bytes: %w", len(w.buf), model.ErrInvalid)
 	}
-	framed := w.enc.Append(nil, page.Chunks, w.buf)
+	w.framed = w.enc.Append(w.framed[:0], page.Chunks, w.buf)
 	w.page.reset()
-	w.lengths = append(w.lengths, int64(len(framed)))
+	w.lengths = append(w.lengths, int64(len(w.framed)))
 	w.newPage = true
-	return w.write(framed)
+	return w.write(w.framed)
 }
 
 // closeGroup closes the series page and the chunk page when they are full, or in any case if force is set.
