@@ -89,7 +89,7 @@ func (s *selector) plan(ctx context.Context) ([]stretch, error) {
 func metricNames(matchers []*labels.Matcher) ([]string, bool) {
 	const most = 64
 	for _, m := range matchers {
-		if m.Name != labels.MetricName {
+		if m.Name != index.MetricName {
 			continue
 		}
 		var names []string

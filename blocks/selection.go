@@ -26,8 +26,7 @@ type selection struct {
 	key     string
 	rng     model.TimeRange
 	series  []*series
-	runs    [][]byte // encoded
-	runsAt  int64
+	runs    [][]byte             // encoded
 	pages   map[int64]*chunkPage // by offset
 	inOrder []*chunkPage
 

@@ -52,7 +52,7 @@ func NewBuilder(enc *page.Encoder) *Builder {
 
 // Less reports whether series a comes before b in a block: by metric name, then labels.Compare.
 func Less(a, b labels.Labels) bool {
-	if c := strings.Compare(a.Get(labels.MetricName), b.Get(labels.MetricName)); c != 0 {
+	if c := strings.Compare(a.Get(MetricName), b.Get(MetricName)); c != 0 {
 		return c < 0
 	}
 	return labels.Compare(a, b) < 0
@@ -67,7 +67,7 @@ func (b *Builder) Add(ls labels.Labels, locator []byte) error {
 		return err
 	}
 	if b.page.series == 0 {
-		b.first = strings.Clone(CutFence(ls.Get(labels.MetricName)))
+		b.first = strings.Clone(CutFence(ls.Get(MetricName)))
 	}
 	b.page.add(ls, locator)
 	b.postings.add(ls, b.series)

@@ -5,6 +5,9 @@ import (
 	"strings"
 )
 
+// MetricName is the label that holds the metric name.
+const MetricName = "__name__"
+
 // MaxFence is the longest fence key (metric name, label name or label value) in bytes. A longer key is cut
 // to this length and is then a lower bound of the real one. It bounds the catalog against absurd names.
 const MaxFence = 128
