@@ -56,13 +56,13 @@ func checkout() (string, error) {
 	}
 }
 
-// once makes target if it is missing, one process at a time. What make leaves at the path it gets appears under
-// the name target only when it is complete.
-func once(tools, target string, build func(tmp string) error) error {
+// once builds target if it is missing, one process at a time for each builder (two Go builds would compile the same packages twice, npm gets in
+// nobody's way). What build leaves at the path it gets appears under the name target only when it is complete.
+func once(tools, builder, target string, build func(tmp string) error) error {
 	if _, err := os.Stat(target); err == nil {
 		return nil
 	}
-	lock, err := vfs.OS{}.Lock(filepath.Join(tools, "emulators.lock"), true)
+	lock, err := vfs.OS{}.Lock(filepath.Join(tools, builder+".lock"), true)
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func goTool(ctx context.Context, name, pkg string) (string, error) {
 		return "", err
 	}
 	target := filepath.Join(tools, fmt.Sprintf("%s@%x", name, sha256.Sum256(mod))[:len(name)+13])
-	err = once(tools, target, func(tmp string) error {
+	err = once(tools, "go", target, func(tmp string) error {
 		return run(ctx, module, []string{"GOFLAGS=-mod=readonly -buildvcs=false", "CGO_ENABLED=0", "GOWORK=off"},
 			"go", "build", "-ldflags=-s -w", "-o", tmp, pkg)
 	})
@@ -107,7 +107,7 @@ func npmTool(ctx context.Context, name, version string) (string, error) {
 		return "", err
 	}
 	target := filepath.Join(tools, name+"@"+version)
-	err = once(tools, target, func(tmp string) error {
+	err = once(tools, "npm", target, func(tmp string) error {
 		if _, err := exec.LookPath("npm"); err != nil {
 			return fmt.Errorf("%s needs npm, which is not installed: %w", name, ErrNoTool)
 		}
