@@ -17,3 +17,13 @@ func (q *Query) ScanAtMost(n int64) *Query {
 	q.scan = n
 	return q
 }
+
+// ForgeChecksum puts the right checksum and magic at the end of a copy of data, if it is long enough.
+func ForgeChecksum(data []byte) []byte {
+	data = append([]byte(nil), data...)
+	if n := len(data) - len(trailerMagic); n >= 4 {
+		copy(data[n:], trailerMagic)
+		binary.LittleEndian.PutUint32(data[n-4:], Checksum(data))
+	}
+	return data
+}
