@@ -73,8 +73,9 @@ type Components struct {
 	// Gatherer serves status/self_metrics [nothing], Registerer takes the handler's own metrics [none].
 	Gatherer   prometheus.Gatherer
 	Registerer prometheus.Registerer
-	// Started is when the process started [unknown].
+	// Started is when the process started [unknown], Now the clock [time.Now].
 	Started time.Time
+	Now     func() time.Time
 }
 
 // New returns the handler. Requests come with their whole path, Prefix included. opts may be nil.
@@ -82,6 +83,9 @@ func New(opts *Options, c Components) (http.Handler, error) {
 	o := opts.withDefaults()
 	if c.Logger == nil {
 		c.Logger = promslog.NewNopLogger()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
 	}
 	if c.Gatherer == nil {
 		c.Gatherer = prometheus.NewRegistry()
@@ -133,4 +137,3 @@ func respondBadData(w http.ResponseWriter, err error) {
 	// An error here is the client's going away.
 	_ = json.NewEncoder(w).Encode(map[string]string{"status": "error", "errorType": "bad_data", "error": err.Error()})
 }
-

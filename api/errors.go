@@ -25,25 +25,28 @@ type unavailableError struct{ error }
 
 func (e unavailableError) Unwrap() []error { return []error{e.error, tsdb.ErrNotReady} }
 
+// coat is for errors of the storage.
 func coat(err error) error {
-	var s promql.ErrStorage
-	if errors.As(err, &s) {
-		switch {
-		case errors.Is(s.Err, context.DeadlineExceeded):
-			return promql.ErrQueryTimeout("storage")
-		case errors.Is(s.Err, context.Canceled):
-			return promql.ErrQueryCanceled("storage")
-		case errors.Is(s.Err, model.ErrUnavailable), errors.Is(s.Err, model.ErrLimit), errors.Is(s.Err, model.ErrInvalid):
-			err = s.Err
-		}
-	}
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, model.ErrUnavailable):
 		return unavailableError{err}
 	case errors.Is(err, context.DeadlineExceeded):
-		return promql.ErrQueryTimeout("storage")
+		return unavailableError{promql.ErrQueryTimeout("storage")}
+	case errors.Is(err, model.ErrCorrupt), errors.Is(err, model.ErrVersion):
+		return promql.ErrStorage{Err: err} // error type "internal"
+	}
+	return err
+}
+
+// coatOutcome is for errors of the engine, which wrap those of the storage.
+func coatOutcome(err error) error {
+	if timeout, ok := errors.AsType[promql.ErrQueryTimeout](err); ok {
+		return timeout // and not its coat: the error type is "timeout"
+	}
+	if s, ok := errors.AsType[promql.ErrStorage](err); ok {
+		return coat(s.Err)
 	}
 	return err
 }
@@ -51,6 +54,9 @@ func coat(err error) error {
 // overrideStatus gives the status of errors whose kind the handlers do not know. It is generic because the type of its first
 // parameter has a name that only its own package can write.
 func overrideStatus[N comparable](_ N, err error) (int, bool) {
+	if s, ok := errors.AsType[promql.ErrStorage](err); ok {
+		err = s.Err
+	}
 	switch {
 	case errors.Is(err, model.ErrUnavailable), errors.Is(err, tsdb.ErrNotReady):
 		return http.StatusServiceUnavailable, true
@@ -87,7 +93,7 @@ type coatedQuery struct{ promql.Query }
 
 func (q coatedQuery) Exec(ctx context.Context) *promql.Result {
 	r := q.Query.Exec(ctx)
-	r.Err = coat(r.Err)
+	r.Err = coatOutcome(r.Err)
 	return r
 }
 

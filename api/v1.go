@@ -7,7 +7,6 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
-	"strconv"
 	"time"
 
 	"github.com/grafana/regexp"
@@ -59,7 +58,7 @@ func newV1(o *Options, c *Components) (*v1.API, error) {
 		1<<20, // bytes of a frame of remote read
 		false, // agent
 		origin,
-		runtimeInfo(c.Started),
+		runtimeInfo(c.Started, c.Now),
 		&v1.PrometheusVersion{Version: o.Version, Revision: o.Revision, GoVersion: runtime.Version()},
 		func() []notifications.Notification { return []notifications.Notification{} },
 		func() (<-chan notifications.Notification, func(), bool) { return nil, nil, false },
@@ -81,7 +80,7 @@ func newV1(o *Options, c *Components) (*v1.API, error) {
 	), nil
 }
 
-func runtimeInfo(started time.Time) func() (v1.RuntimeInfo, error) {
+func runtimeInfo(started time.Time, now func() time.Time) func() (v1.RuntimeInfo, error) {
 	return func() (v1.RuntimeInfo, error) {
 		host, err := os.Hostname()
 		if err != nil {
@@ -90,15 +89,12 @@ func runtimeInfo(started time.Time) func() (v1.RuntimeInfo, error) {
 		return v1.RuntimeInfo{
 			StartTime:           started,
 			Hostname:            host,
-			ServerTime:          time.Now(),
+			ServerTime:          now(),
 			ReloadConfigSuccess: true,
 			LastConfigTime:      started,
 			GoroutineCount:      runtime.NumGoroutine(),
 			GOMAXPROCS:          runtime.GOMAXPROCS(0),
 			GOMEMLIMIT:          debug.SetMemoryLimit(-1),
-			GOGC:                os.Getenv("GOGC"),
-			GODEBUG:             os.Getenv("GODEBUG"),
-			StorageRetention:    strconv.Itoa(0),
 		}, nil
 	}
 }

@@ -227,7 +227,7 @@ func (q *querier) ask(ctx context.Context, tenant string, w *catalog.Writer, s m
 		why = errors.New("no source for it")
 	}
 	whole := w.Mode == modeObject
-	lenient := q.q.cfg.Detached || partialResponse(ctx)
+	lenient := q.q.cfg.Detached || PartialResponse(ctx)
 	if q.q.c.Logs == nil || !whole && !lenient {
 		if lenient {
 			return reply{answer: &answer{warnings: []string{fmt.Sprintf("writer %s cannot be asked and its log cannot be read; its recent samples are missing", w.ID)}}}

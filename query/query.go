@@ -125,7 +125,8 @@ func WithPartialResponse(ctx context.Context) context.Context {
 	return context.WithValue(ctx, partialKey{}, true)
 }
 
-func partialResponse(ctx context.Context) bool {
+// PartialResponse reports whether the context is one of WithPartialResponse.
+func PartialResponse(ctx context.Context) bool {
 	on, _ := ctx.Value(partialKey{}).(bool)
 	return on
 }
