@@ -49,12 +49,12 @@ func Open(ctx context.Context, opts *Options) (*DB, error) {
 		return nil, fmt.Errorf("open: %w", err)
 	}
 	i, err := ingester.Open(ctx, o.Ingest, ingester.Components{
-		FS: vfs.OS{}, Dir: dir, Bucket: r.bucket, Catalog: r.catalog, Logger: o.Logger, Registerer: o.Registerer,
+		FS: vfs.OS{}, Dir: dir, Bucket: r.bucket, Catalog: r.catalog, Now: o.Now, Logger: o.Logger, Registerer: o.Registerer,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open: %w", errors.Join(err, r.closeBucket()))
 	}
-	db := &DB{Reader: r, ingester: i, sources: newSources(i, o.Peers), checked: bucketCheck{catalog: r.catalog}}
+	db := &DB{Reader: r, ingester: i, sources: newSources(i, o.Peers), checked: bucketCheck{catalog: r.catalog, now: o.Now}}
 	if err := r.wire(&o, db.sources); err != nil {
 		return nil, fmt.Errorf("open: %w", errors.Join(err, i.Abandon(), r.closeBucket()))
 	}
@@ -84,7 +84,7 @@ func (db *DB) Flush(ctx context.Context) error { return db.ingester.Flush(ctx) }
 func (db *DB) Ready() error { return db.ingester.Ready() }
 
 // CheckBucket returns nil if the bucket answers. The answer is kept for some seconds.
-func (db *DB) CheckBucket(ctx context.Context) error { return db.checked.run(ctx, time.Now()) }
+func (db *DB) CheckBucket(ctx context.Context) error { return db.checked.run(ctx) }
 
 // Close flushes, marks the writer as cleanly gone in the roster, and lets everything go. Run must have returned, and queries
 // and appends must have ended. After an error everything acknowledged is still safe in the data directory.
@@ -100,13 +100,15 @@ const bucketCheckKept = 15 * time.Second
 // bucketCheck asks the bucket for the roster, which every query needs.
 type bucketCheck struct {
 	catalog *catalog.Store
+	now     func() time.Time
 
 	mu     sync.Mutex // guards the fields below
 	roster *catalog.Roster
 	at     time.Time
 }
 
-func (c *bucketCheck) run(ctx context.Context, now time.Time) error {
+func (c *bucketCheck) run(ctx context.Context) error {
+	now := c.now()
 	c.mu.Lock()
 	prev, at := c.roster, c.at
 	c.mu.Unlock()

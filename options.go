@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -35,6 +36,8 @@ type Options struct {
 	// Peers is how other writers of the bucket are asked for their recent samples.
 	Peers wire.ClientOptions
 
+	// Now is the clock. Default time.Now.
+	Now func() time.Time
 	// Logger gets what happens in the background. Default: none.
 	Logger *slog.Logger
 	// Registerer gets the metrics of all rooms. Default: none.
@@ -48,6 +51,9 @@ func (o *Options) withDefaults() Options {
 	}
 	if r.Logger == nil {
 		r.Logger = slog.New(slog.DiscardHandler)
+	}
+	if r.Now == nil {
+		r.Now = time.Now
 	}
 	return r
 }

@@ -46,7 +46,7 @@ func openReader(ctx context.Context, o *Options) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Reader{bucket: b, owned: owned, catalog: catalog.New(b, nil, catalog.Components{Registerer: o.Registerer})}, nil
+	return &Reader{bucket: b, owned: owned, catalog: catalog.New(b, nil, catalog.Components{Now: o.Now, Registerer: o.Registerer})}, nil
 }
 
 // wire makes the engine and what it reads from. sources may be nil.

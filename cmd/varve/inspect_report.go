@@ -147,7 +147,7 @@ func dayRows(parts []*catalog.Partition) []dayRow {
 			Retired: len(p.Retired), Dropped: len(p.Dropped), Tombstones: len(p.Tombstones), Quarantine: len(p.Quarantined),
 		}
 		for _, b := range p.Blocks {
-			row.Samples += int64(b.Samples)
+			row.Samples += b.Samples
 			row.BlockBytes += b.Size
 		}
 		rows = append(rows, row)
@@ -161,7 +161,7 @@ func blockRows(parts []*catalog.Partition) []blockRow {
 		for _, b := range p.Blocks {
 			rows = append(rows, blockRow{
 				p.Day.Dashed(), b.ID, blocks.Key(b.Meta), b.Order, b.MinT, b.MaxT,
-				int64(b.Series), int64(b.Samples), b.Size, b.Writer, b.Generation,
+				b.Series, b.Samples, b.Size, b.Writer, b.Generation,
 			})
 		}
 	}

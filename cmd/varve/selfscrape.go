@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"time"
 
+	prommodel "github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/textparse"
 	"github.com/prometheus/prometheus/model/value"
@@ -72,7 +73,7 @@ func (s *selfScrape) scrape(ctx context.Context, now time.Time) error {
 	for name, v := range map[string]float64{
 		"up": up, "scrape_samples_scraped": float64(scraped), "scrape_duration_seconds": time.Since(now).Seconds(),
 	} {
-		series = append(series, s.series(labels.FromStrings(labels.MetricName, name), t, v))
+		series = append(series, s.series(labels.FromStrings(prommodel.MetricNameLabel, name), t, v))
 	}
 	if _, appendErr := s.db.AppendSeries(ctx, tenant.Default, series...); appendErr != nil {
 		return errors.Join(err, appendErr)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/golang/snappy"
+	prommodel "github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/prompb"
@@ -110,7 +111,7 @@ func compare(t *testing.T, r *Request, oracle *prompb.WriteRequest) {
 }
 
 func named(ls []prompb.Label) bool {
-	return slices.ContainsFunc(ls, func(l prompb.Label) bool { return l.Name == labels.MetricName && l.Value != "" })
+	return slices.ContainsFunc(ls, func(l prompb.Label) bool { return l.Name == prommodel.MetricNameLabel && l.Value != "" })
 }
 
 func validHistograms(hs []prompb.Histogram) bool {

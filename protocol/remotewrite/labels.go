@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	prommodel "github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/varvedb/varve/model"
@@ -96,7 +97,7 @@ func startsWithName(key []byte) bool {
 func hasName(key []byte) bool {
 	found := false
 	err := eachLabel(key, func(name, value []byte) bool {
-		found = string(name) == labels.MetricName && len(value) > 0
+		found = string(name) == prommodel.MetricNameLabel && len(value) > 0
 		return !found
 	})
 	return found || err != nil

@@ -188,7 +188,7 @@ func (r *Request) finish(w *seriesWalk, b []byte, firstSample, firstHistogram in
 		r.reject(key, w.fault, max(1, samples+histograms))
 		r.Batch.Samples = r.Batch.Samples[:firstSample]
 		r.Batch.Histograms = r.Batch.Histograms[:firstHistogram]
-		return nil
+		return nil //nolint:nilerr // the fault is the series' own and was noted
 	}
 	if len(r.Batch.Series) >= o.MaxSeries {
 		return fmt.Errorf("the request has more than %d series, send smaller batches: %w", o.MaxSeries, model.ErrInvalid)
