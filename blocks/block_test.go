@@ -120,7 +120,7 @@ func TestGoldenBlock(t *testing.T) {
 	got, err := answers(blocks.Bytes(old), om)
 	require.NoError(t, err)
 	require.Equal(t, want, got)
-	require.True(t, bytes.Equal(old, b), "the same input gives the same bytes; with a new compressor rewrite the file by -golden beside the old one")
+	require.True(t, bytes.Equal(old, b), "the same input gives the same bytes; with a new compressor rewrite the file with -update beside the old one")
 }
 
 func TestBuildRefuses(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 	"github.com/varvedb/varve/model"
 )
 
-var golden = flag.Bool("golden", false, "rewrite golden files")
+var golden = flag.Bool("update", false, "rewrite golden files")
 
 func fullMeta() *blocks.Meta {
 	return &blocks.Meta{

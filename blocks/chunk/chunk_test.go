@@ -18,7 +18,7 @@ import (
 	"github.com/varvedb/varve/model"
 )
 
-var golden = flag.Bool("golden", false, "rewrite golden files")
+var golden = flag.Bool("update", false, "rewrite golden files")
 
 var stale = math.Float64frombits(0x7ff0000000000002)
 
