@@ -1,7 +1,6 @@
 package ingester
 
 import (
-	"cmp"
 	"context"
 	"iter"
 	"slices"
@@ -9,6 +8,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/varvedb/varve/blocks"
+	"github.com/varvedb/varve/index"
 	"github.com/varvedb/varve/memtable"
 	"github.com/varvedb/varve/model"
 )
@@ -53,9 +53,15 @@ func blockSeries(ctx context.Context, m *blocks.Meta, data []byte) iter.Seq2[blo
 	}
 }
 
-// compareInBlock is the order of series in a block: metric name, then labels.
+// compareInBlock is the order of series in a block, index.Less, for sorting.
 func compareInBlock(a, b labels.Labels) int {
-	return cmp.Or(cmp.Compare(a.Get(labels.MetricName), b.Get(labels.MetricName)), labels.Compare(a, b))
+	switch {
+	case index.Less(a, b):
+		return -1
+	case index.Less(b, a):
+		return 1
+	}
+	return 0
 }
 
 // nextAttempt are the parameters of the same block under another attempt number.
