@@ -1,6 +1,7 @@
 package ingester
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"slices"
@@ -8,7 +9,6 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/varvedb/varve/blocks"
-	"github.com/varvedb/varve/index"
 	"github.com/varvedb/varve/memtable"
 	"github.com/varvedb/varve/model"
 )
@@ -53,15 +53,10 @@ func blockSeries(ctx context.Context, m *blocks.Meta, data []byte) iter.Seq2[blo
 	}
 }
 
-// compareInBlock is the order of series in a block, index.Less, for sorting.
+// compareInBlock is the order of series in a block: metric name, then labels.
 func compareInBlock(a, b labels.Labels) int {
-	switch {
-	case index.Less(a, b):
-		return -1
-	case index.Less(b, a):
-		return 1
-	}
-	return 0
+	const metricName = "__name__"
+	return cmp.Or(cmp.Compare(a.Get(metricName), b.Get(metricName)), labels.Compare(a, b))
 }
 
 // nextAttempt are the parameters of the same block under another attempt number.
