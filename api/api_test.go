@@ -38,7 +38,7 @@ func (f *fake) Select(ctx context.Context, _ bool, _ *storage.SelectHints, ms ..
 	if f.err != nil {
 		return storage.ErrSeriesSet(f.err)
 	}
-	ls := labels.FromStrings(labels.MetricName, "up", "job", "a b")
+	ls := labels.FromStrings("__name__", "up", "job", "a b")
 	for _, m := range ms {
 		if !m.Matches(ls.Get(m.Name)) {
 			return storage.EmptySeriesSet()

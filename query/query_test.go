@@ -54,10 +54,10 @@ func TestHints(t *testing.T) {
 	got = drain(t, querier.Select(w.ctx(), true, &storage.SelectHints{Start: t0, End: t0 + 1000, Limit: 2}, everything))
 	require.Equal(t, []string{"a", "b"}, got.names)
 
-	set := querier.Select(w.ctx(), true, &storage.SelectHints{Start: t0, End: t0 + 1000, Func: "series"}, labels.MustNewMatcher(labels.MatchNotEqual, labels.MetricName, "c"))
+	set := querier.Select(w.ctx(), true, &storage.SelectHints{Start: t0, End: t0 + 1000, Func: "series"}, labels.MustNewMatcher(labels.MatchNotEqual, metricName, "c"))
 	var names []string
 	for set.Next() {
-		names = append(names, set.At().Labels().Get(labels.MetricName))
+		names = append(names, set.At().Labels().Get(metricName))
 	}
 	require.NoError(t, set.Err())
 	require.Equal(t, []string{"a", "b", "d"}, names)
@@ -86,14 +86,14 @@ func TestLabelCalls(t *testing.T) {
 		{"a day", t0, t0 + 1000, 0, nil, []string{"a", "b", "d"}},
 		{"no bounds", math.MinInt64, math.MaxInt64, 0, nil, []string{"a", "b", "d", "old"}},
 		{"limit", math.MinInt64, math.MaxInt64, 2, nil, []string{"a", "b"}},
-		{"matcher", math.MinInt64, math.MaxInt64, 0, []*labels.Matcher{labels.MustNewMatcher(labels.MatchRegexp, labels.MetricName, "d|old")}, []string{"d", "old"}},
+		{"matcher", math.MinInt64, math.MaxInt64, 0, []*labels.Matcher{labels.MustNewMatcher(labels.MatchRegexp, metricName, "d|old")}, []string{"d", "old"}},
 		{"empty range", 5, 4, 0, nil, []string{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			querier, err := w.queryable().Querier(c.mint, c.maxt)
 			require.NoError(t, err)
 			defer querier.Close()
-			got, _, err := querier.LabelValues(w.ctx(), labels.MetricName, &storage.LabelHints{Limit: c.limit}, c.matchers...)
+			got, _, err := querier.LabelValues(w.ctx(), metricName, &storage.LabelHints{Limit: c.limit}, c.matchers...)
 			require.NoError(t, err)
 			require.Equal(t, c.want, got)
 			names, _, err := querier.LabelNames(w.ctx(), nil, c.matchers...)
@@ -102,7 +102,7 @@ func TestLabelCalls(t *testing.T) {
 				require.Empty(t, names)
 				return
 			}
-			require.Equal(t, []string{labels.MetricName}, names)
+			require.Equal(t, []string{metricName}, names)
 			none, _, err := querier.LabelValues(w.ctx(), "nosuch", nil, c.matchers...)
 			require.NoError(t, err)
 			require.Empty(t, none)

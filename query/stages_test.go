@@ -32,7 +32,7 @@ func TestColdStages(t *testing.T) {
 			w.flush("w1", g+1, day0+d, all)
 		}
 	}
-	cpu := labels.MustNewMatcher(labels.MatchEqual, labels.MetricName, "cpu")
+	cpu := labels.MustNewMatcher(labels.MatchEqual, metricName, "cpu")
 	noName := labels.MustNewMatcher(labels.MatchEqual, "job", "")
 	mint, maxt := t0, t0+days*model.MsPerDay-1
 
@@ -50,7 +50,7 @@ func TestColdStages(t *testing.T) {
 		{"two selectors", 3, 4, func(t *testing.T, q storage.Querier) {
 			ctx := tenant.NewContext(t.Context(), testTenant)
 			a := q.Select(ctx, true, nil, cpu)
-			b := q.Select(ctx, true, nil, labels.MustNewMatcher(labels.MatchEqual, labels.MetricName, "net"))
+			b := q.Select(ctx, true, nil, labels.MustNewMatcher(labels.MatchEqual, metricName, "net"))
 			require.NoError(t, drain(t, a).err)
 			require.NoError(t, drain(t, b).err)
 		}},
@@ -60,7 +60,7 @@ func TestColdStages(t *testing.T) {
 			require.Len(t, got.names, 4)
 		}},
 		{"label values", 2, 1, func(t *testing.T, q storage.Querier) {
-			got, _, err := q.LabelValues(tenant.NewContext(t.Context(), testTenant), labels.MetricName, nil)
+			got, _, err := q.LabelValues(tenant.NewContext(t.Context(), testTenant), metricName, nil)
 			require.NoError(t, err)
 			require.Equal(t, []string{"cpu", "disk", "mem", "net"}, got)
 		}},

@@ -85,14 +85,14 @@ func TestDetached(t *testing.T) {
 	require.Equal(t, data{"a": {t0: 4, t0 + 10: 3, t0 + 20: 2}, "b": {t0 + 30_000: 5}}, got.data)
 	require.Equal(t, []string{"writer w1 was not asked; its shipped log reaches " + utc(t0+30_000)}, got.warnings)
 
-	got = selectAll(w.ctx(), t, w.queryable(), t0+5, t0+15, labels.MustNewMatcher(labels.MatchEqual, labels.MetricName, "a"))
+	got = selectAll(w.ctx(), t, w.queryable(), t0+5, t0+15, labels.MustNewMatcher(labels.MatchEqual, metricName, "a"))
 	require.Equal(t, data{"a": {t0 + 10: 3}}, got.data)
 	require.NotEmpty(t, got.warnings)
 
 	querier, err := w.queryable().Querier(t0, t0+100_000)
 	require.NoError(t, err)
 	defer querier.Close()
-	values, warnings, err := querier.LabelValues(w.ctx(), labels.MetricName, nil)
+	values, warnings, err := querier.LabelValues(w.ctx(), metricName, nil)
 	require.NoError(t, err)
 	require.Equal(t, []string{"a", "b"}, values)
 	require.Len(t, warnings, 1)

@@ -24,7 +24,10 @@ import (
 	"github.com/varvedb/varve/tenant"
 )
 
-const testTenant = "acme"
+const (
+	testTenant = "acme"
+	metricName = "__name__"
+)
 
 // world is a bucket with two doors: store and bucket act at once, the queryable goes through a
 // driver whose hook sees each call first.
@@ -81,17 +84,7 @@ func (d data) add(name string, t int64, v float64) data {
 	return d
 }
 
-func (d data) clone() data {
-	c := data{}
-	for name, samples := range d {
-		for t, v := range samples {
-			c.add(name, t, v)
-		}
-	}
-	return c
-}
-
-func metric(name string) labels.Labels { return labels.FromStrings(labels.MetricName, name) }
+func metric(name string) labels.Labels { return labels.FromStrings(metricName, name) }
 
 func (d data) columns(name string) *model.Columns {
 	times := make([]int64, 0, len(d[name]))
@@ -169,7 +162,7 @@ type selected struct {
 	err      error
 }
 
-var everything = labels.MustNewMatcher(labels.MatchRegexp, labels.MetricName, ".+")
+var everything = labels.MustNewMatcher(labels.MatchRegexp, metricName, ".+")
 
 // selectAll runs one Select over the range with a querier of its own and checks what must always hold.
 func selectAll(ctx context.Context, t *testing.T, q *Queryable, mint, maxt int64, matchers ...*labels.Matcher) selected {
@@ -190,7 +183,7 @@ func drain(t *testing.T, set storage.SeriesSet) selected {
 		ls := set.At().Labels()
 		require.Negative(t, labels.Compare(last, ls), "series out of order")
 		last = ls
-		s.names = append(s.names, ls.Get(labels.MetricName))
+		s.names = append(s.names, ls.Get(metricName))
 		it = set.At().Iterator(it)
 		prev, first := int64(0), true
 		for vt := it.Next(); vt != chunkenc.ValNone; vt = it.Next() {
@@ -198,7 +191,7 @@ func drain(t *testing.T, set storage.SeriesSet) selected {
 			at, v := it.At()
 			require.True(t, first || at > prev, "sample at %d after %d", at, prev)
 			prev, first = at, false
-			s.data.add(ls.Get(labels.MetricName), at, v)
+			s.data.add(ls.Get(metricName), at, v)
 		}
 		require.NoError(t, it.Err())
 	}
