@@ -142,7 +142,7 @@ func (i *Ingester) wakeIfLarge(w *writer, g *generation, r *model.AppendResult) 
 		i.sealedWake.signal()
 	}
 	const loggedBytes = 8 // per sample, about
-	if w.ships && w.unshipped.Add(int64(r.Samples+r.Histograms)*loggedBytes) >= i.cfg.SegmentBytes {
+	if w.ships.Load() && w.unshipped.Add(int64(r.Samples+r.Histograms)*loggedBytes) >= i.cfg.SegmentBytes {
 		i.shipWake.signal()
 	}
 }

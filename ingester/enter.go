@@ -22,29 +22,31 @@ func (i *Ingester) EnterStep(ctx context.Context) (progress bool, err error) {
 
 // enter does the work of EnterStep. The caller has the turn.
 func (i *Ingester) enter(ctx context.Context) (bool, error) {
-	i.mu.Lock()
-	w, entered, fenced := i.w, i.entered, i.w.fenced
-	i.mu.Unlock()
-	switch {
-	case fenced:
-		return false, errFenced
-	case entered:
-		return false, nil
+	due, w, err := i.mustEnter()
+	if !due || err != nil {
+		return false, err
 	}
 	if err := i.probe(ctx, w.id); err != nil {
 		return false, err
 	}
-	if err := i.register(ctx, w.id, w.ships); err != nil {
+	// The file knows that the log ships before the roster lets anybody put a fence into it.
+	ships := w.ships.Load()
+	if ships {
+		if err := i.changeFile(func(f *writerFile) { f.Shipping = true }); err != nil {
+			return false, fmt.Errorf("enter roster: %w", err)
+		}
+	}
+	if err := i.register(ctx, w.id, ships); err != nil {
 		if errors.Is(err, model.ErrConflict) && !errors.Is(err, model.ErrUnavailable) {
 			i.fencedAt(w, position{})
 			return false, errFenced
 		}
 		return false, err
 	}
-	if err := i.changeFile(func(f *writerFile) { f.Registered, f.Shipping = true, w.ships }); err != nil {
+	if err := i.changeFile(func(f *writerFile) { f.Registered = true }); err != nil {
 		return false, fmt.Errorf("enter roster: %w", err)
 	}
-	if w.ships {
+	if ships {
 		if err := i.locateWithTurn(ctx, w); err != nil {
 			return false, err
 		}
@@ -52,10 +54,28 @@ func (i *Ingester) enter(ctx context.Context) (bool, error) {
 	i.mu.Lock()
 	i.entered = true
 	i.mu.Unlock()
-	i.c.Logger.Info("writer is in the roster", "writer", w.id, "mode", i.cfg.Mode, "shipping", w.ships)
+	i.c.Logger.Info("writer is in the roster", "writer", w.id, "mode", i.cfg.Mode, "shipping", ships)
 	i.builtWake.signal()
 	i.shipWake.signal()
 	return true, nil
+}
+
+// mustEnter reports whether the roster has to be brought up to date, and switches shipping on where that is wanted and possible.
+//
+// A generation that was ended without shipping may be committed without its end mark in the bucket, and a fence before it would make its
+// samples move to a new id although they are in the catalog. So shipping begins when all such generations are released.
+func (i *Ingester) mustEnter() (bool, *writer, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	w := i.w
+	if w.fenced {
+		return false, w, errFenced
+	}
+	if i.wantsShipping && !w.ships.Load() && len(w.older) == 0 {
+		w.ships.Store(true)
+		i.entered = false
+	}
+	return !i.entered, w, nil
 }
 
 // probe makes sure once that the bucket heeds conditions.

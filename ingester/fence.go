@@ -63,7 +63,7 @@ func (i *Ingester) move(ctx context.Context, old *writer) error {
 		return err
 	}
 	// The new id is in the roster before the old one can be marked as adopted, so that queries never miss us.
-	if err := i.register(ctx, id, old.ships); err != nil {
+	if err := i.register(ctx, id, true); err != nil {
 		if errors.Is(err, model.ErrConflict) {
 			// Somebody adopted the new id before it was ours: nothing that counts was logged under it, so the next try takes another.
 			err = errors.Join(err, i.changeFile(func(f *writerFile) { f.Next = "" }))
@@ -78,7 +78,7 @@ func (i *Ingester) move(ctx context.Context, old *writer) error {
 		return err
 	}
 	if err := i.changeFile(func(f *writerFile) {
-		f.ID, f.Next, f.Registered, f.Shipping, f.Floor = id, "", true, old.ships, 1
+		f.ID, f.Next, f.Registered, f.Shipping, f.Floor = id, "", true, true, 1
 	}); err != nil {
 		// The file may say either id now, so the new log stays until chooseNext has written the file again.
 		return errors.Join(err, i.closeWriter(w))
@@ -149,7 +149,8 @@ func (i *Ingester) reingest(ctx context.Context, old *writer, fence position, id
 	if err != nil {
 		return nil, err
 	}
-	w = &writer{id: id, log: log, ships: old.ships, located: true, next: position{1, 0}}
+	w = &writer{id: id, log: log, located: true, next: position{1, 0}}
+	w.ships.Store(true)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, i.closeWriter(w))

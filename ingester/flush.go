@@ -179,7 +179,7 @@ func commitOrder(older []*generation) []*generation {
 // endMarkPlaced reports whether nothing can be added to the generation any more, by us or by an adopter's fence within it. A
 // sealed generation's end mark is fsynced; if the log is shipped it must be in the bucket too. i.mu is held.
 func (i *Ingester) endMarkPlaced(w *writer, g *generation) bool {
-	if !w.ships || planted.On(planted.CommitBeforeEndMark) {
+	if !w.ships.Load() || planted.On(planted.CommitBeforeEndMark) {
 		return true
 	}
 	return w.located && g.number < w.next.gen

@@ -85,8 +85,8 @@ func (p position) before(o position) bool {
 type writer struct {
 	id  string
 	log *wal.Log
-	// ships: the log is copied to the bucket.
-	ships bool
+	// ships: the log is copied to the bucket. It is set once, under Ingester.mu, while older is empty.
+	ships atomic.Bool
 	// tickets counts the requests of ModeObject whose records are in the log.
 	tickets atomic.Uint64
 	// unshipped is about how many bytes were logged since the last cut that was shipped.

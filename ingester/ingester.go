@@ -34,6 +34,8 @@ type Ingester struct {
 
 	rebuilding sync.Mutex // serializes the rewriting of manifests, which are small local files
 
+	wantsShipping bool // as configured, or as it was before
+
 	mu      sync.Mutex // guards the fields below and those of writer and generation that say so
 	file    *writerFile
 	w       *writer
@@ -128,6 +130,8 @@ func (i *Ingester) readyLocked() error {
 		return errFenced
 	case !i.file.Registered:
 		return fmt.Errorf("writer %s is not in the roster yet (%w): %w", i.w.id, orUnknown(i.trouble[troubleEnter]), model.ErrUnavailable)
+	case i.cfg.modeObject() && !i.w.ships.Load():
+		return fmt.Errorf("what was written before shipping was switched on is being flushed: %w", model.ErrUnavailable)
 	case i.w.active.broken.Load():
 		return fmt.Errorf("the log could not be made durable, and no fresh segment has been written since: %w", model.ErrUnavailable)
 	}

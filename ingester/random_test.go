@@ -26,6 +26,7 @@ type life struct {
 	fs    *memfs.FS
 	p     *process
 	i     *Ingester // nil while down
+	last  string    // the id at the last start
 	trace []string
 }
 
@@ -45,6 +46,10 @@ func TestRandomSteps(t *testing.T) {
 		for n := range 120 {
 			l := lives[w.rand.Intn(len(lives))]
 			if l.i == nil {
+				if l.last != "" && w.rand.Intn(3) == 0 {
+					l.trace = append(l.trace, "adopt while down")
+					_, _ = Adopt(context.Background(), l.last, w.process(memfs.New()).c)
+				}
 				l.restart()
 				continue
 			}
@@ -72,12 +77,13 @@ func (l *life) restart() {
 		return
 	}
 	l.p = l.process(l.fs)
+	l.cfg.Shipping = []Shipping{ShippingOn, ShippingOn, ShippingOff}[l.rand.Intn(3)]
 	i, err := Open(context.Background(), l.cfg, l.p.c)
 	if err != nil {
 		l.t.Fatalf("seed %d: open: %v after %v", l.seed, err, l.trace)
 	}
-	l.i = i
-	l.trace = append(l.trace, "open")
+	l.i, l.last = i, i.Writer()
+	l.trace = append(l.trace, "open "+string(l.cfg.Shipping))
 }
 
 // step does one random thing.

@@ -31,7 +31,9 @@ func (i *Ingester) recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w := &writer{id: file.ID, log: log, ships: i.cfg.ships(i.c.Bucket.Scheme(), file.Shipping)}
+	w := &writer{id: file.ID, log: log}
+	w.ships.Store(file.Shipping)
+	i.wantsShipping = i.cfg.ships(i.c.Bucket.Scheme(), file.Shipping)
 	i.w = w
 	if err := i.recoverWriter(ctx, w); err != nil {
 		return errors.Join(err, i.closeWriter(w))

@@ -76,7 +76,7 @@ func (i *Ingester) completePrefix(w *writer) (gen uint64) {
 
 // waitForGrace lists the shipped generations up to gen that are being released.
 func (i *Ingester) waitForGrace(w *writer, gen uint64) []shippedGeneration {
-	if !w.ships {
+	if !w.ships.Load() {
 		return nil
 	}
 	var out []shippedGeneration

@@ -23,7 +23,7 @@ func (i *Ingester) Ship(ctx context.Context) (progress bool, err error) {
 	}
 	defer i.shipping.give()
 	w := i.current()
-	if !w.ships {
+	if !w.ships.Load() {
 		return false, nil
 	}
 	n, err := i.shipAll(ctx, w)

@@ -68,7 +68,7 @@ func (i *Ingester) Status() Status {
 	defer i.mu.Unlock()
 	w := i.w
 	s := Status{
-		Writer: w.id, Mode: i.cfg.Mode, Ships: w.ships, InRoster: i.file.Registered, Fenced: w.fenced,
+		Writer: w.id, Mode: i.cfg.Mode, Ships: w.ships.Load(), InRoster: i.file.Registered, Fenced: w.fenced,
 		InFlightBytes: i.inFlight.Load(), MemoryBytes: w.memoryLocked(), UnshippedBytes: w.unshipped.Load(),
 		NextGeneration: w.next.gen, NextSeq: w.next.seq, ShippedWaiting: len(i.file.Shipped),
 	}
