@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -82,8 +83,13 @@ func (s slots) Insert(ctx context.Context, _ string) (int, error) {
 	case s <- struct{}{}:
 		return 0, nil
 	case <-ctx.Done():
-		return 0, context.Cause(ctx)
 	}
+	// These kinds, since the API takes any other error at this point for a fault of the query's text.
+	const where = "query queue"
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return 0, promql.ErrQueryTimeout(where)
+	}
+	return 0, promql.ErrQueryCanceled(where)
 }
 
 func (s slots) Delete(int) { <-s }
