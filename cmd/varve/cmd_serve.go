@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/varvedb/varve/ingester"
+	"github.com/varvedb/varve/memtable"
 	"github.com/varvedb/varve/protocol/remotewrite"
 )
 
@@ -39,6 +40,8 @@ type serveOptions struct {
 	queryConcurrency, queryMaxSamples int
 	limitBody, limitDecoded           *byteSize
 	limitSeries, limitSamples         int
+
+	limitLabels, limitLabelValue, limitActive int
 
 	logLevel, logFormat string
 	pprof               bool
@@ -79,6 +82,9 @@ func newServe(e *environment) *cobra.Command {
 	o.limitDecoded = bytesFlag(f, "limit-decoded", remotewrite.DefaultMaxDecodedBytes, "largest write request, decompressed")
 	f.IntVar(&o.limitSeries, "limit-series", 1_000_000, "most series in a write request")
 	f.IntVar(&o.limitSamples, "limit-samples", 2_000_000, "most samples in a write request")
+	f.IntVar(&o.limitLabels, "limit-labels", 64, "most labels of a series, its name included")
+	f.IntVar(&o.limitLabelValue, "limit-label-value", 8192, "longest value of a label, in bytes")
+	f.IntVar(&o.limitActive, "limit-active-series", 0, "most series of a tenant between two flushes; 0 is no limit")
 
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
@@ -123,6 +129,7 @@ func (o *serveOptions) ingest(bound string) ingester.Config {
 	c := ingester.Config{
 		Address: o.advertised(bound), Mode: ingester.Mode(o.durability), Replaces: o.replaces,
 		RotateAfter: time.Duration(*o.flushEvery), DetachedReaders: o.detachedReaders,
+		Memtable:    memtable.Options{MaxLabels: o.limitLabels, MaxValueBytes: o.limitLabelValue, MaxSeries: o.limitActive},
 		MemoryBytes: int64(*o.memoryBudget) / 2, MaxInFlightBytes: int64(*o.memoryBudget) / 8,
 	}
 	if o.ship != "auto" {
