@@ -37,7 +37,7 @@ func (i *Ingester) enter(ctx context.Context) (bool, error) {
 		}
 	}
 	if err := i.register(ctx, w.id, ships); err != nil {
-		if errors.Is(err, model.ErrConflict) && !errors.Is(err, model.ErrUnavailable) {
+		if errors.Is(err, model.ErrConflict) && i.wasAdopted(ctx, w.id) {
 			i.fencedAt(w, position{})
 			return false, errFenced
 		}
@@ -58,6 +58,16 @@ func (i *Ingester) enter(ctx context.Context) (bool, error) {
 	i.builtWake.signal()
 	i.shipWake.signal()
 	return true, nil
+}
+
+// wasAdopted asks the roster itself: a conflict alone may be that of a call whose answer was lost.
+func (i *Ingester) wasAdopted(ctx context.Context, id string) bool {
+	roster, err := i.c.Catalog.Roster(ctx, nil)
+	if err != nil {
+		return false // the next try asks again
+	}
+	w := roster.Find(id)
+	return w != nil && w.State == catalog.Adopted
 }
 
 // mustEnter reports whether the roster has to be brought up to date, and switches shipping on where that is wanted and possible.
@@ -95,7 +105,7 @@ func (i *Ingester) probe(ctx context.Context, id string) error {
 	return nil
 }
 
-// register creates the writer's identity object and its roster entry. model.ErrConflict means it was adopted.
+// register creates the writer's identity object and its roster entry. An adopted writer gets model.ErrConflict.
 func (i *Ingester) register(ctx context.Context, id string, ships bool) error {
 	if err := i.c.Catalog.PutWriterID(ctx, id); err != nil {
 		return fmt.Errorf("enter roster: %w", err)
