@@ -15,7 +15,8 @@ type Sample struct {
 
 // HistogramSample is one native histogram of a series. H is the histogram as a
 // canonical protobuf message prometheus.Histogram of remote write (prompb.Histogram), its
-// timestamp field included; it is opaque to the write path.
+// timestamp field included; it is opaque to the write path. A sample with a start timestamp, be it a
+// float or a histogram, is one too: see SplitStart.
 type HistogramSample struct {
 	T int64
 	H []byte

@@ -23,6 +23,8 @@ type EngineOptions struct {
 	Lookback time.Duration
 	// SubqueryStep is the step of a subquery that gives none. Default 1 minute.
 	SubqueryStep time.Duration
+	// StartTimestamps lets rate and its relatives use the start timestamps of samples, an experiment of Prometheus'. Default off, as there.
+	StartTimestamps bool
 }
 
 func (o *EngineOptions) withDefaults() EngineOptions {
@@ -69,6 +71,7 @@ func NewEngine(opts *EngineOptions, p parser.Parser, logger *slog.Logger, reg pr
 		EnableNegativeOffset:     true,
 		EnablePerStepStats:       true,
 		EnableDelayedNameRemoval: true,
+		UseStartTimestamps:       o.StartTimestamps,
 		Parser:                   p,
 	})
 }

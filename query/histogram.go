@@ -10,39 +10,48 @@ import (
 	"github.com/varvedb/varve/model"
 )
 
-// histogramSample is one decoded histogram; one of the two is set.
-type histogramSample struct {
-	whole *histogram.Histogram
-	float *histogram.FloatHistogram
+// richSample is one decoded sample that is more than a float: a histogram, in one of two forms, or a value, each perhaps with a
+// start timestamp.
+type richSample struct {
+	startMs int64
+	whole   *histogram.Histogram
+	float   *histogram.FloatHistogram
+	value   float64
 }
 
-// decodeHistogram reads the form that model.HistogramSample describes.
-func decodeHistogram(b []byte) (histogramSample, error) {
+// decodeRich reads the forms that model.HistogramSample and model.SplitStart describe.
+func decodeRich(b []byte) (richSample, error) {
+	startMs, v, h, err := model.SplitStart(b)
+	if err != nil || h == nil {
+		return richSample{startMs: startMs, value: v}, err
+	}
 	var p prompb.Histogram
-	if err := p.Unmarshal(b); err != nil {
-		return histogramSample{}, fmt.Errorf("decode histogram: %w: %w", model.ErrCorrupt, err)
+	if err := p.Unmarshal(h); err != nil {
+		return richSample{}, fmt.Errorf("decode histogram: %w: %w", model.ErrCorrupt, err)
 	}
 	if p.IsFloatHistogram() {
-		return histogramSample{float: p.ToFloatHistogram()}, nil
+		return richSample{startMs: startMs, float: p.ToFloatHistogram()}, nil
 	}
-	return histogramSample{whole: p.ToIntHistogram()}, nil
+	return richSample{startMs: startMs, whole: p.ToIntHistogram()}, nil
 }
 
-func (h *histogramSample) hint() histogram.CounterResetHint {
+func (h *richSample) isHistogram() bool { return h.float != nil || h.whole != nil }
+
+func (h *richSample) hint() histogram.CounterResetHint {
 	if h.float != nil {
 		return h.float.CounterResetHint
 	}
 	return h.whole.CounterResetHint
 }
 
-func (h *histogramSample) stale() bool {
+func (h *richSample) stale() bool {
 	if h.float != nil {
 		return value.IsStaleNaN(h.float.Sum)
 	}
 	return value.IsStaleNaN(h.whole.Sum)
 }
 
-func (h *histogramSample) asFloat() *histogram.FloatHistogram {
+func (h *richSample) asFloat() *histogram.FloatHistogram {
 	if h.float != nil {
 		return h.float
 	}
@@ -53,7 +62,7 @@ func (h *histogramSample) asFloat() *histogram.FloatHistogram {
 // where they were, of the first sample that is read, after a gauge, and around staleness: Prometheus does not
 // either, and its engine looks for itself then. Prometheus knows from when the sample was appended; here the neighbours at the
 // time of reading decide.
-func (h *histogramSample) setHint(prev histogramSample) {
+func (h *richSample) setHint(prev richSample) {
 	if prev.hint() == histogram.GaugeType || prev.stale() || h.stale() || h.asFloat().DetectReset(prev.asFloat()) {
 		return
 	}

@@ -19,9 +19,9 @@ type iterator struct {
 	i                int
 	err              error
 
-	// The histogram of sample hi, decoded.
+	// The sample hi, decoded, which is a histogram or has a start timestamp.
 	hi   int
-	hist histogramSample
+	hist richSample
 }
 
 func (it *iterator) reset(s *series) {
@@ -74,13 +74,17 @@ func (it *iterator) valueType() chunkenc.ValueType {
 	case it.columns.H == nil || it.columns.H[it.i] == nil:
 		return chunkenc.ValFloat
 	}
-	if it.hi != it.i && !it.loadHistogram() {
+	if it.hi != it.i && !it.loadRich() {
 		return chunkenc.ValNone
 	}
-	if it.hist.float != nil {
+	switch {
+	case it.hist.float != nil:
 		return chunkenc.ValFloatHistogram
+	case it.hist.whole != nil:
+		return chunkenc.ValHistogram
 	}
-	return chunkenc.ValHistogram
+	it.columns.V[it.i] = it.hist.value
+	return chunkenc.ValFloat
 }
 
 // At implements chunkenc.Iterator.
@@ -110,21 +114,26 @@ func (it *iterator) AtFloatHistogram(h *histogram.FloatHistogram) (int64, *histo
 // AtT implements chunkenc.Iterator.
 func (it *iterator) AtT() int64 { return it.columns.T[it.i] }
 
-// AtST implements chunkenc.Iterator; start timestamps are not stored yet.
-func (it *iterator) AtST() int64 { return 0 }
+// AtST implements chunkenc.Iterator.
+func (it *iterator) AtST() int64 {
+	if it.hi == it.i {
+		return it.hist.startMs
+	}
+	return 0
+}
 
 // Err implements chunkenc.Iterator.
 func (it *iterator) Err() error { return it.err }
 
-// loadHistogram decodes the histogram at the position.
-func (it *iterator) loadHistogram() bool {
-	hist, err := decodeHistogram(it.columns.H[it.i])
-	if err == nil && hist.hint() == histogram.UnknownCounterReset && it.i > 0 && it.columns.H[it.i-1] != nil {
+// loadRich decodes the histogram, or sample with a start timestamp, at the position.
+func (it *iterator) loadRich() bool {
+	hist, err := decodeRich(it.columns.H[it.i])
+	if err == nil && hist.isHistogram() && hist.hint() == histogram.UnknownCounterReset && it.i > 0 && it.columns.H[it.i-1] != nil {
 		prev := it.hist
 		if it.hi != it.i-1 {
-			prev, err = decodeHistogram(it.columns.H[it.i-1])
+			prev, err = decodeRich(it.columns.H[it.i-1])
 		}
-		if err == nil {
+		if err == nil && prev.isHistogram() {
 			hist.setHint(prev)
 		}
 	}

@@ -67,7 +67,7 @@ func TestSuite(t *testing.T) {
 	if p == "" {
 		t.Skip("run by TestPromQL")
 	}
-	engine := query.NewEngine(&query.EngineOptions{MaxSamples: promqltest.DefaultMaxSamplesPerQuery, Timeout: 100 * time.Second}, query.NewParser(), nil, nil)
+	engine := query.NewEngine(&query.EngineOptions{MaxSamples: promqltest.DefaultMaxSamplesPerQuery, StartTimestamps: true, Timeout: 100 * time.Second}, query.NewParser(), nil, nil)
 	promqltest.RunBuiltinTestsWithStorage(t, engine, func(t testing.TB) storage.Storage {
 		s, err := newStore(t, p)
 		require.NoError(t, err)

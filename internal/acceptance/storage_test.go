@@ -136,19 +136,23 @@ func (s *store) AppenderV2(context.Context) storage.AppenderV2 {
 	return &appender{store: s, batch: model.Batch{Labels: keyDecoder{}}}
 }
 
-// appender gathers one transaction in one batch. Start timestamps are lost: nothing of ours carries them yet.
+// appender gathers one transaction in one batch.
 type appender struct {
 	store *store
 	batch model.Batch
 }
 
-func (a *appender) Append(_ storage.SeriesRef, ls labels.Labels, _, t int64, v float64, h *histogram.Histogram, fh *histogram.FloatHistogram, _ storage.AppendV2Options) (storage.SeriesRef, error) {
+func (a *appender) Append(_ storage.SeriesRef, ls labels.Labels, st, t int64, v float64, h *histogram.Histogram, fh *histogram.FloatHistogram, _ storage.AppendV2Options) (storage.SeriesRef, error) {
 	b := &a.batch
 	s := model.BatchSeries{Key: appendKey(nil, ls), First: int32(len(b.Samples)), FirstHistogram: int32(len(b.Histograms))}
-	if h == nil && fh == nil {
+	switch {
+	case h == nil && fh == nil && st == 0:
 		b.Samples = append(b.Samples, model.Sample{T: t, V: v})
 		s.Count = 1
-	} else {
+	case h == nil && fh == nil:
+		b.Histograms = append(b.Histograms, model.HistogramSample{T: t, H: model.FloatWithStart(st, v)})
+		s.HistogramCount = 1
+	default:
 		p := prompb.FromFloatHistogram(t, fh)
 		if h != nil {
 			p = prompb.FromIntHistogram(t, h)
@@ -156,6 +160,9 @@ func (a *appender) Append(_ storage.SeriesRef, ls labels.Labels, _, t int64, v f
 		bytes, err := p.Marshal()
 		if err != nil {
 			return 0, err
+		}
+		if st != 0 {
+			bytes = model.HistogramWithStart(st, bytes)
 		}
 		b.Histograms = append(b.Histograms, model.HistogramSample{T: t, H: bytes})
 		s.HistogramCount = 1
