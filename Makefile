@@ -65,6 +65,7 @@ lint: $(GOFUMPT) $(STATICCHECK) $(GOLANGCI_LINT) ## format, vet, staticcheck, go
 	$(GO) vet -tags planted ./...
 	$(STATICCHECK) -tags e2e ./...
 	$(GOLANGCI_LINT) run --build-tags e2e ./...
+	@GO="$(GO)" .ci/flags check
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME (60s)
@@ -95,6 +96,7 @@ golden: ## rewrite expected outputs; read the difference before committing it
 .PHONY: generate
 generate: ## generated code and documents
 	$(GO) generate ./...
+	@GO="$(GO)" .ci/flags write
 
 .PHONY: bench
 bench: build ## ingest, memory, size and cold reads of the built binary (BENCH=--json)
