@@ -35,7 +35,7 @@ func (r *report) coldQuery(ctx context.Context, bucket, metric string, fromMs, t
 		return fmt.Errorf("cold query: %w", err)
 	}
 	defer func() { err = errors.Join(err, querier.Close()) }()
-	m, err := labels.NewMatcher(labels.MatchEqual, labels.MetricName, metric)
+	m, err := labels.NewMatcher(labels.MatchEqual, "__name__", metric)
 	if err != nil {
 		return fmt.Errorf("cold query: %w", err)
 	}

@@ -58,7 +58,7 @@ const (
 	tagBytes1  = 1<<3 | 2
 	tagBytes2  = 2<<3 | 2
 	tagDouble1 = 1<<3 | 1
-	tagVarint2 = 2<<3 | 0
+	tagVarint2 = 2 << 3
 )
 
 // A sample is one value at one time.

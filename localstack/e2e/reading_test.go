@@ -65,7 +65,7 @@ func readBucket(t *testing.T, b bucket) reading {
 	if err != nil {
 		t.Fatal(err)
 	}
-	set := querier.Select(tenant.NewContext(t.Context(), tenant.Default), true, nil, labels.MustNewMatcher(labels.MatchRegexp, labels.MetricName, ".+"))
+	set := querier.Select(tenant.NewContext(t.Context(), tenant.Default), true, nil, labels.MustNewMatcher(labels.MatchRegexp, "__name__", ".+"))
 	var it chunkenc.Iterator
 	for set.Next() {
 		s := set.At()
