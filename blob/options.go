@@ -69,7 +69,7 @@ func (o *Options) withDefaults(scheme string) Options {
 	}
 	if r.Rand == nil {
 		var seed [32]byte
-		_, _ = crand.Read(seed[:]) // never fails
+		_, _ = crand.Read(seed[:]) //nolint:forbidigo // the default of Options.Rand; never fails
 		r.Rand = rand.New(rand.NewChaCha8(seed))
 	}
 	return r

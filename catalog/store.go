@@ -147,7 +147,7 @@ func (s *Store) random() (uint64, error) {
 
 // sleep is the default Components.Sleep.
 func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
+	t := time.NewTimer(d) //nolint:forbidigo // the default of Components.Sleep
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
