@@ -127,7 +127,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel = context.WithTimeout(ctx, h.timeout)
 		defer cancel()
 	}
-	h.router.ServeHTTP(w, r.WithContext(ctx))
+	h.router.ServeHTTP(&unrouted{ResponseWriter: w, r: r}, r.WithContext(ctx))
 }
 
 // respondBadData answers 400 in the envelope that Prometheus' handlers use.

@@ -186,8 +186,8 @@ func TestErrors(t *testing.T) {
 		{"corrupt labels", fmt.Errorf("x: %w", model.ErrCorrupt), "/label/job/values", "", 500, "execution"},
 		{"timeout", context.DeadlineExceeded, "/query", "query=up", 503, "timeout"},
 		{"timeout of labels", fmt.Errorf("x: %w", context.DeadlineExceeded), "/labels", "", 503, "unavailable"},
-		{"write", nil, "/write", "", 404, ""},
-		{"nothing there", nil, "/nosuch", "", 404, ""},
+		{"write", nil, "/write", "", 404, "not_found"},
+		{"nothing there", nil, "/nosuch", "", 404, "not_found"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f.err = c.err

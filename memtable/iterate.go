@@ -21,7 +21,7 @@ func (t *Table) Iterate(tenant string, day model.Day) iter.Seq2[labels.Labels, *
 		if d == nil {
 			return
 		}
-		found, err := t.snapshots(context.Background(), d, nil) //nolint:forbidigo // a block is built to its end; waiting for locks ends by itself
+		found, err := t.snapshots(context.Background(), d, nil) //nolint:forbidigo // a block is built to its end
 		if err != nil {
 			panic("bug: memtable: background context ended")
 		}
