@@ -2,8 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -121,37 +119,9 @@ func New(opts *Options, c Components) *Server {
 func (s *Server) Handler() http.Handler { return s.handler }
 
 // Serve answers requests on the listener, which it closes, until ctx ends and the requests in flight are answered or
-// Options.ShutdownTimeout has passed; then it returns nil.
+// Options.ShutdownTimeout has passed; then it returns nil. To answer before there is a server, use a [Door].
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
-	// Requests outlive ctx, to be answered; they end with base.
-	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	hs := &http.Server{
-		Handler:           s.handler,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       3 * time.Minute,
-		MaxHeaderBytes:    1 << 20,
-		BaseContext:       func(net.Listener) context.Context { return base },
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-	}
-	failed := make(chan error, 1)
-	go func() { failed <- hs.Serve(ln) }()
-	select {
-	case err := <-failed:
-		return fmt.Errorf("serve %s: %w", ln.Addr(), err)
-	case <-ctx.Done():
-	}
-	s.stopping.Store(true)
-	timeout, stop := context.WithTimeout(base, s.opts.ShutdownTimeout)
-	defer stop()
-	err := hs.Shutdown(timeout)
-	if err != nil {
-		s.log.Warn("requests in flight were cut off", "after", s.opts.ShutdownTimeout)
-		cancel()
-		err = hs.Close()
-	}
-	if serveErr := <-failed; !errors.Is(serveErr, http.ErrServerClosed) {
-		err = errors.Join(err, serveErr)
-	}
-	return err
+	d := NewDoor(s.log)
+	d.Open(s)
+	return d.Serve(ctx, ln)
 }

@@ -35,11 +35,13 @@ func serve(ctx context.Context, o *serveOptions, e *environment) (err error) {
 	if err := os.MkdirAll(o.dataDir, 0o750); err != nil {
 		return fmt.Errorf("data directory: %w", err)
 	}
-	// Listening comes first: an address that is taken must not cost a replay, and early callers wait instead of failing.
+	// Listening comes first: an address that is taken must not cost a replay, and who asks meanwhile is told so.
 	ln, err := (&net.ListenConfig{KeepAlive: time.Minute}).Listen(ctx, "tcp", o.listen)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
+	door := openDoor(ctx, ln, log)
+	defer func() { err = errors.Join(err, door.close()) }()
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildMetric())
 	started := time.Now()
@@ -53,19 +55,57 @@ func serve(ctx context.Context, o *serveOptions, e *environment) (err error) {
 		Logger: log, Registerer: reg,
 	})
 	if err != nil {
-		return errors.Join(err, ln.Close())
+		return err
 	}
 	log.Info("opened", "writer", db.Writer(), "data_dir", o.dataDir, "bucket", blob.Redact(o.bucket), "took", time.Since(started))
 	srv, err := o.server(db, reg, log, started)
 	if err != nil {
-		return errors.Join(err, ln.Close(), db.Close(ctx))
+		return errors.Join(err, db.Close(ctx))
 	}
+	door.Open(srv)
 	greet(o, e, ln.Addr().String())
-	return o.work(ctx, db, srv, ln, log)
+	return o.work(ctx, db, srv, door, log)
+}
+
+// door is a server.Door that serves until it is closed.
+type door struct {
+	*server.Door
+	addr   string
+	cancel context.CancelFunc
+	closed chan struct{} // closed when Serve has returned err
+	err    error
+}
+
+// openDoor begins to answer on ln, and goes on until ctx ends or close is called.
+func openDoor(ctx context.Context, ln net.Listener, log *slog.Logger) *door {
+	ctx, cancel := context.WithCancel(ctx)
+	d := &door{Door: server.NewDoor(log), addr: ln.Addr().String(), cancel: cancel, closed: make(chan struct{})}
+	go func() {
+		defer close(d.closed)
+		d.err = d.Serve(ctx, ln)
+	}()
+	return d
+}
+
+// wait returns when nothing is answered any more.
+func (d *door) wait() error {
+	<-d.closed
+	return d.err
+}
+
+// close ends what is left after an error; the first wait has told of any of its own.
+func (d *door) close() error {
+	select {
+	case <-d.closed:
+		return nil
+	default:
+	}
+	d.cancel()
+	return d.wait()
 }
 
 // work runs the parts and ends them in order: first no new requests, then no background work, then the flush.
-func (o *serveOptions) work(ctx context.Context, db *varve.DB, srv *server.Server, ln net.Listener, log *slog.Logger) error {
+func (o *serveOptions) work(ctx context.Context, db *varve.DB, srv *server.Server, door *door, log *slog.Logger) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var parts sync.WaitGroup
@@ -75,10 +115,10 @@ func (o *serveOptions) work(ctx context.Context, db *varve.DB, srv *server.Serve
 		}
 	})
 	if o.selfScrape {
-		s := newSelfScrape(db, srv.Handler(), ln.Addr().String(), log)
+		s := newSelfScrape(db, srv.Handler(), door.addr, log)
 		parts.Go(func() { s.run(background, time.Duration(*o.selfScrapeInterval)) })
 	}
-	err := srv.Serve(ctx, ln)
+	err := door.wait()
 	if ctx.Err() != nil {
 		log.Info("shutting down: flushing to the bucket; a second signal ends at once")
 	}
