@@ -126,7 +126,8 @@ func TestEveryByteDamaged(t *testing.T) {
 	require.NotZero(t, torn)
 }
 
-// TestEveryLength cuts each file at each length, and zeroes it from there.
+// TestEveryLength cuts each file at each length, and zeroes it from there. Only the last group may be missing without complaint: a header is on
+// disk before its file has a name, so a short one is damage, whatever it was that made it short.
 func TestEveryLength(t *testing.T) {
 	files := smallLog(t)
 	l, err := openFiles(t, files)
@@ -148,7 +149,7 @@ func TestEveryLength(t *testing.T) {
 					bad[p] = append(bad[p], make([]byte, len(b)-n)...)
 				}
 				l, err := openFiles(t, bad)
-				if !last || n < ps[0].to && zero {
+				if !last || n < ps[0].to {
 					require.ErrorIs(t, err, model.ErrCorrupt, what)
 					require.ErrorContains(t, err, localPath(p.Generation, p.Seq), what)
 					continue

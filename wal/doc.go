@@ -16,9 +16,9 @@
 // # What survives
 //
 // When Append has returned nil the records survive kill -9 and power loss. When it has returned an error they may or may not be there after a
-// restart, but not if this process ends the generation and lives on. [Open] drops an incomplete last group or last header, which
+// restart, but not if this process ends the generation and lives on. [Open] drops an incomplete last group, which
 // nobody was told of, and says ErrCorrupt, with file and offset, for every other damage: a bad group
-// before a good one, a segment shorter than its successor says, a missing segment, a generation without an end mark
+// before a good one, a bad header (a segment gets its name when its header is on disk), a segment shorter than its successor says, a missing segment, a generation without an end mark
 // before another. It rewrites the last segment into a new file, because after a failed fsync and
 // kill -9 the page cache may show bytes that the disk will never get.
 //

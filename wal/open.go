@@ -60,9 +60,6 @@ func (l *Log) load() error {
 	if err != nil {
 		return err
 	}
-	if found, err = l.dropTornHeader(found); err != nil {
-		return err
-	}
 	if err := checkOrder(found, l); err != nil {
 		return err
 	}
@@ -163,35 +160,6 @@ func checkOrder(found []Position, l *Log) error {
 		}
 	}
 	return nil
-}
-
-// dropTornHeader removes a last segment that is shorter than its header, or nothing but zeroes of that length. Nothing
-// was acknowledged in a segment whose header had not been synced.
-func (l *Log) dropTornHeader(found []Position) ([]Position, error) {
-	if len(found) == 0 {
-		return found, nil
-	}
-	name := l.path(found[len(found)-1])
-	data, err := readFile(l.fs, name, nil)
-	if err != nil {
-		return nil, err
-	}
-	if whole := headerLength(l.writer, ""); len(data) > whole || len(data) == whole && !allZero(data) {
-		return found, nil
-	}
-	if err := l.fs.Remove(name); err != nil {
-		return nil, err
-	}
-	return found[:len(found)-1], l.fs.SyncDir(path.Dir(name))
-}
-
-func allZero(b []byte) bool {
-	for _, c := range b {
-		if c != 0 {
-			return false
-		}
-	}
-	return true
 }
 
 // check reads all segments, repairs the last, and fills in l.segments.
