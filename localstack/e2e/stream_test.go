@@ -76,6 +76,9 @@ func disturb(t *testing.T, rng *rand.Rand, p *prometheus) {
 		at := make([]time.Duration, kills)
 		for i := range at {
 			at[i] = time.Duration(rng.Int64N(int64(duration)))
+			if i%2 == 0 { // into a flush, which takes a few hundredths of a second
+				at[i] = at[i].Truncate(every) + every + time.Duration(rng.Int64N(int64(100*time.Millisecond)))
+			}
 		}
 		slices.Sort(at)
 		down := time.Duration(rng.Int64N(int64(2 * time.Second)))
@@ -87,7 +90,6 @@ func disturb(t *testing.T, rng *rand.Rand, p *prometheus) {
 	time.Sleep(3 * time.Second)
 	p.node.start()
 	wg.Wait()
-	<-ctx.Done()
 }
 
 // killAt kills and restarts a server at the given times after now. A kill may hit a flush, a shipment or a replay.
