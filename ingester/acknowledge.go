@@ -3,8 +3,6 @@ package ingester
 import (
 	"context"
 	"fmt"
-
-	"github.com/varvedb/varve/model"
 )
 
 // settle tells the requests up to the ticket what became of shipping their records. A failure that is only that of the
@@ -32,7 +30,7 @@ func (i *Ingester) settled(w *writer, ticket uint64) (bool, error) {
 	case w.fenced:
 		return true, errFenced
 	case ticket <= w.failedTicket:
-		return true, fmt.Errorf("object durability: %w: %w", model.ErrUnavailable, w.failure)
+		return true, unavailable("object durability", w.failure)
 	}
 	return false, nil
 }
@@ -61,7 +59,7 @@ func (i *Ingester) awaitShipped(ctx context.Context, w *writer) error {
 			return fmt.Errorf("object durability: %w", err)
 		}
 		if err != nil {
-			return fmt.Errorf("object durability: %w: %w", model.ErrUnavailable, err)
+			return unavailable("object durability", err)
 		}
 	}
 }

@@ -85,7 +85,7 @@ func (i *Ingester) logAndApply(tenantName string, b *model.Batch, res *memtable.
 		// Definitions may have been lost with it, so nothing more may go into this generation.
 		g.broken.Store(true)
 		i.sealedWake.signal()
-		return nil, model.AppendResult{}, fmt.Errorf("%w: %w", model.ErrUnavailable, err)
+		return nil, model.AppendResult{}, unavailable("log", err)
 	}
 	g.table.Append(b, res)
 	i.wakeIfLarge(w, g, &r)
@@ -150,7 +150,7 @@ func (i *Ingester) wakeIfLarge(w *writer, g *generation, r *model.AppendResult) 
 // admit reserves room for a request, or says why there is none. The caller gives size back to inFlight.
 func (i *Ingester) admit(size int64) error {
 	if size > maxBatchBytes {
-		return fmt.Errorf("request of %d bytes, at most %d: %w", size, maxBatchBytes, model.ErrLimit)
+		return fmt.Errorf("request of %d bytes, at most %d, send smaller batches: %w", size, maxBatchBytes, model.ErrInvalid)
 	}
 	if n := i.inFlight.Add(size); n > i.cfg.MaxInFlightBytes && n > size {
 		i.inFlight.Add(-size)

@@ -224,6 +224,7 @@ func (i *Ingester) makeRoom(ctx context.Context, w *writer) error {
 // swap puts the new writer in place of the old one for writes and queries at once.
 func (i *Ingester) swap(w *writer) {
 	i.mu.Lock()
+	i.retireLocked(i.w.active)
 	i.w, i.entered = w, true
 	i.mu.Unlock()
 	i.sealedWake.signal()

@@ -43,6 +43,7 @@ type Ingester struct {
 	probed  bool
 	adopted map[string]bool // of Config.Replaces
 	trouble map[string]error
+	past    arrivals // of all generations but the active one
 }
 
 var (
@@ -129,13 +130,19 @@ func (i *Ingester) readyLocked() error {
 	case i.w.fenced:
 		return errFenced
 	case !i.file.Registered:
-		return fmt.Errorf("writer %s is not in the roster yet (%w): %w", i.w.id, orUnknown(i.trouble[troubleEnter]), model.ErrUnavailable)
+		return unavailable(fmt.Sprintf("writer %s is not in the roster yet", i.w.id), orUnknown(i.trouble[troubleEnter]))
 	case i.cfg.modeObject() && !i.w.ships.Load():
 		return fmt.Errorf("what was written before shipping was switched on is being flushed: %w", model.ErrUnavailable)
 	case i.w.active.broken.Load():
-		return fmt.Errorf("the log could not be made durable, and no fresh segment has been written since: %w", model.ErrUnavailable)
+		return unavailable("the log could not be made durable, and no fresh segment has been written since", orUnknown(i.trouble[troubleRotate]))
 	}
 	return nil
+}
+
+// unavailable is model.ErrUnavailable and of no other kind, whatever the cause is: a bucket that is missing or forbids us is our trouble, and a
+// sender that took it for a fault of its samples would throw them away.
+func unavailable(what string, cause error) error {
+	return fmt.Errorf("%s: %s: %w", what, cause.Error(), model.ErrUnavailable)
 }
 
 func orUnknown(err error) error {

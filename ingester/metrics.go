@@ -19,6 +19,8 @@ type metrics struct {
 	shippedBytes, builtBytes    prometheus.Counter
 	committed                   prometheus.Counter
 	failures                    *prometheus.CounterVec
+	fsyncSeconds                prometheus.Histogram
+	stepSeconds                 *prometheus.HistogramVec
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -43,6 +45,14 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "varve", Subsystem: "ingester", Name: "step_failures_total", Help: "Steps that failed and are tried again.",
 		}, []string{"step"}),
+		fsyncSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: "varve", Subsystem: "ingester", Name: "log_fsync_seconds", Help: "Time of one fsync of a log segment.",
+			Buckets: prometheus.ExponentialBuckets(0.00025, 2, 14),
+		}),
+		stepSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: "varve", Subsystem: "ingester", Name: "step_seconds", Help: "Time of background steps that got something done or failed.",
+			Buckets: prometheus.ExponentialBuckets(0.005, 3, 10),
+		}, []string{"step"}),
 	}
 }
 
@@ -52,7 +62,19 @@ func (m *metrics) watch(i *Ingester) {
 		return
 	}
 	m.registerer.MustRegister(m.samples, m.rejected, m.refused, m.appendSeconds, m.rotations, m.replayed, m.fenced,
-		m.shippedBytes, m.builtBytes, m.committed, m.failures)
+		m.shippedBytes, m.builtBytes, m.committed, m.failures, m.fsyncSeconds, m.stepSeconds)
+	for _, c := range []struct {
+		name, help string
+		value      func(a arrivals) int64
+	}{
+		{"out_of_order_samples_total", "Samples that came after a later one of their series.", func(a arrivals) int64 { return a.outOfOrder }},
+		{"duplicate_samples_total", "Samples that were there already with the same value.", func(a arrivals) int64 { return a.duplicates }},
+		{"overwritten_samples_total", "Samples that took the place of another value at the same time.", func(a arrivals) int64 { return a.overwritten }},
+	} {
+		m.registerer.MustRegister(prometheus.NewCounterFunc(
+			prometheus.CounterOpts{Namespace: "varve", Subsystem: "ingester", Name: c.name, Help: c.help},
+			func() float64 { return float64(c.value(i.arrivals())) }))
+	}
 	for _, g := range []struct {
 		name, help string
 		value      func(s *Status) float64

@@ -47,7 +47,7 @@ func (i *Ingester) openLog(id string) (*wal.Log, error) {
 	if id == i.file.ID {
 		first = i.file.Floor
 	}
-	return wal.Open(i.c.FS, i.c.Dir, id, &wal.Options{SegmentBytes: i.cfg.SegmentBytes, FirstGeneration: first})
+	return wal.Open(timedFS{i.c.FS, i.c.Now, i.metrics.fsyncSeconds}, i.c.Dir, id, &wal.Options{SegmentBytes: i.cfg.SegmentBytes, FirstGeneration: first})
 }
 
 func (i *Ingester) recoverWriter(ctx context.Context, w *writer) error {

@@ -88,6 +88,7 @@ func (i *Ingester) rotate() error {
 	g.table.Seal()
 	next := i.newGeneration(w.log.Generation())
 	i.mu.Lock()
+	i.retireLocked(g)
 	w.active = next
 	if next.number > g.number { // else nothing ever reached its log, and the number is still to be used
 		g.stage = sealed

@@ -104,9 +104,13 @@ func (i *Ingester) try(ctx context.Context, s *step) bool {
 	if !s.backoff.due(i.nowMs()) {
 		return false
 	}
+	began := i.c.Now()
 	progress, err := s.run(ctx)
 	if err != nil && ctx.Err() != nil {
 		return false
+	}
+	if progress || err != nil {
+		i.metrics.stepSeconds.WithLabelValues(s.trouble).Observe(i.c.Now().Sub(began).Seconds())
 	}
 	// Being fenced is the business of one step; the others just wait for it.
 	if errors.Is(err, errFenced) {

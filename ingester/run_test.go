@@ -298,8 +298,8 @@ func TestAdmission(t *testing.T) {
 	if _, err := i.Append(ctx, "../..", one("a", 1, 1)); !errors.Is(err, model.ErrInvalid) {
 		t.Errorf("bad tenant: %v, want invalid", err)
 	}
-	if _, err := i.Append(ctx, "a", &model.Batch{Labels: textLabels{}, Samples: make([]model.Sample, maxBatchBytes/16+1)}); !errors.Is(err, model.ErrLimit) {
-		t.Errorf("huge request: %v, want limit", err)
+	if _, err := i.Append(ctx, "a", &model.Batch{Labels: textLabels{}, Samples: make([]model.Sample, maxBatchBytes/16+1)}); !errors.Is(err, model.ErrInvalid) {
+		t.Errorf("huge request: %v, want invalid", err)
 	}
 	bad := one("good", 1, 1)
 	bad.Series = append(bad.Series, model.BatchSeries{Key: []byte("rubbish"), Count: 1})
