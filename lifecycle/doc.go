@@ -4,10 +4,10 @@
 // one partition's catalog.
 //
 // It is not furnished yet: the package exports nothing, and no command runs
-// it. Until it is, a day keeps the hot blocks that were flushed into it, old
-// segments of the log and blocks that lost a race of commits stay in the
-// bucket, and nothing is ever deleted there. None of this harms an answer: readers go by
-// the catalog, and an object that no catalog names is not read.
+// it. Until it is, a day keeps the hot blocks that were flushed into it, blocks that lost
+// a race of commits stay in the bucket as objects that no catalog names, and so do the logs of adopted writers.
+// No block is ever deleted. (A living writer removes its own shipped segments; that is the ingester's business.) None of this
+// harms an answer: readers go by the catalog.
 //
 // What its jobs need of the formats is laid already: the catalog records which
 // blocks a block replaces, ids that were dropped, claims, tombstones, retired and quarantined blocks, and block
