@@ -14,14 +14,14 @@ import (
 // TestAdopt kills a writer, takes its disk away, and recovers it from what it had shipped.
 func TestAdopt(t *testing.T) {
 	for _, mode := range []string{"fsync", "object"} {
-		for _, b := range clouds(t) {
+		for _, b := range shippable(t) {
 			t.Run(fmt.Sprintf("%s on %s", mode, b.name), func(t *testing.T) { adopt(t, mode, b.fresh(t)) })
 		}
 	}
 }
 
 func adopt(t *testing.T, mode string, b bucket) {
-	s := startServer(t, "doomed", b, "--durability", mode)
+	s := startServer(t, "doomed", b, "--durability", mode, "--ship", "on")
 	stop, writers := startWriters(t, s, 4)
 	time.Sleep(long(40*time.Second, 13*time.Second))
 	s.kill()
@@ -49,14 +49,14 @@ func adopt(t *testing.T, mode string, b bucket) {
 // TestZombie adopts a writer that was only asleep. It wakes up, goes on, and nothing is lost or doubled.
 func TestZombie(t *testing.T) {
 	for _, mode := range []string{"fsync", "object"} {
-		for _, b := range clouds(t) {
+		for _, b := range shippable(t) {
 			t.Run(fmt.Sprintf("%s on %s", mode, b.name), func(t *testing.T) { zombie(t, mode, b.fresh(t)) })
 		}
 	}
 }
 
 func zombie(t *testing.T, mode string, b bucket) {
-	s := startServer(t, "zombie", b, "--durability", mode)
+	s := startServer(t, "zombie", b, "--durability", mode, "--ship", "on")
 	stop, writers := startWriters(t, s, 4)
 	time.Sleep(long(20*time.Second, 8*time.Second))
 	if err := s.process().Pause(); err != nil {

@@ -24,11 +24,23 @@ func fileBucket(t *testing.T) bucket {
 	return bucket{name: "file", url: "file://" + t.TempDir(), fresh: fileBucket}
 }
 
+// shippable are buckets for checks that lose a disk: in a full run all, in a short one a cloud, or a directory where that cannot be had.
+func shippable(t *testing.T) []bucket {
+	t.Helper()
+	if full() {
+		return append(clouds(t, emulator.Kinds()...), fileBucket(t))
+	}
+	if out := clouds(t, emulator.S3); len(out) > 0 {
+		return out
+	}
+	return []bucket{fileBucket(t)}
+}
+
 // clouds starts the emulated clouds and makes a bucket in each. One that this machine cannot have is left out by name.
-func clouds(t *testing.T) []bucket {
+func clouds(t *testing.T, kinds ...emulator.Kind) []bucket {
 	t.Helper()
 	var out []bucket
-	for _, kind := range emulator.Kinds() {
+	for _, kind := range kinds {
 		s, err := emulator.Start(t.Context(), kind)
 		if errors.Is(err, emulator.ErrNoTool) {
 			t.Logf("SKIPPED BACKEND %s: %v", kind, err)

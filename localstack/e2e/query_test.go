@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // answer is the part of the answers of the HTTP API that the checks read.
@@ -63,18 +65,26 @@ func metricNames(ctx context.Context, base string) ([]string, error) {
 // queryRaw reads all samples of the time before end by raw range selectors, metric by metric, over HTTP.
 func queryRaw(t *testing.T, base string, names []string, end time.Time, length time.Duration) contents {
 	t.Helper()
-	out := contents{}
-	for _, name := range names {
+	answers := make([]answer[matrix], len(names))
+	g, ctx := errgroup.WithContext(t.Context())
+	g.SetLimit(8) // as many as a dashboard sends
+	for i, name := range names {
 		form := url.Values{
 			"query": {fmt.Sprintf("{__name__=%q}[%ds]", name, int(length.Seconds()))},
 			"time":  {strconv.FormatFloat(float64(end.UnixMilli())/1000, 'f', 3, 64)},
 		}
-		a, err := ask[matrix](t.Context(), base, "/api/v1/query", form)
-		if err != nil {
-			t.Fatal(err)
-		}
+		g.Go(func() (err error) {
+			answers[i], err = ask[matrix](ctx, base, "/api/v1/query", form)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	out := contents{}
+	for i, a := range answers {
 		for _, w := range a.Warnings {
-			t.Errorf("query of %s: warning %q", name, w)
+			t.Errorf("query of %s: warning %q", names[i], w)
 		}
 		for _, s := range a.Data.Result {
 			out[keyOf(s.Metric)] = points(t, s.Values)

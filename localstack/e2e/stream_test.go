@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/varvedb/varve/localstack/emulator"
 )
 
 // TestPrometheus lets one Prometheus remote-write to a server on each kind of bucket, kills the servers
@@ -18,7 +20,7 @@ import (
 func TestPrometheus(t *testing.T) {
 	rng := random(t)
 	var servers []*server
-	for _, b := range append(clouds(t), fileBucket(t)) {
+	for _, b := range append(clouds(t, emulator.Kinds()...), fileBucket(t)) {
 		servers = append(servers, startServer(t, b.name, b))
 	}
 	p := startPrometheus(t, servers)
