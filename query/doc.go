@@ -38,6 +38,10 @@
 // mode object holds everything acknowledged, so it answers in full without a warning. Writers that
 // closed cleanly or were adopted have everything in the catalog.
 //
+// A log is read beside the confirmation, from the generation after the one that the first reading of the roster calls
+// released. What is released was committed before that reading, so the confirmed catalogs list it; all else is in segments. They
+// outlive their release by an hour, and no query may last longer.
+//
 // # Use
 //
 // A Queryable is safe for concurrent use, and so are its queriers; nothing is ever written. Close the Queryable

@@ -57,7 +57,7 @@ func (q *querier) gather(ctx context.Context, question *question) (g *gathered, 
 	defer reads.end()
 	reads.start(first.blocks(question.r))
 
-	asked, err := q.askAll(ctx, first, question)
+	asked, v, err := q.askAndConfirm(ctx, first, question)
 	if err != nil {
 		return nil, err
 	}
@@ -66,10 +66,6 @@ func (q *querier) gather(ctx context.Context, question *question) (g *gathered, 
 			asked.close()
 		}
 	}()
-	v, err := q.confirm(ctx)
-	if err != nil {
-		return nil, err
-	}
 	if err := asked.check(v.roster); err != nil {
 		return nil, err
 	}
@@ -79,6 +75,28 @@ func (q *querier) gather(ctx context.Context, question *question) (g *gathered, 
 	}
 	q.q.metrics.blocks.Add(float64(len(plan)))
 	return &gathered{answers: append(reads.keep(plan), asked.answers...), warnings: asked.warnings}, nil
+}
+
+// askAndConfirm asks all writers and returns what they say with a view that was read after their sources had answered. Logs are
+// read beside that view: what a log has to say does not depend on when it is read, as long as its segments are there.
+func (q *querier) askAndConfirm(ctx context.Context, first *view, question *question) (*asked, *view, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	asking := q.askAll(ctx, first, question)
+	asking.sources.Wait()
+	v, err := q.confirm(ctx)
+	if err != nil {
+		cancel()
+	}
+	asked, askErr := asking.wait()
+	if err == nil {
+		err = askErr
+	}
+	if err != nil {
+		asked.close()
+		return nil, nil, err
+	}
+	return asked, v, nil
 }
 
 // readAll waits until every block of the view is read. Blocks that have gone mean that the view is stale: it is
@@ -149,54 +167,66 @@ func unavailable(err error) error {
 	return fmt.Errorf("%w: %w", model.ErrUnavailable, err)
 }
 
+// asking are questions to writers that are under way.
+type asking struct {
+	ids     []string
+	replies []reply
+	sources sync.WaitGroup // until every source has answered or failed to
+	all     sync.WaitGroup
+}
+
 // askAll puts the question to the sources of all writers, in parallel; where a log may stand in
 // for a writer that cannot be asked, to its log.
-func (q *querier) askAll(ctx context.Context, v *view, question *question) (*asked, error) {
+func (q *querier) askAll(ctx context.Context, v *view, question *question) *asking {
 	sources, unreachable := q.q.c.Sources(v.roster)
 	why := make(map[string]error, len(unreachable))
 	for _, u := range unreachable {
 		why[u.Writer] = u.Err
 	}
 	byWriter := make(map[string]model.Source, len(sources))
-	ids := make([]string, 0, len(sources))
+	a := &asking{}
 	for _, s := range sources {
 		byWriter[s.Writer()] = s
-		ids = append(ids, s.Writer())
+		a.ids = append(a.ids, s.Writer())
 	}
 	for i := range v.roster.Writers {
 		w := &v.roster.Writers[i]
 		if byWriter[w.ID] == nil && w.State == catalog.Active {
-			ids = append(ids, w.ID)
+			a.ids = append(a.ids, w.ID)
 		}
 	}
-	slices.Sort(ids)
-	ids = slices.Compact(ids)
+	slices.Sort(a.ids)
+	a.ids = slices.Compact(a.ids)
 
-	results := make([]reply, len(ids))
-	var wg sync.WaitGroup
-	for i, id := range ids {
-		wg.Go(func() { results[i] = q.ask(ctx, v.tenant, v.roster.Find(id), byWriter[id], why[id], question) })
+	a.replies = make([]reply, len(a.ids))
+	a.sources.Add(len(a.ids))
+	for i, id := range a.ids {
+		a.all.Go(func() {
+			heard := sync.OnceFunc(a.sources.Done)
+			defer heard()
+			a.replies[i] = q.ask(ctx, v.tenant, v.roster.Find(id), byWriter[id], why[id], question, heard)
+		})
 	}
-	wg.Wait()
+	return a
+}
 
-	a := &asked{}
+// wait returns the answers of all. They are the caller's, after an error too.
+func (a *asking) wait() (*asked, error) {
+	a.all.Wait()
+	out := &asked{}
 	var errs []error
-	for i, r := range results {
+	for i, r := range a.replies {
 		switch {
 		case r.err != nil:
 			errs = append(errs, r.err)
 		case r.silent != nil:
-			a.silent = append(a.silent, Unreachable{ids[i], r.silent})
+			out.silent = append(out.silent, Unreachable{a.ids[i], r.silent})
 		default:
-			a.answers = append(a.answers, r.answer)
-			a.warnings = append(a.warnings, r.answer.warnings...)
+			out.answers = append(out.answers, r.answer)
+			out.warnings = append(out.warnings, r.answer.warnings...)
 		}
 	}
-	if len(errs) > 0 {
-		a.close()
-		return nil, errors.Join(errs...)
-	}
-	return a, nil
+	return out, errors.Join(errs...)
 }
 
 // reply is what came of asking one writer: an answer, an error of the whole query, or why it stays silent.
@@ -207,8 +237,8 @@ type reply struct {
 }
 
 // ask puts the question to one writer: s is its source if there is one, else why says what stands
-// in the way; w is its entry in the roster if it has one.
-func (q *querier) ask(ctx context.Context, tenant string, w *catalog.Writer, s model.Source, why error, question *question) reply {
+// in the way; w is its entry in the roster if it has one. heard is called when the source will not be asked any more.
+func (q *querier) ask(ctx context.Context, tenant string, w *catalog.Writer, s model.Source, why error, question *question, heard func()) reply {
 	if s != nil {
 		a, err := question.source(ctx, tenant, s)
 		if err == nil {
@@ -223,6 +253,7 @@ func (q *querier) ask(ctx context.Context, tenant string, w *catalog.Writer, s m
 		}
 		why = err
 	}
+	heard()
 	if why == nil {
 		why = errors.New("no source for it")
 	}

@@ -88,6 +88,27 @@ func TestColdStages(t *testing.T) {
 			require.LessOrEqual(t, catalogGets, 5+5*(c.stages-1))
 		})
 	}
+	t.Run("log of a writer", func(t *testing.T) {
+		w.cfg.Detached = true
+		w.register(catalog.Writer{ID: "w1", Mode: "fsync", Shipping: true})
+		_, err := w.store.SetReleased(t.Context(), "w1", blocksPerDay)
+		require.NoError(t, err)
+		log := newShipper(w, "w1")
+		for range blocksPerDay { // generations that are released
+			log.add(testTenant, "old", model.Sample{T: t0, V: 1})
+			log.rotate()
+		}
+		log.add(testTenant, "cpu", model.Sample{T: maxt, V: 1})
+		log.ship()
+		s := w.countCold(t, 2, func(q *Queryable) { // the log beside the blocks and the confirmation
+			got := selectAll(tenant.NewContext(t.Context(), testTenant), t, q, mint, maxt, cpu)
+			require.NoError(t, got.err)
+			require.Len(t, got.warnings, 1)
+			require.Equal(t, 1.0, got.data["cpu"][maxt])
+			require.Equal(t, days*blocksPerDay*200+1, len(got.data["cpu"]))
+		})
+		require.Zero(t, s.Requests[countblob.OpList])
+	})
 	t.Run("no bounds", func(t *testing.T) {
 		w.countCold(t, 3, func(q *Queryable) { // the root, its days' catalogs, blocks
 			querier, err := q.Querier(math.MinInt64, math.MaxInt64)
@@ -106,7 +127,7 @@ func (w *world) countCold(t *testing.T, stages int, run func(*Queryable)) (s cou
 	for range 8 {
 		counted := countblob.Wrap(w.driver, &countblob.Options{Latency: 20 * time.Millisecond})
 		bucket := blob.New(counted, nil)
-		q, err := New(&w.cfg, Components{Catalog: catalog.New(bucket, nil, catalog.Components{}), Blocks: rangeReader{bucket}})
+		q, err := New(&w.cfg, Components{Catalog: catalog.New(bucket, nil, catalog.Components{}), Blocks: rangeReader{bucket}, Logs: bucket})
 		require.NoError(t, err)
 		run(q)
 		require.NoError(t, q.Close())
