@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -228,5 +229,43 @@ func TestStaleTemporaryFiles(t *testing.T) {
 	}
 	if fmt.Sprint(names) != "[.tmp-1-young x]" {
 		t.Errorf("the directory holds %v", names)
+	}
+}
+
+// TestNamesOfDirectories: a driver syncs the names of the directories that it writes into, down from the root, though it has not made them: whoever
+// did may have been killed in between.
+func TestNamesOfDirectories(t *testing.T) {
+	fsys := memfs.New()
+	var synced []string
+	fsys.SetHook(func(c memfs.Call) error {
+		if c.Op == memfs.OpSyncDir {
+			synced = append(synced, c.Name)
+		}
+		return nil
+	})
+	for _, put := range []struct {
+		key  string
+		want error
+	}{{"t/a/root", nil}, {"t/a/other", nil}, {"t/a/root", model.ErrConflict}} {
+		d, err := dir.New(fsys, "/bucket")
+		if err != nil {
+			t.Fatal(err)
+		}
+		synced = nil
+		if _, err := d.Put(t.Context(), put.key, []byte("x"), blob.Condition{Absent: true}); !errors.Is(err, put.want) {
+			t.Fatalf("%s: %v", put.key, err)
+		}
+		for _, parent := range []string{"/bucket", "/bucket/t", "/bucket/t/a"} {
+			if !slices.Contains(synced, parent) {
+				t.Errorf("%s: synced %q, want %s too", put.key, synced, parent)
+			}
+		}
+		before := len(synced)
+		if _, err := d.Put(t.Context(), "t/a/again", []byte("x"), blob.Condition{}); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(synced) - before; n != 1 {
+			t.Errorf("%d directories synced for a known one, want 1", n)
+		}
 	}
 }

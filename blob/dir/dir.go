@@ -13,6 +13,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -34,6 +35,8 @@ type Driver struct {
 	root string
 	now  func() time.Time
 	tmp  atomic.Uint64 // numbers temporary files
+	// reached holds the directories whose names, and those of their parents, are known to be durable.
+	reached sync.Map
 }
 
 var _ blob.Driver = (*Driver)(nil)
@@ -43,7 +46,7 @@ func New(fsys vfs.FS, root string) (*Driver, error) {
 	if err := fsys.MkdirAll(root); err != nil {
 		return nil, fmt.Errorf("directory bucket: %w", err)
 	}
-	return &Driver{fs: fsys, root: root, now: time.Now}, nil
+	return &Driver{fs: fsys, root: filepath.Clean(root), now: time.Now}, nil
 }
 
 // Open is a blob.Opener for file:///DIRECTORY. Without create=true the directory must exist, so
@@ -218,11 +221,30 @@ func (d *Driver) check(ctx context.Context, key string, cond blob.Condition) err
 // have named it and not yet fsynced the directory.
 func (d *Driver) conflict(name string, err error) error {
 	if errors.Is(err, model.ErrConflict) {
-		if serr := d.fs.SyncDir(filepath.Dir(name)); serr != nil && !isMissing(serr) {
+		serr := d.fs.SyncDir(filepath.Dir(name))
+		if serr == nil {
+			serr = d.reach(filepath.Dir(name))
+		}
+		if serr != nil && !isMissing(serr) {
 			return writeError(serr)
 		}
 	}
 	return err
+}
+
+// reach makes the names of the directory and of its parents below the root durable, once: whoever made them may have been killed before
+// it got to that, or may be about to do it.
+func (d *Driver) reach(dir string) error {
+	if _, done := d.reached.Load(dir); done {
+		return nil
+	}
+	for p := dir; p != d.root && p != filepath.Dir(p); p = filepath.Dir(p) {
+		if err := d.fs.SyncDir(filepath.Dir(p)); err != nil {
+			return err
+		}
+	}
+	d.reached.Store(dir, nil)
+	return nil
 }
 
 func (d *Driver) syncParent(name string) error {
@@ -260,6 +282,10 @@ func (d *Driver) writeTemp(dir string, data []byte) (string, error) {
 		return "", err
 	}
 	name := f.Name()
+	if err := d.reach(dir); err != nil {
+		_ = d.fs.Remove(name)
+		return "", errors.Join(err, f.Close())
+	}
 	_, err = f.Write(data)
 	if err == nil {
 		err = f.Sync()
