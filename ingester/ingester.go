@@ -8,6 +8,7 @@ import (
 	"path"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/model"
@@ -90,8 +91,14 @@ func Open(ctx context.Context, cfg Config, c Components) (_ *Ingester, err error
 	return i, nil
 }
 
+// startPatience is how long a start waits for the bucket. One that does not answer at all would otherwise keep a writer from accepting
+// writes that it could make durable.
+const startPatience = 5 * time.Second
+
 // enterAtStart enters the roster and looks for a fence. Trouble that may pass is left to Run.
 func (i *Ingester) enterAtStart(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	defer cancel()
 	_, err := i.EnterStep(ctx)
 	if err == nil || errors.Is(err, errFenced) {
 		_, err = i.FenceStep(ctx)

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -100,4 +102,35 @@ func TestArrivalsAreCounted(t *testing.T) {
 	if seen["varve_ingester_overwritten_samples_total"] != 2 || seen["varve_ingester_log_fsync_seconds"] < 8 {
 		t.Errorf("metrics: %v", seen)
 	}
+}
+
+// TestStartBesideASilentBucket: a bucket that takes calls and never answers delays a start by seconds, and a writer that is in the roster
+// accepts writes then.
+func TestStartBesideASilentBucket(t *testing.T) {
+	w := newWorld(t, 1)
+	fs := memfs.New()
+	i := w.open(w.process(fs), config())
+	if err := i.Abandon(); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		p := w.process(fs)
+		p.faults.SetHook(func(faultblob.Call) faultblob.Action {
+			return faultblob.Action{Kind: faultblob.Delay, Delay: 24 * time.Hour}
+		})
+		began := time.Now()
+		i, err := Open(t.Context(), config(), p.c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took > startPatience {
+			t.Errorf("start took %s", took)
+		}
+		if _, err := i.Append(t.Context(), "a", one("s", 1, 1)); err != nil {
+			t.Errorf("append: %v", err)
+		}
+		if err := i.Abandon(); err != nil {
+			t.Fatal(err)
+		}
+	})
 }
