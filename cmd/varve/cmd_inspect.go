@@ -19,6 +19,8 @@ const inspectHelp = `Shows what lies in a bucket and in a data directory, withou
   blocks    the blocks of a tenant
   wal       the segments of the log, in the data directory and as shipped to the bucket
   all       everything (the default)
+
+What is damaged or missing is named, the rest is shown all the same.
 `
 
 type inspectOptions struct {
@@ -61,14 +63,13 @@ func runInspect(ctx context.Context, o *inspectOptions, what string, e *environm
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
 	i := &inspector{bucket: b, catalog: catalog.New(b, nil, catalog.Components{}), tenant: o.tenant, dataDir: o.dataDir}
-	r, err := i.inspect(ctx, what)
-	if err != nil {
-		return err
-	}
+	r, damage := i.inspect(ctx, what)
 	if o.json {
 		enc := json.NewEncoder(e.out)
 		enc.SetIndent("", "  ")
-		return enc.Encode(r)
+		err = enc.Encode(r)
+	} else {
+		err = r.print(e.out)
 	}
-	return r.print(e.out)
+	return errors.Join(damage, err)
 }

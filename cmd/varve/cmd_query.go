@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/spf13/cobra"
 
 	"github.com/varvedb/varve"
@@ -134,6 +136,9 @@ func runQuery(ctx context.Context, o *queryOptions, expr string, e *environment)
 	if o.json {
 		err = printResultJSON(e.out, result, expr)
 	} else {
+		if isEmpty(result.Value) {
+			fmt.Fprintln(e.err, "the result is empty")
+		}
 		err = printResult(e.out, result.Value)
 	}
 	return errors.Join(err, r.Close())
@@ -147,8 +152,26 @@ func evaluate(ctx context.Context, r *varve.Reader, tenantName, expr string, m m
 }
 
 func warn(e *environment, r *promql.Result, expr string) {
-	warnings, infos := r.Warnings.AsStrings(expr, 0, 0)
+	warnings, infos := annotations(r, expr)
 	for _, w := range append(warnings, infos...) {
 		fmt.Fprintln(e.err, "warning: "+strings.TrimSpace(w))
 	}
+}
+
+// annotations are the warnings and infos of a result, each sorted.
+func annotations(r *promql.Result, expr string) (warnings, infos []string) {
+	warnings, infos = r.Warnings.AsStrings(expr, 0, 0)
+	slices.Sort(warnings)
+	slices.Sort(infos)
+	return warnings, infos
+}
+
+func isEmpty(v parser.Value) bool {
+	switch v := v.(type) {
+	case promql.Vector:
+		return len(v) == 0
+	case promql.Matrix:
+		return len(v) == 0
+	}
+	return false
 }

@@ -22,6 +22,8 @@ type report struct {
 	Catalog *catalogPart `json:"catalog,omitempty"`
 	Blocks  []blockRow   `json:"blocks,omitzero"`
 	WAL     *walPart     `json:"wal,omitempty"`
+	// Problems are what could not be read; the rest is shown all the same.
+	Problems []string `json:"problems,omitzero"`
 }
 
 type rosterRow struct {
@@ -31,7 +33,7 @@ type rosterRow struct {
 	Durability string `json:"durability"`
 	Shipping   bool   `json:"shipping"`
 	Released   uint64 `json:"released"`
-	StartedMs  int64  `json:"startedMs"`
+	StartedMs  int64  `json:"started_ms"`
 }
 
 type catalogPart struct {
@@ -44,8 +46,8 @@ type dayRow struct {
 	Generation uint64            `json:"generation"`
 	Blocks     int               `json:"blocks"`
 	Samples    int64             `json:"samples"`
-	BlockBytes int64             `json:"blockBytes"`
-	Bytes      int               `json:"catalogBytes"`
+	BlockBytes int64             `json:"block_bytes"`
+	Bytes      int               `json:"catalog_bytes"`
 	Flushed    map[string]uint64 `json:"flushed"`
 	Retired    int               `json:"retired"`
 	Dropped    int               `json:"dropped"`
@@ -58,8 +60,8 @@ type blockRow struct {
 	ID         string `json:"id"`
 	Key        string `json:"key"`
 	Order      uint64 `json:"order"`
-	MinMs      int64  `json:"minMs"`
-	MaxMs      int64  `json:"maxMs"`
+	MinMs      int64  `json:"min_ms"`
+	MaxMs      int64  `json:"max_ms"`
 	Series     int64  `json:"series"`
 	Samples    int64  `json:"samples"`
 	Bytes      int64  `json:"bytes"`
@@ -81,31 +83,27 @@ type segmentRow struct {
 	State string `json:"state"`
 }
 
-// inspector reads without changing anything.
+// inspector reads without changing anything, and goes on where something is damaged.
 type inspector struct {
 	bucket          *blob.Bucket
 	catalog         *catalog.Store
 	tenant, dataDir string
+	problems        []error
 }
 
+// inspect returns a report with whatever could be read, and an error that names the rest.
 func (i *inspector) inspect(ctx context.Context, what string) (*report, error) {
 	r := &report{}
 	all := what == "all"
 	var roster *catalog.Roster
 	if all || what == "roster" || what == "wal" {
-		var err error
-		if roster, err = i.catalog.Roster(ctx, nil); err != nil {
-			return nil, err
-		}
+		roster = i.roster(ctx)
 	}
-	if all || what == "roster" {
+	if (all || what == "roster") && roster != nil {
 		r.Roster = rosterRows(roster)
 	}
 	if all || what == "catalog" || what == "blocks" {
-		parts, err := i.partitions(ctx)
-		if err != nil {
-			return nil, err
-		}
+		parts := i.partitions(ctx)
 		if what != "blocks" {
 			r.Catalog = &catalogPart{Tenant: i.tenant, Days: dayRows(parts)}
 		}
@@ -114,12 +112,24 @@ func (i *inspector) inspect(ctx context.Context, what string) (*report, error) {
 		}
 	}
 	if all || what == "wal" {
-		var err error
-		if r.WAL, err = i.wal(ctx, roster); err != nil {
-			return nil, err
-		}
+		r.WAL = i.wal(ctx, roster)
 	}
-	return r, nil
+	for _, err := range i.problems {
+		r.Problems = append(r.Problems, err.Error())
+	}
+	return r, errors.Join(i.problems...)
+}
+
+func (i *inspector) problem(err error) { i.problems = append(i.problems, err) }
+
+// roster is nil if it cannot be read.
+func (i *inspector) roster(ctx context.Context) *catalog.Roster {
+	roster, err := i.catalog.Roster(ctx, nil)
+	if err != nil {
+		i.problem(err)
+		return nil
+	}
+	return roster
 }
 
 func rosterRows(roster *catalog.Roster) []rosterRow {
@@ -130,13 +140,25 @@ func rosterRows(roster *catalog.Roster) []rosterRow {
 	return rows
 }
 
-// partitions are the catalogs of all days that the tenant's root names.
-func (i *inspector) partitions(ctx context.Context) ([]*catalog.Partition, error) {
-	v, err := i.catalog.View(ctx, i.tenant, model.TimeRange{MinMs: model.MinTimeMs, MaxMs: model.MaxTimeMs}, nil)
+// partitions are the catalogs of all days that the tenant's root names, each read alone so that a bad one does not hide the others.
+func (i *inspector) partitions(ctx context.Context) (parts []*catalog.Partition) {
+	root, err := i.catalog.Root(ctx, i.tenant, nil)
 	if err != nil {
-		return nil, err
+		i.problem(err)
+		return nil
 	}
-	return v.Partitions, nil
+	for _, d := range root.Days {
+		p, err := i.catalog.Partition(ctx, i.tenant, d, nil)
+		if err == nil && p.Missing {
+			err = fmt.Errorf("catalog of %s/%s: the root names the day but the catalog is missing: %w", i.tenant, d.Dashed(), model.ErrNotFound)
+		}
+		if err != nil {
+			i.problem(err)
+			continue
+		}
+		parts = append(parts, p)
+	}
+	return parts
 }
 
 func dayRows(parts []*catalog.Partition) []dayRow {
@@ -168,23 +190,27 @@ func blockRows(parts []*catalog.Partition) []blockRow {
 	return rows
 }
 
-func (i *inspector) wal(ctx context.Context, roster *catalog.Roster) (*walPart, error) {
+// wal shows the local log, and what writers shipped if there is a roster.
+func (i *inspector) wal(ctx context.Context, roster *catalog.Roster) *walPart {
 	local, err := localSegments(i.dataDir)
 	if err != nil {
-		return nil, err
+		i.problem(err)
 	}
 	p := &walPart{Local: local, Shipped: []segmentRow{}}
+	if roster == nil {
+		return p
+	}
 	for _, w := range roster.Writers {
 		if w.State == catalog.Clean || !w.Shipping {
 			continue
 		}
 		rows, err := i.shipped(ctx, w)
 		if err != nil {
-			return nil, err
+			i.problem(err)
 		}
 		p.Shipped = append(p.Shipped, rows...)
 	}
-	return p, nil
+	return p
 }
 
 // localSegments are the files of the log. They are read, not opened as a log: that would repair them.
@@ -217,7 +243,7 @@ func localSegments(dataDir string) ([]segmentRow, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read local log: %w", err)
+		return rows, fmt.Errorf("read local log: %w", err)
 	}
 	slices.SortStableFunc(rows, func(a, b segmentRow) int {
 		switch {

@@ -40,7 +40,7 @@ func printResultJSON(w io.Writer, r *promql.Result, expr string) error {
 			v = promql.Matrix{}
 		}
 	}
-	warnings, infos := r.Warnings.AsStrings(expr, 0, 0)
+	warnings, infos := annotations(r, expr)
 	return json.NewEncoder(w).Encode(envelope{Status: "success", Data: &data{v.Type(), v}, Warnings: warnings, Infos: infos})
 }
 

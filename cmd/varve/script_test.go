@@ -223,7 +223,7 @@ var cleaners = []struct {
 	{regexp.MustCompile(`\b[0-9a-f]{20}\b`), "WRITER"},
 	{regexp.MustCompile(`\b[0-9a-v]{26}\b`), "BLOCK"},
 	{regexp.MustCompile(`\b\d+(\.\d+)? (B|KiB)\b`), "SIZE"},
-	{regexp.MustCompile(`"(bytes|blockBytes|catalogBytes|startedMs)": \d+`), `"$1": N`},
+	{regexp.MustCompile(`"(bytes|block_bytes|catalog_bytes|started_ms)": \d+`), `"$1": N`},
 	{regexp.MustCompile(`(SIZE +)\d+\.\d\d\b`), "${1}RATIO"},
 	{regexp.MustCompile(`\bgo1\.[0-9.]+`), "GO"},
 	{regexp.MustCompile(`linux/\w+|darwin/\w+`), "PLATFORM"},
