@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"io"
 	"io/fs"
 	"os"
 	"reflect"
@@ -140,4 +141,49 @@ func FuzzStateFile(f *testing.F) {
 			t.Fatalf("round trip: %+v, %v", w2, err)
 		}
 	})
+}
+
+// TestLostWriterFile: a log whose writer file is gone is reported, and left where it is.
+func TestLostWriterFile(t *testing.T) {
+	w := newWorld(t, 1)
+	fs := memfs.New()
+	p := w.process(fs)
+	i := w.open(p, config())
+	if err := w.send(i, "a", w.batch(0)); err != nil {
+		t.Fatal(err)
+	}
+	if err := i.Abandon(); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := readWhole(fs, "data/writer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := fs.Remove("data/writer"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), config(), p.c); !errors.Is(err, model.ErrCorrupt) || !strings.Contains(err.Error(), "data/wal/") {
+		t.Fatalf("open: %v, want corrupt and the log's name", err)
+	}
+	f, err := fs.Create("data/writer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write(kept); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	i = w.open(p, config())
+	w.check("after the file came back", w.readBack(p, []string{"a"}, i), false)
+}
+
+func readWhole(fsys *memfs.FS, name string) ([]byte, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(f)
 }

@@ -9,6 +9,7 @@ import (
 	"path"
 
 	"github.com/varvedb/varve/internal/vfs"
+	"github.com/varvedb/varve/model"
 	"github.com/varvedb/varve/tenant"
 )
 
@@ -53,6 +54,9 @@ func loadWriterFile(fsys vfs.FS, dir string, rand io.Reader) (*writerFile, error
 	err := readState(fsys, writerPath(dir), writerMagic, w)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		if err := mustBeNew(fsys, dir); err != nil {
+			return nil, err
+		}
 		if w.ID, err = newWriterID(rand); err != nil {
 			return nil, err
 		}
@@ -77,6 +81,19 @@ func loadWriterFile(fsys vfs.FS, dir string, rand io.Reader) (*writerFile, error
 		}
 	}
 	return w, nil
+}
+
+// mustBeNew refuses a data directory that has logs and no writer file: the file comes first and is never removed, so it was lost, and the
+// logs of any id that it does not name would be swept away.
+func mustBeNew(fsys vfs.FS, dir string) error {
+	logs, err := fsys.ReadDir(path.Join(dir, "wal"))
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(logs) == 0 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("%s is missing, though there is the log %s: %w", writerPath(dir), path.Join(dir, "wal", logs[0].Name()), model.ErrCorrupt)
 }
 
 func writerPath(dir string) string { return path.Join(dir, "writer") }
