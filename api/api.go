@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -106,6 +107,10 @@ type handler struct {
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if absent(r.URL.Path) {
+		respondError(w, http.StatusNotFound, "not_found", fmt.Errorf("%s is not available here", r.URL.Path))
+		return
+	}
 	// Prometheus' handlers parse the form too; the second time it does not report what was wrong.
 	if err := r.ParseForm(); err != nil {
 		respondBadData(w, fmt.Errorf("error parsing form values: %w", err))
@@ -130,10 +135,19 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.router.ServeHTTP(&unrouted{ResponseWriter: w, r: r}, r.WithContext(ctx))
 }
 
-// respondBadData answers 400 in the envelope that Prometheus' handlers use.
+// absent reports whether the path is of a part that is switched off for good, which Prometheus' handlers answer with 500.
+func absent(path string) bool {
+	return strings.HasPrefix(path, Prefix+"/admin/") || strings.HasPrefix(path, Prefix+"/search/")
+}
+
 func respondBadData(w http.ResponseWriter, err error) {
+	respondError(w, http.StatusBadRequest, "bad_data", err)
+}
+
+// respondError answers in the envelope that Prometheus' handlers use.
+func respondError(w http.ResponseWriter, status int, kind string, err error) {
 	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(http.StatusBadRequest)
+	w.WriteHeader(status)
 	// An error here is the client's going away.
-	_ = json.NewEncoder(w).Encode(map[string]string{"status": "error", "errorType": "bad_data", "error": err.Error()})
+	_ = json.NewEncoder(w).Encode(map[string]string{"status": "error", "errorType": kind, "error": err.Error()})
 }

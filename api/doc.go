@@ -3,7 +3,7 @@
 //
 // [New] returns one http.Handler for everything below /api/v1. It answers query, query_range, series, labels, label
 // values, read (remote read), format_query, parse_query, metadata, the status pages, and targets, rules and alerts
-// as a server without any would. The routes that change something (write, OTLP, admin) are refused here;
+// as a server without any would. The routes that change something (write, OTLP, admin) are refused here with 404;
 // a server mounts its own ahead of this handler.
 //
 // The tenant is in the context of the request when it arrives: who may read what was decided

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/url"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/prometheus/prometheus/config"
 	"github.com/prometheus/prometheus/model/exemplar"
 	"github.com/prometheus/prometheus/model/labels"
@@ -45,6 +47,13 @@ func (nothing) Snapshot(string, bool) error { return errNotHere }
 
 func (nothing) Stats(string, int) (*tsdb.Stats, error) {
 	return &tsdb.Stats{IndexPostingStats: &index.PostingsStats{}}, nil
+}
+
+// withHead returns the gatherer with the one metric that status/tsdb looks for, which else makes a number of chunks of NaN.
+func (nothing) withHead(g prometheus.Gatherer) prometheus.Gatherer {
+	r := prometheus.NewRegistry()
+	promauto.With(r).NewGauge(prometheus.GaugeOpts{Name: "prometheus_tsdb_head_chunks", Help: "Always 0: there is no such head."})
+	return prometheus.Gatherers{g, r}
 }
 
 func (nothing) WALReplayStatus() (tsdb.WALReplayStatus, error) { return tsdb.WALReplayStatus{}, nil }

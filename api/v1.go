@@ -62,7 +62,7 @@ func newV1(o *Options, c *Components) (*v1.API, error) {
 		&v1.PrometheusVersion{Version: o.Version, Revision: o.Revision, GoVersion: runtime.Version()},
 		func() []notifications.Notification { return []notifications.Notification{} },
 		func() (<-chan notifications.Notification, func(), bool) { return nil, nil, false },
-		c.Gatherer,
+		none.withHead(c.Gatherer),
 		c.Registerer,
 		nil,                 // statistics renderer: the default
 		false,               // remote write
