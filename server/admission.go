@@ -31,17 +31,37 @@ func newAdmission(total int64, timeout time.Duration) *admission {
 // enter waits for n bytes, which the returned function gives back. A request that needs more than there is altogether
 // gets all of it, alone. The error wraps model.ErrUnavailable.
 func (a *admission) enter(ctx context.Context, n int64) (leave func(), err error) {
-	n = min(n, a.total)
-	if !a.sem.TryAcquire(n) {
-		if err := a.wait(ctx, n); err != nil {
-			return nil, err
+	r := &reservation{a: a}
+	if err := r.grow(ctx, n); err != nil {
+		return nil, err
+	}
+	return r.free, nil
+}
+
+// reservation is what one request holds. For one goroutine.
+type reservation struct {
+	a    *admission
+	held int64
+}
+
+// grow waits for n more bytes. What has all there is need not wait.
+func (r *reservation) grow(ctx context.Context, n int64) error {
+	n = min(n, r.a.total-r.held)
+	if !r.a.sem.TryAcquire(n) {
+		if err := r.a.wait(ctx, n); err != nil {
+			return err
 		}
 	}
-	a.used.Add(n)
-	return func() {
-		a.used.Add(-n)
-		a.sem.Release(n)
-	}, nil
+	r.a.used.Add(n)
+	r.held += n
+	return nil
+}
+
+// free gives everything back.
+func (r *reservation) free() {
+	r.a.used.Add(-r.held)
+	r.a.sem.Release(r.held)
+	r.held = 0
 }
 
 func (a *admission) wait(ctx context.Context, n int64) error {

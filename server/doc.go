@@ -13,8 +13,9 @@
 // other answer), then the body limits of its route, then the tenant, then its handler. The tenant comes from
 // X-Scope-OrgID, is checked there and travels in the context.
 //
-// A sender cannot make the server allocate by claiming: a write is admitted by the size that its first bytes declare,
-// against one budget for all writes in flight (Options.MaxInFlightBytes); who does not fit waits a little, then gets 503 and Retry-After.
+// A sender cannot make the server allocate by claiming, nor keep others out by being slow: a body counts as it arrives, and when it is
+// complete it is admitted to decoding by the size that it declares, against the budgets of all writes in flight (Options.MaxInFlightBytes); who does
+// not fit waits a little, then gets 503 and Retry-After.
 //
 // A [Server] is made by [New], which starts nothing. [Server.Serve] works until its context ends, then refuses new
 // requests, answers those it has, and returns; it does not close the components. [Server.Handler] is safe for

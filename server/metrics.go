@@ -23,7 +23,7 @@ type metrics struct {
 	skipped  *prometheus.CounterVec
 }
 
-func newMetrics(reg prometheus.Registerer, a *admission) *metrics {
+func newMetrics(reg prometheus.Registerer, arriving, decoding *admission) *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "varve_http_requests_total", Help: "Requests answered."}, []string{"route", "code"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -40,9 +40,9 @@ func newMetrics(reg prometheus.Registerer, a *admission) *metrics {
 	if reg != nil {
 		reg.MustRegister(m.requests, m.duration, m.inFlight, m.panics, m.series, m.samples, m.rejected, m.skipped,
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "varve_write_memory_bytes", Help: "Memory reserved by writes being received and decoded."},
-				func() float64 { return float64(a.used.Load()) }),
+				func() float64 { return float64(arriving.used.Load() + decoding.used.Load()) }),
 			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "varve_write_waiting", Help: "Writes waiting for memory."},
-				func() float64 { return float64(a.waiting.Load()) }))
+				func() float64 { return float64(arriving.waiting.Load() + decoding.waiting.Load()) }))
 	}
 	return m
 }

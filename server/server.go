@@ -18,8 +18,8 @@ import (
 type Options struct {
 	// Write are the limits of one write request.
 	Write remotewrite.Options
-	// MaxInFlightBytes bounds the memory of all writes being received and decoded. An operator lowers it on a
-	// small machine. Default 512 MiB.
+	// MaxInFlightBytes bounds the memory of all writes being received (a quarter of it) and decoded. An operator lowers it
+	// on a small machine. Default 512 MiB.
 	MaxInFlightBytes int64
 	// QueueTimeout is how long a write waits for its part of MaxInFlightBytes. Default 5 s.
 	QueueTimeout time.Duration
@@ -93,7 +93,8 @@ type Server struct {
 	c         Components
 	log       *slog.Logger
 	decoder   *remotewrite.Decoder
-	admission *admission
+	arriving  *admission // of bodies being read
+	admission *admission // of requests being decoded and appended
 	metrics   *metrics
 	handler   http.Handler
 	requests  atomic.Uint64
@@ -109,8 +110,10 @@ func New(opts *Options, c Components) *Server {
 	}
 	s.decoder = remotewrite.NewDecoder(&s.opts.Write)
 	s.opts.Write = s.decoder.Options()
-	s.admission = newAdmission(s.opts.MaxInFlightBytes, s.opts.QueueTimeout)
-	s.metrics = newMetrics(c.Registerer, s.admission)
+	arriving := max(1, s.opts.MaxInFlightBytes/4)
+	s.arriving = newAdmission(arriving, s.opts.QueueTimeout)
+	s.admission = newAdmission(max(1, s.opts.MaxInFlightBytes-arriving), s.opts.QueueTimeout)
+	s.metrics = newMetrics(c.Registerer, s.arriving, s.admission)
 	s.handler = s.outermost(s.routes())
 	return s
 }

@@ -2,7 +2,6 @@ package server
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -46,48 +45,61 @@ func (s *Server) write(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// receive reads and decodes the body. Before more than its first bytes are read, the request has been admitted with
-// what it declares, so that the memory of all writes together is bounded.
+// receive reads and decodes the body. The memory of all writes together is bounded: that of bodies grows with what has
+// arrived, so that slow senders hold little; that of decoding is admitted by what the body declares, when all of it is there.
 func (s *Server) receive(w http.ResponseWriter, r *http.Request) (req *remotewrite.Request, leave func(), err error) {
-	defer s.bodyDeadline(w)()
-	var head [remotewrite.HeaderBytes]byte
-	n, err := io.ReadFull(r.Body, head[:])
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return nil, nil, fmt.Errorf("read body: %w", err)
-	}
-	declared, err := s.decoder.DeclaredSize(head[:n], r.ContentLength)
+	buf := bodies.Get().(*bytes.Buffer)
+	defer putBody(buf)
+	body := &reservation{a: s.arriving}
+	defer body.free()
+	declared, err := s.receiveBody(w, r, buf, body)
 	if err != nil {
 		return nil, nil, err
+	}
+	// The decoded message, and the arrays of samples and series that are made of it.
+	admitted, err := s.admission.enter(r.Context(), 2*declared)
+	if err != nil {
+		return nil, nil, err
+	}
+	if req, err = s.decoder.Decode(buf.Bytes()); err != nil {
+		admitted()
+		return nil, nil, err
+	}
+	return req, admitted, nil
+}
+
+// arrivingStep is by how much the reservation of a body grows.
+const arrivingStep = 256 << 10
+
+// receiveBody reads the body into buf and returns what size it declares to have when decoded.
+func (s *Server) receiveBody(w http.ResponseWriter, r *http.Request, buf *bytes.Buffer, room *reservation) (declared int64, err error) {
+	defer s.bodyDeadline(w)()
+	buf.Reset()
+	if _, err := buf.ReadFrom(io.LimitReader(r.Body, remotewrite.HeaderBytes)); err != nil {
+		return 0, fmt.Errorf("read body: %w", err)
+	}
+	if declared, err = s.decoder.DeclaredSize(buf.Bytes(), r.ContentLength); err != nil {
+		return 0, err
 	}
 	limit := r.ContentLength
 	if limit < 0 {
 		// No encoder makes a body twice as large as what is in it.
 		limit = min(s.opts.Write.MaxBodyBytes, 2*declared+1024)
 	}
-	// The body, the decoded message, and the arrays of samples and series that are made of it.
-	admitted, err := s.admission.enter(r.Context(), limit+2*declared)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer func() {
-		if err != nil {
-			admitted()
+	for int64(buf.Len()) <= limit {
+		step := min(arrivingStep, limit+1-int64(buf.Len()))
+		if err := room.grow(r.Context(), step); err != nil {
+			return 0, err
 		}
-	}()
-	buf := bodies.Get().(*bytes.Buffer)
-	defer putBody(buf)
-	buf.Reset()
-	buf.Write(head[:n])
-	if _, err = buf.ReadFrom(io.LimitReader(r.Body, limit-int64(n)+1)); err != nil {
-		return nil, nil, fmt.Errorf("read body: %w", err)
+		n, err := buf.ReadFrom(io.LimitReader(r.Body, step))
+		if err != nil {
+			return 0, fmt.Errorf("read body: %w", err)
+		}
+		if n < step {
+			return declared, nil
+		}
 	}
-	if int64(buf.Len()) > limit {
-		return nil, nil, fmt.Errorf("the body is longer than the %d bytes that its beginning declares: %w", limit, model.ErrInvalid)
-	}
-	if req, err = s.decoder.Decode(buf.Bytes()); err != nil {
-		return nil, nil, err
-	}
-	return req, admitted, nil
+	return 0, fmt.Errorf("the body is longer than the %d bytes that its beginning declares: %w", limit, model.ErrInvalid)
 }
 
 // bodies are buffers for compressed bodies. A large one is left to the garbage collector.
