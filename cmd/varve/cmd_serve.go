@@ -96,6 +96,9 @@ func (o *serveOptions) check() error {
 	if _, _, err := net.SplitHostPort(o.listen); err != nil {
 		return usagef("--listen: %w", err)
 	}
+	if o.dataDir == "" {
+		return usagef("--data-dir is empty, but it is what makes a writer; without a disk, name a directory in memory and use --durability object")
+	}
 	for _, err := range []error{
 		oneOf("durability", o.durability, string(ingester.ModeFsync), string(ingester.ModeObject)),
 		oneOf("ship", o.ship, "auto", "on", "off"),
