@@ -54,6 +54,10 @@ func serve(ctx context.Context, o *serveOptions, e *environment) (err error) {
 		},
 		Logger: log, Registerer: reg,
 	})
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		log.Info("ended before it was ready; the next start reads the log again")
+		return nil
+	}
 	if err != nil {
 		return err
 	}
