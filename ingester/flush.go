@@ -27,10 +27,15 @@ func (i *Ingester) Flush(ctx context.Context) error {
 	if i.closing.Load() {
 		return fmt.Errorf("flush: ingester is closed: %w", model.ErrUnavailable)
 	}
-	if err := i.flush(ctx); err != nil {
+	err := i.flush(ctx)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil, errors.Is(err, model.ErrCorrupt), errors.Is(err, model.ErrVersion):
 		return fmt.Errorf("flush: %w", err)
 	}
-	return nil
+	// A bucket that is missing or forbids something is not the caller's fault.
+	return unavailable("flush", err)
 }
 
 func (i *Ingester) flush(ctx context.Context) error {

@@ -43,6 +43,9 @@ func TestOurTroubleIsNotTheSenders(t *testing.T) {
 		p.faults.SetHook(func(faultblob.Call) faultblob.Action { return faultblob.Action{Kind: faultblob.Fail, Err: cause} })
 		_, err := i.Append(ctx, "a", one("s", 1, 1))
 		only("object mode", err)
+		if !errors.Is(cause, model.ErrCorrupt) && !errors.Is(cause, model.ErrVersion) {
+			only("flush", i.Flush(ctx))
+		}
 
 		i.note(troubleEnter, cause)
 		if err := i.changeFile(func(f *writerFile) { f.Registered = false }); err != nil {
