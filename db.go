@@ -54,12 +54,19 @@ func Open(ctx context.Context, opts *Options) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open: %w", errors.Join(err, r.closeBucket()))
 	}
+	// A peer that hangs has to be given up while there is still time to say so, or to answer without it.
+	if o.Peers.Timeout <= 0 && o.Engine.Timeout > 0 {
+		o.Peers.Timeout = min(longestPeerTimeout, o.Engine.Timeout/2)
+	}
 	db := &DB{Reader: r, ingester: i, sources: newSources(i, o.Peers), checked: bucketCheck{catalog: r.catalog, now: o.Now}}
 	if err := r.wire(&o, db.sources); err != nil {
 		return nil, fmt.Errorf("open: %w", errors.Join(err, i.Abandon(), r.closeBucket()))
 	}
 	return db, nil
 }
+
+// longestPeerTimeout is how long a query waits for another writer's answer, unless Options.Peers says otherwise.
+const longestPeerTimeout = 30 * time.Second
 
 // Run ships, flushes and commits in the background until ctx ends, and returns when everything it started has ended. Call it once.
 func (db *DB) Run(ctx context.Context) error { return db.ingester.Run(ctx) }

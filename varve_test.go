@@ -3,6 +3,7 @@ package varve_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -143,6 +144,33 @@ func TestTwoProcesses(t *testing.T) {
 	r, err = first.Query(t.Context(), "default", everything, noon)
 	require.Equal(t, map[string]float64{"first": 1, "second": 2}, values(t, r, err), "it left everything in the bucket")
 	require.NoError(t, first.Close(t.Context()))
+}
+
+// A peer that hangs is named, or left out of a partial answer, before the query's own time is over.
+func TestStuckPeer(t *testing.T) {
+	b := blob.New(mem.New(), nil)
+	stuck := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // only then the server notices that the client goes
+		<-r.Context().Done()
+	}))
+	defer stuck.Close()
+	second := open(t, b, t.TempDir(), ingester.Config{Address: stuck.Listener.Addr().String()})
+	_, err := second.AppendSeries(t.Context(), "default", at("second", 2))
+	require.NoError(t, err)
+	first, err := varve.Open(t.Context(), &varve.Options{OpenedBucket: b, DataDir: t.TempDir(), Engine: query.EngineOptions{Timeout: time.Second}})
+	require.NoError(t, err)
+	_, err = first.AppendSeries(t.Context(), "default", at("first", 1))
+	require.NoError(t, err)
+
+	r, err := first.Query(t.Context(), "default", everything, noon)
+	require.NoError(t, err)
+	require.ErrorIs(t, r.Err, model.ErrUnavailable)
+	require.ErrorContains(t, r.Err, second.Writer())
+	r, err = first.Query(query.WithPartialResponse(t.Context()), "default", everything, noon)
+	require.Contains(t, values(t, r, err), "first")
+	require.Contains(t, fmt.Sprint(r.Warnings), second.Writer())
+	require.NoError(t, first.Close(t.Context()))
+	require.NoError(t, second.Close(t.Context()))
 }
 
 // A reader needs nobody: it reads blocks, and the shipped log of a writer that is alive.

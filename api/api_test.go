@@ -184,7 +184,7 @@ func TestErrors(t *testing.T) {
 		{"invalid", fmt.Errorf("x: %w", model.ErrInvalid), "/query", "query=up", 400, "execution"},
 		{"corrupt", fmt.Errorf("x: %w", model.ErrCorrupt), "/query", "query=up", 500, "internal"},
 		{"corrupt labels", fmt.Errorf("x: %w", model.ErrCorrupt), "/label/job/values", "", 500, "execution"},
-		{"timeout", context.DeadlineExceeded, "/query", "query=up", 503, "timeout"},
+		{"timeout", fmt.Errorf("ask writer w1: %w", context.DeadlineExceeded), "/query", "query=up", 503, "timeout"},
 		{"timeout of labels", fmt.Errorf("x: %w", context.DeadlineExceeded), "/labels", "", 503, "unavailable"},
 		{"write", nil, "/write", "", 404, "not_found"},
 		{"nothing there", nil, "/nosuch", "", 404, "not_found"},
@@ -202,7 +202,7 @@ func TestErrors(t *testing.T) {
 				require.Equal(t, "error", e.Status)
 				require.NotEmpty(t, e.Error)
 			}
-			if errors.Is(c.err, model.ErrUnavailable) {
+			if errors.Is(c.err, model.ErrUnavailable) || c.name == "timeout" {
 				require.Contains(t, e.Error, "w1")
 			}
 		})

@@ -33,7 +33,7 @@ func coat(err error) error {
 	case errors.Is(err, model.ErrUnavailable):
 		return unavailableError{err}
 	case errors.Is(err, context.DeadlineExceeded):
-		return unavailableError{promql.ErrQueryTimeout("storage")}
+		return unavailableError{promql.ErrQueryTimeout("storage: " + err.Error())}
 	case errors.Is(err, model.ErrCorrupt), errors.Is(err, model.ErrVersion):
 		return promql.ErrStorage{Err: err} // error type "internal"
 	}

@@ -44,6 +44,18 @@ func TestCloseEnds(t *testing.T) {
 	goleak.VerifyNone(t, before)
 }
 
+// TestStuckWriter runs out of time waiting for a writer, which has to be named.
+func TestStuckWriter(t *testing.T) {
+	w := newWorld(t)
+	w.register(catalog.Writer{ID: "w1", Mode: "fsync"})
+	w.sources = []model.Source{stuckSource{make(chan struct{})}}
+	ctx, cancel := context.WithTimeout(w.ctx(), 20*time.Millisecond)
+	defer cancel()
+	got := selectAll(ctx, t, w.queryable(), t0, t0+10, everything)
+	require.ErrorIs(t, got.err, context.DeadlineExceeded)
+	require.ErrorContains(t, got.err, "w1")
+}
+
 func TestEngine(t *testing.T) {
 	w := newWorld(t)
 	w.register(catalog.Writer{ID: "w1", Mode: "fsync"})

@@ -80,16 +80,17 @@ func (q *querier) gather(ctx context.Context, question *question) (g *gathered, 
 // askAndConfirm asks all writers and returns what they say with a view that was read after their sources had answered. Logs are
 // read beside that view: what a log has to say does not depend on when it is read, as long as its segments are there.
 func (q *querier) askAndConfirm(ctx context.Context, first *view, question *question) (*asked, *view, error) {
-	ctx, cancel := context.WithCancel(ctx)
+	asks, cancel := context.WithCancel(ctx)
 	defer cancel()
-	asking := q.askAll(ctx, first, question)
+	asking := q.askAll(asks, first, question)
 	asking.sources.Wait()
 	v, err := q.confirm(ctx)
 	if err != nil {
 		cancel()
 	}
 	asked, askErr := asking.wait()
-	if err == nil {
+	// Where both ran out of time it is the writer that should be named.
+	if err == nil || ctx.Err() != nil && askErr != nil {
 		err = askErr
 	}
 	if err != nil {

@@ -37,7 +37,7 @@ func (c *Config) withDefaults() Config {
 	if c != nil {
 		d = *c
 	}
-	setDefault(&d.SpeculationBytes, 4<<20)
+	setDefault(&d.SpeculationBytes, blocks.DefaultSpeculation)
 	setDefault(&d.MaxParallelBlocks, 256)
 	setDefault(&d.CatalogCacheBytes, 64<<20)
 	setDefault(&d.MaxTailSegments, 64)
