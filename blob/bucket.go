@@ -158,6 +158,11 @@ func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[Object, erro
 		}
 		last, stopped := "", false
 		err := b.tryNamed(ctx, opList, prefix+"*", func(ctx context.Context) error {
+			end, err := b.traceRequest(ctx, b.prefix+prefix, true, -1)
+			if err != nil {
+				return err
+			}
+			defer end(0)
 			for o, err := range b.driver.List(ctx, b.prefix+prefix) {
 				if err != nil {
 					return err

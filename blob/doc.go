@@ -54,6 +54,11 @@
 //	        encryption_scope=NAME    encryption scope of what is written
 //	file    create=true              make the directory if it is missing
 //
+// # Trace
+//
+// A Trace in the context sees each read and list of the calls made under it, may refuse them, and is told which of them
+// depended on which: so a query is accounted for and kept within its budgets without anybody between knowing of it.
+//
 // # What it does not do
 //
 // It caches nothing, knows no object's format, gives no order between writes of different keys,

@@ -49,6 +49,11 @@ func (b *Bucket) fetch(ctx context.Context, op, key string, off, n int64, since 
 // read makes one try of a read, hedged.
 func (b *Bucket) read(ctx context.Context, op, full string, off, n int64, since Version) (GetResult, error) {
 	one := func(ctx context.Context) (r GetResult, err error) {
+		end, err := b.traceRequest(ctx, full, false, n)
+		if err != nil {
+			return GetResult{}, err
+		}
+		defer func() { end(len(r.Data)) }()
 		err = b.timed(ctx, op, func(ctx context.Context) error {
 			r, err = b.driver.Get(ctx, full, off, n, since)
 			b.metrics.addRead(op, len(r.Data))

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/varvedb/varve/blob"
 	"github.com/varvedb/varve/model"
 )
 
@@ -148,6 +149,7 @@ func (s *Store) settle(ctx context.Context, v *View, known []*Partition) error {
 				return err
 			}
 		}
+		ctx := blob.AfterStage(ctx, blob.LastStage(ctx))
 		more := &View{tenant: v.tenant, Root: v.Root}
 		if err := s.readView(ctx, more, lacking, known); err != nil {
 			return err
