@@ -30,6 +30,7 @@ type queryOptions struct {
 	location
 	tenant, time, start, end string
 	step, timeout, lookback  *interval
+	stepGiven                bool
 	maxSamples               int
 	json                     bool
 }
@@ -40,7 +41,10 @@ func newQuery(e *environment) *cobra.Command {
 		Use: "query PROMQL", Short: "Evaluate PromQL straight from a bucket", Long: queryHelp, Args: exactly("PROMQL"),
 		Example: "  varve query --bucket s3://metrics?region=eu-west-1 'sum by (job) (rate(http_requests_total[5m]))'\n" +
 			"  varve query --start now-6h --end now --step 5m --json up",
-		RunE: func(cmd *cobra.Command, args []string) error { return runQuery(cmd.Context(), o, args[0], e) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.stepGiven = cmd.Flags().Changed("step")
+			return runQuery(cmd.Context(), o, args[0], e)
+		},
 	}
 	f := cmd.Flags()
 	o.location.register(f)
@@ -67,8 +71,11 @@ const maxPoints = 11_000
 
 func (o *queryOptions) moments(now time.Time) (m moments, err error) {
 	if o.start == "" {
-		if o.end != "" {
+		switch {
+		case o.end != "":
 			return m, usagef("--end needs --start")
+		case o.stepGiven:
+			return m, usagef("--step needs --start")
 		}
 		m.start = now
 		if o.time != "" {
