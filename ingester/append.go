@@ -65,7 +65,7 @@ func (i *Ingester) logAndApply(tenantName string, b *model.Batch, res *memtable.
 	if err := g.table.Resolve(tenantName, b, res); err != nil {
 		return nil, model.AppendResult{}, err
 	}
-	r := model.AppendResult{Rejected: res.Rejected, RejectedSamples: res.RejectedSamples}
+	r := model.AppendResult{Rejected: res.Rejected, RejectedSamples: res.RejectedSamples, Reasons: res.Reasons}
 	for k, s := range res.Series {
 		if s != nil {
 			r.Samples += int(b.Series[k].Count)

@@ -13,7 +13,8 @@ import (
 type metrics struct {
 	registerer prometheus.Registerer
 
-	samples, rejected, refused  prometheus.Counter
+	samples, refused            prometheus.Counter
+	rejected                    *prometheus.CounterVec
 	appendSeconds               prometheus.Histogram
 	rotations, replayed, fenced prometheus.Counter
 	shippedBytes, builtBytes    prometheus.Counter
@@ -30,8 +31,11 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	return &metrics{
 		registerer: r,
 		samples:    counter("samples_total", "Samples acknowledged, duplicates included."),
-		rejected:   counter("rejected_samples_total", "Samples refused for good, within requests that were otherwise accepted."),
-		refused:    counter("refused_requests_total", "Requests of which nothing was acknowledged."),
+		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "varve", Subsystem: "ingester", Name: "rejected_samples_total",
+			Help: "Samples refused for good, within requests that were otherwise accepted.",
+		}, []string{"reason"}),
+		refused: counter("refused_requests_total", "Requests of which nothing was acknowledged."),
 		appendSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: "varve", Subsystem: "ingester", Name: "append_seconds", Help: "Time from request to durable.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
@@ -60,6 +64,9 @@ func newMetrics(r prometheus.Registerer) *metrics {
 func (m *metrics) watch(i *Ingester) {
 	if m.registerer == nil {
 		return
+	}
+	for _, reason := range model.Reasons() {
+		m.rejected.WithLabelValues(string(reason))
 	}
 	m.registerer.MustRegister(m.samples, m.rejected, m.refused, m.appendSeconds, m.rotations, m.replayed, m.fenced,
 		m.shippedBytes, m.builtBytes, m.committed, m.failures, m.fsyncSeconds, m.stepSeconds)
@@ -122,6 +129,8 @@ func (m *metrics) appended(r *model.AppendResult, err error, took time.Duration)
 		return
 	}
 	m.samples.Add(float64(r.Samples + r.Histograms))
-	m.rejected.Add(float64(r.RejectedSamples))
+	for reason, n := range r.Reasons {
+		m.rejected.WithLabelValues(string(reason)).Add(float64(n))
+	}
 	m.appendSeconds.Observe(took.Seconds())
 }

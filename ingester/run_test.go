@@ -303,7 +303,7 @@ func TestAdmission(t *testing.T) {
 	}
 	bad := one("good", 1, 1)
 	bad.Series = append(bad.Series, model.BatchSeries{Key: []byte("rubbish"), Count: 1})
-	if r, err := i.Append(ctx, "a", bad); err != nil || r.Samples != 1 || len(r.Rejected) != 1 || r.RejectedSamples != 1 {
+	if r, err := i.Append(ctx, "a", bad); err != nil || r.Samples != 1 || len(r.Rejected) != 1 || r.RejectedSamples != 1 || r.Reasons[model.ReasonLabels] != 1 {
 		t.Errorf("a good and a bad series: %+v, %v", r, err)
 	}
 	n := 0

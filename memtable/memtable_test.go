@@ -151,6 +151,11 @@ func TestRejections(t *testing.T) {
 		require.ErrorContains(t, res.Rejected[0].Err, c.want, c.key)
 		require.ErrorIs(t, res.Rejected[0].Err, c.kind, c.key)
 		require.Equal(t, 1, res.RejectedSamples)
+		reason := model.ReasonLabels
+		if errors.Is(c.kind, model.ErrLimit) {
+			reason = model.ReasonLimit
+		}
+		require.Equal(t, map[model.Reason]int{reason: 1}, res.Reasons, c.key)
 		require.Zero(t, res.Samples)
 	}
 	require.Empty(t, tab.Days(), "rejected samples open no day")

@@ -1,6 +1,7 @@
 package memtable
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"unsafe"
@@ -21,6 +22,8 @@ type Resolved struct {
 	// Rejected describes the first ten rejections, RejectedSamples counts the samples of all of them, histograms included.
 	Rejected        []model.Rejection
 	RejectedSamples int
+	// Reasons are the rejected samples by reason; nil if there are none.
+	Reasons map[model.Reason]int
 	// Samples and Histograms count what is not rejected.
 	Samples, Histograms int
 
@@ -55,7 +58,7 @@ func (t *Table) Resolve(tenant string, b *model.Batch, res *Resolved) error {
 	for i := range b.Series {
 		bs := &b.Series[i]
 		if !timesValid(b, bs) {
-			res.reject(t, b, bs, fmt.Errorf("sample outside the years 0001 to 9999: %w", model.ErrInvalid))
+			res.reject(t, b, bs, model.ReasonTime, fmt.Errorf("sample outside the years 0001 to 9999: %w", model.ErrInvalid))
 			continue
 		}
 		if ref := res.refs[i]; ref != 0 {
@@ -66,7 +69,11 @@ func (t *Table) Resolve(tenant string, b *model.Batch, res *Resolved) error {
 		}
 		s, err := t.resolveNew(d, known, b, res.hashes[i], bs.Key, res)
 		if err != nil {
-			res.reject(t, b, bs, err)
+			reason := model.ReasonLabels
+			if errors.Is(err, model.ErrLimit) {
+				reason = model.ReasonLimit
+			}
+			res.reject(t, b, bs, reason, err)
 			continue
 		}
 		res.accept(s, i, b)
@@ -80,7 +87,7 @@ func (r *Resolved) reset(d *tenantData, n, maxDays int) {
 	clear(r.Series)
 	r.hashes = slices.Grow(r.hashes[:0], n)[:n]
 	r.refs = slices.Grow(r.refs[:0], n)[:n]
-	r.Rejected, r.RejectedSamples, r.Samples, r.Histograms = nil, 0, 0, 0
+	r.Rejected, r.RejectedSamples, r.Reasons, r.Samples, r.Histograms = nil, 0, nil, 0, 0
 	r.tally.reset(maxDays)
 }
 
@@ -113,8 +120,13 @@ func (r *Resolved) accept(s *Series, i int, b *model.Batch) {
 	r.Histograms += int(bs.HistogramCount)
 }
 
-func (r *Resolved) reject(t *Table, b *model.Batch, bs *model.BatchSeries, err error) {
-	r.RejectedSamples += int(bs.Count + bs.HistogramCount)
+func (r *Resolved) reject(t *Table, b *model.Batch, bs *model.BatchSeries, reason model.Reason, err error) {
+	n := int(bs.Count + bs.HistogramCount)
+	r.RejectedSamples += n
+	if r.Reasons == nil {
+		r.Reasons = map[model.Reason]int{}
+	}
+	r.Reasons[reason] += n
 	if len(r.Rejected) >= maxListed {
 		return
 	}

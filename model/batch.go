@@ -62,7 +62,23 @@ type AppendResult struct {
 	// Rejected series or samples and why, at most the first ten; the rest is counted in RejectedSamples.
 	Rejected        []Rejection
 	RejectedSamples int
+	// Reasons are the rejected samples by reason, for metrics; nil if there are none.
+	Reasons map[Reason]int
 }
+
+// Reason is a class of rejections, coarse enough for the label of a metric.
+type Reason string
+
+// The reasons.
+const (
+	ReasonLabels    Reason = "labels"    // missing or malformed
+	ReasonTime      Reason = "time"      // outside the years that are kept
+	ReasonHistogram Reason = "histogram" // a native histogram that is none
+	ReasonLimit     Reason = "limit"     // too many or too long labels, too many series
+)
+
+// Reasons are all of them, for metrics that begin at 0.
+func Reasons() []Reason { return []Reason{ReasonLabels, ReasonTime, ReasonHistogram, ReasonLimit} }
 
 // Rejection is a permanent fault of one series.
 type Rejection struct {

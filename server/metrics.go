@@ -19,7 +19,7 @@ type metrics struct {
 
 	series   prometheus.Counter
 	samples  *prometheus.CounterVec
-	rejected prometheus.Counter
+	rejected *prometheus.CounterVec
 	skipped  *prometheus.CounterVec
 }
 
@@ -34,8 +34,11 @@ func newMetrics(reg prometheus.Registerer, arriving, decoding *admission) *metri
 		panics:   prometheus.NewCounter(prometheus.CounterOpts{Name: "varve_http_panics_total", Help: "Requests whose handler panicked. Each is a bug."}),
 		series:   prometheus.NewCounter(prometheus.CounterOpts{Name: "varve_write_series_total", Help: "Series in write requests that were decoded, each as often as it occurred."}),
 		samples:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "varve_write_samples_total", Help: "Samples accepted by write requests."}, []string{"type"}),
-		rejected: prometheus.NewCounter(prometheus.CounterOpts{Name: "varve_write_samples_rejected_total", Help: "Samples refused for a permanent fault of their series."}),
+		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "varve_write_samples_rejected_total", Help: "Samples refused for a permanent fault of their series."}, []string{"reason"}),
 		skipped:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "varve_write_skipped_total", Help: "Parts of write requests that Varve does not store."}, []string{"type"}),
+	}
+	for _, reason := range model.Reasons() {
+		m.rejected.WithLabelValues(string(reason))
 	}
 	if reg != nil {
 		reg.MustRegister(m.requests, m.duration, m.inFlight, m.panics, m.series, m.samples, m.rejected, m.skipped,
@@ -72,5 +75,11 @@ func (m *metrics) stored(r model.AppendResult) {
 	if r.Histograms > 0 {
 		m.samples.WithLabelValues("histogram").Add(float64(r.Histograms))
 	}
-	m.rejected.Add(float64(r.RejectedSamples))
+	m.refused(r.Reasons)
+}
+
+func (m *metrics) refused(reasons map[model.Reason]int) {
+	for reason, n := range reasons {
+		m.rejected.WithLabelValues(string(reason)).Add(float64(n))
+	}
 }

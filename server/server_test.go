@@ -144,9 +144,9 @@ func TestWriteOfUnknownLength(t *testing.T) {
 func TestGoodSeriesAreKept(t *testing.T) {
 	st := &store{result: model.AppendResult{
 		Rejected:        []model.Rejection{{Series: `{__name__="1bad"}`, Err: fmt.Errorf("name is no metric name: %w", model.ErrInvalid)}},
-		RejectedSamples: 1,
+		RejectedSamples: 1, Reasons: map[model.Reason]int{model.ReasonLabels: 1},
 	}}
-	srv, _ := newServer(t, st, &Options{Write: remotewrite.Options{MaxLabels: 1}})
+	srv, reg := newServer(t, st, &Options{Write: remotewrite.Options{MaxLabels: 1}})
 	two := oneSeries("two")
 	two.Labels = append(two.Labels, prompb.Label{Name: "a", Value: "b"})
 	w := do(srv.Handler(), "POST", pathWrite, writeBody(t, oneSeries("good"), two))
@@ -154,6 +154,7 @@ func TestGoodSeriesAreKept(t *testing.T) {
 	require.Equal(t, 1, st.samples["default"])
 	require.Contains(t, w.Body.String(), `2 of 3 samples refused, the others are stored: series {"__name__"="two", "a"="b"}: 2 labels, at most 1 are accepted`)
 	require.Contains(t, w.Body.String(), "\nseries {__name__=\"1bad\"}: name is no metric name\n")
+	require.Equal(t, 2.0, gathered(t, reg, "varve_write_samples_rejected_total"))
 }
 
 func TestStatusTable(t *testing.T) {

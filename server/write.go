@@ -36,6 +36,7 @@ func (s *Server) write(w http.ResponseWriter, r *http.Request) error {
 	result.Rejected = append(req.Rejected, result.Rejected...)
 	result.RejectedSamples += req.RejectedSamples
 	s.metrics.stored(result)
+	s.metrics.refused(req.Reasons)
 	if result.RejectedSamples > 0 || len(result.Rejected) > 0 {
 		text := rejectionText(result)
 		s.failWith(w, r, http.StatusBadRequest, text)

@@ -78,6 +78,8 @@ type Request struct {
 	// Rejected are the first ten series that were dropped, RejectedSamples counts the samples of all that were.
 	Rejected        []model.Rejection
 	RejectedSamples int
+	// Reasons are the rejected samples by reason; nil if there are none.
+	Reasons map[model.Reason]int
 	// Exemplars and Metadata were in the request and were skipped.
 	Exemplars, Metadata int
 
@@ -110,7 +112,7 @@ func (r *Request) reset() {
 		Labels: LabelDecoder{}, Series: r.Batch.Series[:0],
 		Samples: r.Batch.Samples[:0], Histograms: r.Batch.Histograms[:0],
 	}
-	r.Rejected, r.RejectedSamples, r.Exemplars, r.Metadata, r.empty = nil, 0, 0, 0, 0
+	r.Rejected, r.RejectedSamples, r.Reasons, r.Exemplars, r.Metadata, r.empty = nil, 0, nil, 0, 0, 0
 }
 
 // maxExpansion bounds how many bytes one byte of a snappy block can stand for: its densest element copies

@@ -193,6 +193,7 @@ func TestRejectedSeriesLeaveTheOthers(t *testing.T) {
 	require.Equal(t, int32(1), r.Batch.Series[1].First)
 	require.Empty(t, r.Batch.Histograms)
 	require.Equal(t, 7, r.RejectedSamples)
+	require.Equal(t, map[model.Reason]int{model.ReasonLimit: 2, model.ReasonHistogram: 2, model.ReasonLabels: 3}, r.Reasons)
 	require.Len(t, r.Rejected, 5)
 	require.Contains(t, r.Rejected[0].Series, `"__name__"="many"`)
 	require.ErrorContains(t, r.Rejected[0].Err, "11 labels, at most 10")

@@ -71,7 +71,7 @@ type seriesWalk struct {
 	keyStart, keyEnd int
 	key              []byte
 	labels           int
-	// fault is a permanent one of this series alone.
+	// fault is a permanent one of this series alone. Until finish it is one of its histograms.
 	fault error
 }
 
@@ -165,6 +165,10 @@ func (r *Request) finish(w *seriesWalk, b []byte, firstSample, firstHistogram in
 	if len(r.Batch.Samples)+len(r.Batch.Histograms) > o.MaxSamples {
 		return tooManySamples(o.MaxSamples)
 	}
+	reason := model.ReasonLabels
+	if w.fault != nil {
+		reason = model.ReasonHistogram
+	}
 	var key []byte
 	if w.keyStart >= 0 {
 		key = b[w.keyStart:w.keyEnd:w.keyEnd]
@@ -175,6 +179,7 @@ func (r *Request) finish(w *seriesWalk, b []byte, firstSample, firstHistogram in
 	switch {
 	case w.fault != nil:
 	case w.labels > o.MaxLabels:
+		reason = model.ReasonLimit
 		w.fault = fmt.Errorf("%d labels, at most %d are accepted: %w", w.labels, o.MaxLabels, model.ErrInvalid)
 	case samples+histograms == 0:
 		r.empty++
@@ -185,7 +190,7 @@ func (r *Request) finish(w *seriesWalk, b []byte, firstSample, firstHistogram in
 		w.fault = fmt.Errorf("the series has no label __name__: %w", model.ErrInvalid)
 	}
 	if w.fault != nil {
-		r.reject(key, w.fault, max(1, samples+histograms))
+		r.reject(key, reason, w.fault, max(1, samples+histograms))
 		r.Batch.Samples = r.Batch.Samples[:firstSample]
 		r.Batch.Histograms = r.Batch.Histograms[:firstHistogram]
 		return nil //nolint:nilerr // the fault is the series' own and was noted
@@ -204,8 +209,12 @@ func (r *Request) finish(w *seriesWalk, b []byte, firstSample, firstHistogram in
 // maxRejections are listed; the rest is only counted.
 const maxRejections = 10
 
-func (r *Request) reject(key []byte, err error, samples int) {
+func (r *Request) reject(key []byte, reason model.Reason, err error, samples int) {
 	r.RejectedSamples += samples
+	if r.Reasons == nil {
+		r.Reasons = map[model.Reason]int{}
+	}
+	r.Reasons[reason] += samples
 	if len(r.Rejected) < maxRejections {
 		r.Rejected = append(r.Rejected, model.Rejection{Series: SeriesText(key), Err: err})
 	}
