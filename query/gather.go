@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/varvedb/varve/blob"
 	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/model"
 )
@@ -53,9 +54,10 @@ func (q *querier) gather(ctx context.Context, question *question) (g *gathered, 
 	if question.r.Empty() {
 		return &gathered{}, nil
 	}
+	ctx = blob.AfterStage(ctx, first.stage)
 	reads := newReads(ctx, q.q.cfg.MaxParallelBlocks, question.block)
 	defer reads.end()
-	reads.start(first.blocks(question.r))
+	reads.start(first.stage, first.blocks(question.r))
 
 	asked, v, err := q.askAndConfirm(ctx, first, question)
 	if err != nil {
@@ -74,6 +76,7 @@ func (q *querier) gather(ctx context.Context, question *question) (g *gathered, 
 		return nil, err
 	}
 	q.q.metrics.blocks.Add(float64(len(plan)))
+	q.account.touched(len(plan))
 	return &gathered{answers: append(reads.keep(plan), asked.answers...), warnings: asked.warnings}, nil
 }
 
@@ -105,7 +108,7 @@ func (q *querier) askAndConfirm(ctx context.Context, first *view, question *ques
 func (q *querier) readAll(ctx context.Context, reads *reads, v *view, r model.TimeRange) ([]catalog.Entry, error) {
 	for n := 1; ; n++ {
 		plan := v.blocks(r)
-		reads.start(plan)
+		reads.start(v.stage, plan)
 		gone, err := reads.wait(plan)
 		if err != nil {
 			return nil, err
@@ -114,7 +117,7 @@ func (q *querier) readAll(ctx context.Context, reads *reads, v *view, r model.Ti
 			return plan, nil
 		}
 		q.q.metrics.replans.Inc()
-		if v, err = q.confirm(ctx); err != nil {
+		if v, err = q.confirm(blob.AfterStage(ctx, blob.LastStage(ctx))); err != nil {
 			return nil, err
 		}
 		for _, b := range v.blocks(r) {
@@ -268,6 +271,10 @@ func (q *querier) ask(ctx context.Context, tenant string, w *catalog.Writer, s m
 	}
 	t := q.tail(w.ID, w.Released, whole)
 	a, err := question.source(ctx, tenant, t)
+	if err == nil && t.damage != nil && !lenient {
+		a.close()
+		err = t.damage
+	}
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return reply{err: err}
@@ -275,7 +282,7 @@ func (q *querier) ask(ctx context.Context, tenant string, w *catalog.Writer, s m
 		return reply{err: fmt.Errorf("writer %s cannot be asked (%w), nor can its log be read: %w", w.ID, why, unavailable(err))}
 	case err != nil:
 		return reply{answer: &answer{warnings: []string{fmt.Sprintf("writer %s cannot be asked and its log cannot be read (%s); its recent samples are missing", w.ID, oneLine(err))}}}
-	case !whole:
+	case !whole || t.damage != nil:
 		a.warnings = append(a.warnings, t.warning(w.Shipping))
 	}
 	return reply{answer: a}

@@ -36,6 +36,8 @@ type tail struct {
 	reached int64 // time of the newest sample read
 	empty   bool
 	cut     bool // a bound ended the reading
+	// damage is what is wrong with the first segment that is not sound; the log counts up to there.
+	damage error
 }
 
 func newTail(logs Logs, writer string, from uint64) *tail {
@@ -63,6 +65,10 @@ func (t *tail) Select(ctx context.Context, tenant string, r model.TimeRange, mat
 // warning says in a sentence how far the answer can be trusted. To be called after Select.
 func (t *tail) warning(shipping bool) string {
 	switch {
+	case t.damage != nil && t.empty:
+		return fmt.Sprintf("writer %s was not asked; its shipped log is damaged (%s) and holds nothing before that which is newer than its blocks", t.writer, oneLine(t.damage))
+	case t.damage != nil:
+		return fmt.Sprintf("writer %s was not asked; its shipped log is damaged (%s) and reaches %s before that", t.writer, oneLine(t.damage), utc(t.reached))
 	case !shipping:
 		return fmt.Sprintf("writer %s was not asked and does not ship its log; its samples since its last flush are missing", t.writer)
 	case t.empty:
@@ -96,18 +102,18 @@ func (t *tail) read(ctx context.Context, tenant string) error {
 			t.cut = true
 			return t.finish(c)
 		}
-		segments, n, err := t.fetch(ctx, gen, seq, window)
+		w, err := t.fetch(ctx, gen, seq, window)
 		if err != nil {
 			return err
 		}
-		bytes += n
+		bytes += w.bytes
 		ended := false // the generation, by an end mark
-		for _, s := range segments {
+		for _, s := range w.segments {
 			if s.Fence {
 				return t.finish(c)
 			}
-			if err := s.Records(tenant, c.add); err != nil {
-				return err
+			if t.damage = s.Records(tenant, c.add); t.damage != nil {
+				return t.finish(c)
 			}
 			read++
 			if ended = s.EndMark; ended {
@@ -118,7 +124,8 @@ func (t *tail) read(ctx context.Context, tenant string) error {
 		case ended:
 			// What follows is the next generation, with references of its own.
 			gen, seq, window, c.refs = gen+1, 0, tailWindow, nil
-		case len(segments) < window:
+		case len(w.segments) < window:
+			t.damage = w.damage
 			return t.finish(c)
 		default:
 			seq, window = seq+uint64(window), 2*window
@@ -126,8 +133,16 @@ func (t *tail) read(ctx context.Context, tenant string) error {
 	}
 }
 
-// fetch reads up to n segments in parallel and returns those before the first that is missing, and their size.
-func (t *tail) fetch(ctx context.Context, gen, seq uint64, n int) ([]*wal.Segment, int64, error) {
+// tailPart is what one window of keys holds: the segments before the first that is missing or damaged, and in the second case
+// what is wrong with it.
+type tailPart struct {
+	segments []*wal.Segment
+	bytes    int64
+	damage   error
+}
+
+// fetch reads up to n segments in parallel.
+func (t *tail) fetch(ctx context.Context, gen, seq uint64, n int) (*tailPart, error) {
 	data := make([][]byte, n)
 	missing := make([]error, n)
 	g, gctx := errgroup.WithContext(ctx)
@@ -143,27 +158,31 @@ func (t *tail) fetch(ctx context.Context, gen, seq uint64, n int) ([]*wal.Segmen
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	for i, err := range missing {
 		if err != nil {
 			if err := t.trustMissing(ctx, err); err != nil {
-				return nil, 0, err
+				return nil, err
 			}
 			n = i
 			break
 		}
 	}
 	// Last to first: each segment says how much of its predecessor counts.
-	segments, bytes, valid := make([]*wal.Segment, n), int64(0), int64(0)
+	p, valid := &tailPart{segments: make([]*wal.Segment, n)}, int64(0)
 	for i := n - 1; i >= 0; i-- {
 		s, err := wal.ParseSegment(data[i], &wal.ParseOptions{Name: wal.SegmentKey(t.writer, gen, seq+uint64(i)), Valid: valid})
+		p.bytes += int64(len(data[i]))
 		if err != nil {
-			return nil, 0, err
+			// Nobody says then how much of the one before it counts: all of it, as for the last one.
+			p.damage, n, valid = err, i, 0
+			continue
 		}
-		segments[i], bytes, valid = s, bytes+int64(len(data[i])), s.PrevValid
+		p.segments[i], valid = s, s.PrevValid
 	}
-	return segments, bytes, nil
+	p.segments = p.segments[:n]
+	return p, nil
 }
 
 // trustMissing makes sure that a missing key means that there is no object: stores answer 403 to readers that may not

@@ -142,6 +142,39 @@ func TestDetachedLong(t *testing.T) {
 	require.Len(t, got.data["a"], 20, "the first missing key ends the log")
 }
 
+// TestDamagedTail has a log with a segment that went bad: what lies before it is answered, by those who may answer short.
+func TestDamagedTail(t *testing.T) {
+	w := newWorld(t)
+	w.register(catalog.Writer{ID: "w1", Mode: "object", Shipping: true})
+	s := newShipper(w, "w1")
+	for i := range int64(4) {
+		s.add(testTenant, "a", model.Sample{T: t0 + i, V: float64(i)})
+		s.ship()
+	}
+	s.rotate()
+	for _, bad := range []uint64{2, 0} {
+		key := wal.SegmentKey("w1", 1, bad)
+		b, _, err := w.bucket.Get(t.Context(), key)
+		require.NoError(t, err)
+		b[len(b)/2] ^= 1
+		_, err = w.bucket.Put(t.Context(), key, b)
+		require.NoError(t, err)
+
+		got := selectAll(w.ctx(), t, w.queryable(), t0, t0+1000, everything)
+		require.ErrorIs(t, got.err, model.ErrUnavailable, "an answer without a warning is a whole one")
+		require.ErrorContains(t, got.err, key)
+
+		got = selectAll(WithPartialResponse(w.ctx()), t, w.queryable(), t0, t0+1000, everything)
+		require.NoError(t, got.err)
+		require.Len(t, got.data["a"], int(bad))
+		require.Len(t, got.warnings, 1)
+		require.Contains(t, got.warnings[0], key)
+		if bad > 0 {
+			require.Contains(t, got.warnings[0], "reaches "+utc(t0+1))
+		}
+	}
+}
+
 // TestObjectMode has a dead writer whose log holds everything it acknowledged.
 func TestObjectMode(t *testing.T) {
 	w := newWorld(t)
