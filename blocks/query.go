@@ -19,8 +19,19 @@ type Query struct {
 	MaxBytes int64
 	// LabelsOnly leaves the chunks alone: the series have labels but Samples fails.
 	LabelsOnly bool
+	// Stats, if set, is added to.
+	Stats *Stats
 
 	scan int64 // maxScan if 0; for tests
+}
+
+// Stats adds up what selects found. Safe for concurrent use.
+type Stats struct {
+	// Series is the number of series, each counted once per block.
+	Series atomic.Int64
+	// Needed is the length of the compressed pages that hold something selected: a series, a chunk, or a run of timestamps in
+	// the section of runs. Postings count as the way to them, which is needed by no answer.
+	Needed atomic.Int64
 }
 
 // maxScan is how many bytes of series pages are scanned for a metric; beyond that its postings are asked first.

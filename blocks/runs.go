@@ -2,6 +2,7 @@ package blocks
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/varvedb/varve/blocks/native"
 	"github.com/varvedb/varve/model"
@@ -17,13 +18,34 @@ const (
 )
 
 func (s *selector) parseRuns(b []byte) error {
-	runs, at, err := native.ParseRuns(b)
+	runs, pages, at, err := native.ParseRuns(b)
 	if err != nil {
 		return corruptAt(s.key, s.m.Runs.Offset+at, err)
 	}
 	s.sel.runs, s.sel.decoded = runs, make([][]int64, len(runs))
 	s.state = make([]runState, len(runs))
+	s.runPages = pages
 	return nil
+}
+
+// neededRuns is the length of the pages that hold a run of a selected chunk.
+func (s *selector) neededRuns() (bytes int64) {
+	used := make([]bool, len(s.sel.runs))
+	for _, x := range s.sel.series {
+		for _, ref := range x.refs {
+			if !ref.Inline && int(ref.Run) < len(used) {
+				used[ref.Run] = true
+			}
+		}
+	}
+	from := 0
+	for _, p := range s.runPages {
+		if slices.Contains(used[from:p.End], true) {
+			bytes += p.Length
+		}
+		from = p.End
+	}
+	return bytes
 }
 
 // inRange returns the chunks that can have samples in the query's range. They are a contiguous part of refs, but for runs with

@@ -42,6 +42,9 @@ func Select(ctx context.Context, r RangeReader, m *Meta, q *Query) (*model.Selec
 	if err := s.fetchChunks(ctx); err != nil {
 		return nil, err
 	}
+	if q.Stats != nil {
+		s.count(q.Stats)
+	}
 	return s.sel.result(), nil
 }
 
@@ -54,7 +57,11 @@ type selector struct {
 	rng   model.TimeRange
 	sel   *selection
 	read  int64 // bytes
+	stage int   // of the last reads, for a trace of them
 	state []runState
+	// for Stats: the pages of runs, and the bytes of the series pages with a match
+	runPages   []native.RunPage
+	seriesHits int64
 	// speculated chunk bytes, ascending by offset
 	speculated []fetched
 }
@@ -154,7 +161,10 @@ func (s *selector) fetch(ctx context.Context, ranges []blob.Range) ([][]byte, er
 	if s.q.MaxBytes > 0 && s.read > s.q.MaxBytes {
 		return nil, fmt.Errorf("select from block %s: %d bytes, the limit is %d: %w", s.key, s.read, s.q.MaxBytes, model.ErrLimit)
 	}
-	return readRanges(ctx, s.r, s.key, ranges)
+	ctx = blob.AfterStage(ctx, s.stage)
+	data, err := readRanges(ctx, s.r, s.key, ranges)
+	s.stage = blob.LastStage(ctx)
+	return data, err
 }
 
 // scan fetches the stretches, with runs and speculated chunks, and finds the series in them.
@@ -205,9 +215,13 @@ func (s *selector) scanPages(offset int64, b []byte) error {
 	defer page.PutBuffer(buf)
 	for len(b) > 0 {
 		raw, n, err := page.Decode(*buf, b, page.Series)
+		found := len(s.sel.series)
 		if err == nil {
 			*buf = raw
 			err = s.scanPage(raw)
+		}
+		if len(s.sel.series) > found {
+			s.seriesHits += int64(n)
 		}
 		if err != nil {
 			return corruptAt(s.key, offset, err)
@@ -270,6 +284,16 @@ func (s *selector) fetchChunks(ctx context.Context) error {
 	}
 	s.speculated = nil
 	return nil
+}
+
+// count adds to the stats what the selection came from.
+func (s *selector) count(stats *Stats) {
+	needed := s.seriesHits + s.neededRuns()
+	for _, p := range s.sel.inOrder {
+		needed += p.ref.Length
+	}
+	stats.Series.Add(int64(len(s.sel.series)))
+	stats.Needed.Add(needed)
 }
 
 func (s *selector) speculatedPage(ref native.PageRef) []byte {

@@ -145,6 +145,37 @@ func TestManyPagesInAnEntry(t *testing.T) {
 	}
 }
 
+// TestNeeded compares what a select says it needed with what it fetched.
+func TestNeeded(t *testing.T) {
+	m, b := build(t, large(20, 40, 200))
+	eq := func(n, v string) *labels.Matcher { return labels.MustNewMatcher(labels.MatchEqual, n, v) }
+	sel := func(q *blocks.Query, ms ...*labels.Matcher) (needed, fetched int64) {
+		q.Range, q.Stats, q.Matchers = day.Range(), &blocks.Stats{}, ms
+		r := &counter{Bytes: b}
+		got, err := blocks.Select(t.Context(), r, m, q)
+		require.NoError(t, err)
+		require.EqualValues(t, len(got.Series), q.Stats.Series.Load())
+		got.Close()
+		return q.Stats.Needed.Load(), r.bytes
+	}
+	// Everything, of which nothing but the postings is not needed.
+	needed, fetched := sel(&blocks.Query{}, eq("absent", ""))
+	require.Equal(t, m.Chunks.Length+m.Runs.Length+m.SeriesPages.Length, needed)
+	require.LessOrEqual(t, needed, fetched)
+	// Without speculation all that is fetched for a whole metric are its pages, and neighbours' in the same ones.
+	metric, fetched := sel(&blocks.Query{}, eq("__name__", "metric_007"))
+	require.Less(t, metric, needed/2) // most of it runs
+	require.LessOrEqual(t, metric, fetched)
+	one, _ := sel(&blocks.Query{}, eq("__name__", "metric_007"), eq("instance", "host-0003"))
+	require.Less(t, one, metric)
+	require.Positive(t, one)
+	none, fetched := sel(&blocks.Query{Speculation: blocks.NewBudget(1 << 20)}, eq("__name__", "metric_007"), eq("instance", "nowhere"))
+	require.Zero(t, none)
+	require.Positive(t, fetched)
+	bare, _ := sel(&blocks.Query{LabelsOnly: true}, eq("__name__", "metric_007"))
+	require.Less(t, bare, metric)
+}
+
 func TestLimits(t *testing.T) {
 	m, b := build(t, large(20, 40, 200))
 	q := &blocks.Query{Range: day.Range(), MaxBytes: 100 << 10}

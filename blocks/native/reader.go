@@ -125,25 +125,32 @@ func (g *Group) locate(b []byte, at *locator) error {
 	return nil
 }
 
-// ParseRuns parses the run section and returns the encoded runs, which alias memory of their own. Its error
+// RunPage is a page of the run section: its length there, and the number behind that of its last run.
+type RunPage struct {
+	Length int64
+	End    int
+}
+
+// ParseRuns parses the run section and returns the encoded runs, which alias memory of their own, and their pages. Its error
 // says at which offset of the section the fault lies.
-func ParseRuns(section []byte) (runs [][]byte, offset int64, err error) {
+func ParseRuns(section []byte) (runs [][]byte, pages []RunPage, offset int64, err error) {
 	at := 0
 	for at < len(section) {
 		raw, size, err := page.Decode(nil, section[at:], page.Runs)
 		if err != nil {
-			return nil, int64(at), err
+			return nil, nil, int64(at), err
 		}
 		d := decoder{b: raw}
 		for range d.number(uint64(len(raw))) {
 			runs = append(runs, d.bytes())
 		}
 		if d.bad || len(d.b) != 0 {
-			return nil, int64(at), corrupt("run page")
+			return nil, nil, int64(at), corrupt("run page")
 		}
+		pages = append(pages, RunPage{Length: int64(size), End: len(runs)})
 		at += size
 	}
-	return runs, 0, nil
+	return runs, pages, 0, nil
 }
 
 // ChunkPage is a parsed chunk page. It aliases the raw page.
