@@ -281,16 +281,10 @@ func TestGravestone(t *testing.T) {
 func TestWriterID(t *testing.T) {
 	d := mem.New()
 	s, _ := newStore(d, 1)
-	has, err := s.HasWriterID(t.Context(), "w")
-	require.NoError(t, err)
-	require.False(t, has)
 	require.NoError(t, s.PutWriterID(t.Context(), "w"))
 	require.NoError(t, s.PutWriterID(t.Context(), "w"))
-	has, err = s.HasWriterID(t.Context(), "w")
-	require.NoError(t, err)
-	require.True(t, has)
 	require.ErrorIs(t, s.PutWriterID(t.Context(), "../w"), model.ErrInvalid)
-	_, err = d.Put(t.Context(), "w/x/id", []byte("else"), blob.Condition{})
+	_, err := d.Put(t.Context(), "w/x/id", []byte("else"), blob.Condition{})
 	require.NoError(t, err)
 	require.ErrorIs(t, s.PutWriterID(t.Context(), "x"), model.ErrCorrupt)
 }

@@ -147,14 +147,6 @@ func (s *Store) SetState(ctx context.Context, id string, state WriterState) (*Ro
 	})
 }
 
-// SetAddress changes where the writer is reached.
-func (s *Store) SetAddress(ctx context.Context, id, address string) (*Roster, error) {
-	return s.updateWriter(ctx, id, func(w *Writer) error {
-		w.Address = address
-		return nil
-	})
-}
-
 func (s *Store) updateWriter(ctx context.Context, id string, fn func(*Writer) error) (*Roster, error) {
 	return s.UpdateRoster(ctx, func(r *Roster) error {
 		w := r.Find(id)

@@ -29,8 +29,6 @@ func TestRoster(t *testing.T) {
 	require.Equal(t, uint64(7), before.Find("w").Released, "never lowered")
 	_, err = s.SetState(ctx, "w", Clean)
 	require.NoError(t, err)
-	_, err = s.SetAddress(ctx, "w", "a:2")
-	require.NoError(t, err)
 	r, err := s.Register(ctx, Writer{ID: "w", Address: "a:3", Mode: "object", StartedMs: 9})
 	require.NoError(t, err)
 	require.Equal(t, []Writer{

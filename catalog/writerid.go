@@ -34,15 +34,3 @@ func (s *Store) PutWriterID(ctx context.Context, id string) error {
 	}
 	return nil
 }
-
-// HasWriterID reports whether the writer's identity object is readable.
-func (s *Store) HasWriterID(ctx context.Context, id string) (bool, error) {
-	_, _, err := s.bucket.Get(ctx, WriterIDKey(id))
-	if errors.Is(err, model.ErrNotFound) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("read writer id %s: %w", id, err)
-	}
-	return true, nil
-}

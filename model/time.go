@@ -1,9 +1,6 @@
 package model
 
-import (
-	"fmt"
-	"time"
-)
+import "time"
 
 // MsPerDay is the length of a UTC day in milliseconds.
 const MsPerDay = 24 * 60 * 60 * 1000
@@ -58,16 +55,3 @@ func (d Day) String() string { return d.time().Format("20060102") }
 func (d Day) Dashed() string { return d.time().Format("2006-01-02") }
 
 func (d Day) time() time.Time { return time.UnixMilli(int64(d) * MsPerDay).UTC() }
-
-// ParseDay reads YYYYMMDD or YYYY-MM-DD.
-func ParseDay(s string) (Day, error) {
-	layout := "20060102"
-	if len(s) == len("2006-01-02") {
-		layout = "2006-01-02"
-	}
-	t, err := time.Parse(layout, s)
-	if err != nil {
-		return 0, fmt.Errorf("day %q is not YYYYMMDD or YYYY-MM-DD: %w", s, ErrInvalid)
-	}
-	return DayOf(t.UnixMilli()), nil
-}

@@ -110,7 +110,6 @@ func (h *history) ship(t *testing.T, l *Log) {
 			require.Equal(t, old, b, "shipped segment %v changed", p)
 		}
 		h.shipped[p] = b
-		_ = l.SetShipped(s.Generation, s.Seq)
 	}
 }
 

@@ -84,8 +84,7 @@ type Log struct {
 	broken     error // wraps ErrBroken
 	segments   []SegmentInfo
 	// valid is the length of the last segment, also when it was released; 0 if unknown.
-	valid   int64
-	shipped *Position
+	valid int64
 
 	current *writing // used by the leader only
 

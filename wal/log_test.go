@@ -7,7 +7,6 @@ import (
 	"math/rand"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -263,27 +262,6 @@ func TestFence(t *testing.T) {
 	}
 }
 
-func TestShippedHint(t *testing.T) {
-	fsys := memfs.New()
-	l := open(t, fsys)
-	_, _, ok := l.Shipped()
-	require.False(t, ok)
-	require.NoError(t, l.SetShipped(2, 3))
-	require.NoError(t, l.SetShipped(2, 4))
-	g, s, ok := open(t, fsys).Shipped()
-	require.True(t, ok && g == 2 && s == 4)
-	fsys.SetHook(memfs.At(2, syscall.ENOSPC))
-	require.ErrorIs(t, l.SetShipped(2, 5), syscall.ENOSPC)
-	fsys.SetHook(nil)
-	const seed = 5
-	rng := rand.New(rand.NewSource(seed))
-	for range 50 {
-		if g, s, ok = open(t, fsys.Crash(rng)).Shipped(); ok {
-			require.Equal(t, [2]uint64{2, 4}, [2]uint64{g, s}, "seed %d", seed)
-		}
-	}
-}
-
 // TestGroupCommit lets many append at once: all is kept, in the order of the log, with fewer fsyncs than Appends.
 func TestGroupCommit(t *testing.T) {
 	const writers, each = 16, 50
@@ -351,7 +329,6 @@ func TestOnRealFiles(t *testing.T) {
 		require.NoError(t, l.EndGeneration())
 		require.NoError(t, put(l, "a", i))
 		require.Len(t, replayed(t, l), i+1)
-		require.NoError(t, l.SetShipped(1, 0))
 		require.NoError(t, l.Close())
 	}
 	l, err := Open(vfs.OS{}, dir, testWriter, nil)

@@ -36,7 +36,6 @@ func Open(fsys vfs.FS, dir, writer string, opts *Options) (*Log, error) {
 	if err := l.load(); err != nil {
 		return nil, fmt.Errorf("open log %s: %w", l.dir, err)
 	}
-	l.shipped = l.readShipped()
 	l.pending = l.newGroup()
 	return l, nil
 }
