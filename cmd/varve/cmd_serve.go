@@ -12,6 +12,7 @@ import (
 	"github.com/varvedb/varve/ingester"
 	"github.com/varvedb/varve/memtable"
 	"github.com/varvedb/varve/protocol/remotewrite"
+	"github.com/varvedb/varve/tenant"
 )
 
 const serveHelp = `Runs everything in one process: takes remote write, keeps the data in the bucket, answers PromQL.
@@ -111,6 +112,45 @@ func (o *serveOptions) check() error {
 	}
 	if *o.memoryBudget < 64<<20 {
 		return usagef("--memory-budget is %s, want at least 64MiB", o.memoryBudget)
+	}
+	if o.durability == string(ingester.ModeObject) && o.ship == "off" {
+		return usagef("--durability object acknowledges what is in the bucket, so --ship cannot be off")
+	}
+	for _, id := range o.replaces {
+		if err := tenant.Check(id); err != nil {
+			return usagef("--replaces: %w", err)
+		}
+	}
+	return o.checkNumbers()
+}
+
+// checkNumbers refuses numbers that mean nothing. The rooms below would take 0 for "the default".
+func (o *serveOptions) checkNumbers() error {
+	for _, n := range []struct {
+		flag         string
+		value, least int64
+	}{
+		{"flush-every", int64(*o.flushEvery), 1},
+		{"self-scrape-interval", int64(*o.selfScrapeInterval), 1},
+		{"query-timeout", int64(*o.queryTimeout), 1},
+		{"query-lookback", int64(*o.queryLookback), 1},
+		{"query-concurrency", int64(o.queryConcurrency), 1},
+		{"query-max-samples", int64(o.queryMaxSamples), 1},
+		{"limit-body", int64(*o.limitBody), 1},
+		{"limit-decoded", int64(*o.limitDecoded), 1},
+		{"limit-series", int64(o.limitSeries), 1},
+		{"limit-samples", int64(o.limitSamples), 1},
+		{"limit-labels", int64(o.limitLabels), 1},
+		{"limit-label-value", int64(o.limitLabelValue), 1},
+		{"limit-active-series", int64(o.limitActive), 0},
+	} {
+		switch {
+		case n.value >= n.least:
+		case n.least == 0:
+			return usagef("--%s is %d, want 0 or more", n.flag, n.value)
+		default:
+			return usagef("--%s must be more than 0", n.flag)
+		}
 	}
 	return nil
 }
