@@ -42,6 +42,12 @@
 // released. What is released was committed before that reading, so the confirmed catalogs list it; all else is in segments. They
 // outlive their release by an hour, and no query may last longer.
 //
+// # Account and budgets
+//
+// Every request of a query to the bucket passes its [Account] (a blob.Trace), which counts it and refuses one that would break a budget of
+// Config.Limits with a [BudgetError]. [WithAccount] hands the account to a caller who wants the counts, an [Explain]; stages are counted
+// by what waits for what, not by the clock, so they are the same on a fast store and on a slow one.
+//
 // # Use
 //
 // A Queryable is safe for concurrent use, and so are its queriers; nothing is ever written. Close the Queryable

@@ -276,7 +276,7 @@ func (q *querier) ask(ctx context.Context, tenant string, w *catalog.Writer, s m
 		err = t.damage
 	}
 	switch {
-	case err != nil && ctx.Err() != nil:
+	case err != nil && (ctx.Err() != nil || isBudget(err)):
 		return reply{err: err}
 	case err != nil && !lenient:
 		return reply{err: fmt.Errorf("writer %s cannot be asked (%w), nor can its log be read: %w", w.ID, why, unavailable(err))}

@@ -73,7 +73,7 @@ func (q *querier) names(
 		},
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, q.failure(ctx, err)
 	}
 	set := make(stringSet)
 	for _, a := range g.answers {

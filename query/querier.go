@@ -2,9 +2,11 @@ package query
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
+	"github.com/varvedb/varve/blob"
 	"github.com/varvedb/varve/blocks"
 	"github.com/varvedb/varve/model"
 	"github.com/varvedb/varve/tenant"
@@ -17,6 +19,8 @@ type querier struct {
 	r model.TimeRange
 	// budget is what the selections of this query may fetch on suspicion.
 	budget *blocks.Budget
+	// account counts what this query does; set by the first begin.
+	account *Account
 
 	first shared[*view]
 	// turn holds a token while a confirmation is read.
@@ -32,6 +36,8 @@ type querier struct {
 	held   []*answer
 	closed bool
 	stop   []context.CancelFunc
+	// late ends when the budget of time is used up; nil without one.
+	late   context.Context //nolint:containedctx // it is the clock of this query, and no call's context
 	active sync.WaitGroup
 }
 
@@ -66,17 +72,59 @@ func (q *querier) Close() error {
 	return nil
 }
 
-// begin registers work that Close has to end and wait for; the returned context ends with it.
+// begin registers work that Close has to end and wait for; the returned context ends with it, and its requests are counted.
 func (q *querier) begin(ctx context.Context) (context.Context, func(), error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
 		return nil, nil, fmt.Errorf("querier is closed: %w", model.ErrInvalid)
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	q.stop = append(q.stop, cancel)
+	l := &q.q.cfg.Limits
+	if q.account == nil {
+		q.account = accountOf(ctx)
+		if l.Time > 0 {
+			late, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), l.Time, l.timeError())
+			q.late, q.stop = late, append(q.stop, cancel)
+		}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	ended := func() bool { return true }
+	if q.late != nil {
+		ended = context.AfterFunc(q.late, func() { cancel(context.Cause(q.late)) })
+	}
+	ctx = blob.WithTrace(ctx, q.account.trace(l))
+	q.stop = append(q.stop, func() { cancel(nil) })
 	q.active.Add(1)
-	return ctx, func() { cancel(); q.active.Done() }, nil
+	return ctx, func() { ended(); cancel(nil); q.active.Done() }, nil
+}
+
+// failure is the error of a call that failed with err: the budget that was too small if there is one, whatever it made fail.
+func (q *querier) failure(ctx context.Context, err error) error {
+	if budget, ok := errors.AsType[*BudgetError](err); ok {
+		return budget
+	}
+	if budget, ok := errors.AsType[*BudgetError](context.Cause(ctx)); ok {
+		return budget
+	}
+	return err
+}
+
+// decoded counts samples that a series of this querier was decoded to.
+func (q *querier) decoded(n int) error {
+	if err := q.overtime(); err != nil {
+		return err
+	}
+	return q.account.decoded(n, &q.q.cfg.Limits)
+}
+
+// overtime returns an error if the budget of time is used up.
+func (q *querier) overtime() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.late == nil || q.closed || q.late.Err() == nil {
+		return nil
+	}
+	return context.Cause(q.late)
 }
 
 // hold keeps answers until Close.
@@ -89,7 +137,7 @@ func (q *querier) hold(answers []*answer) {
 // firstView reads the view that the plans of this querier start from.
 func (q *querier) firstView(ctx context.Context) (*view, error) {
 	return q.first.get(ctx, func() (*view, error) {
-		v, err := q.q.views.read(ctx, tenant.FromContext(ctx), q.r)
+		v, err := q.q.views.read(blob.AfterStage(ctx, 0), tenant.FromContext(ctx), q.r)
 		q.mu.Lock()
 		q.latest = v
 		q.mu.Unlock()
@@ -130,7 +178,7 @@ func (q *querier) confirm(ctx context.Context) (*view, error) {
 	if c.err != nil {
 		return nil, c.err
 	}
-	c.view, c.err = q.q.views.confirm(ctx, latest)
+	c.view, c.err = q.q.views.confirm(blob.AfterStage(ctx, latest.stage), latest)
 	if c.err == nil {
 		q.mu.Lock()
 		q.latest = c.view

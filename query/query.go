@@ -30,6 +30,8 @@ type Config struct {
 	// Default 64 and 32 MiB.
 	MaxTailSegments int
 	MaxTailBytes    int64
+	// Limits are the budgets of each query. Default none.
+	Limits Limits
 }
 
 func (c *Config) withDefaults() Config {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/varvedb/varve/blob"
 	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/model"
 )
@@ -28,8 +29,9 @@ func newReads(ctx context.Context, parallel int, read func(context.Context, cata
 	return &reads{ctx: ctx, cancel: cancel, slots: make(chan struct{}, parallel), read: read, byID: make(map[string]*blockRead)}
 }
 
-// start begins to read those of the plan that were not begun before.
-func (r *reads) start(plan []catalog.Entry) {
+// start begins to read those of the plan, made from what was read in the stage, that were not begun before.
+func (r *reads) start(stage int, plan []catalog.Entry) {
+	ctx := blob.AfterStage(r.ctx, stage)
 	for _, b := range plan {
 		if r.byID[b.ID] != nil {
 			continue
@@ -41,7 +43,7 @@ func (r *reads) start(plan []catalog.Entry) {
 			select {
 			case r.slots <- struct{}{}:
 				defer func() { <-r.slots }()
-				br.answer, br.err = r.read(r.ctx, b)
+				br.answer, br.err = r.read(ctx, b)
 			case <-r.ctx.Done():
 				br.err = context.Cause(r.ctx)
 			}

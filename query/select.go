@@ -20,7 +20,7 @@ const funcSeries = "series"
 // Select implements storage.Querier. The series are sorted whether asked for or not: the order in
 // which an aggregation sums is part of the answer. The reading starts at once and beside others; the set waits for it.
 func (q *querier) Select(ctx context.Context, _ bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
-	set := &seriesSet{done: make(chan struct{}), r: q.r}
+	set := &seriesSet{done: make(chan struct{}), r: q.r, decoded: q.decoded}
 	withSamples, limit := true, 0
 	if hints != nil {
 		set.r = set.r.Intersect(model.TimeRange{MinMs: hints.Start, MaxMs: hints.End})
@@ -36,7 +36,7 @@ func (q *querier) Select(ctx context.Context, _ bool, hints *storage.SelectHints
 		defer close(set.done)
 		g, err := q.gather(ctx, q.selection(set.r, withSamples, matchers))
 		if err != nil {
-			set.err = err
+			set.err = q.failure(ctx, err)
 			return
 		}
 		q.hold(g.answers)
@@ -59,7 +59,7 @@ func (q *querier) selection(r model.TimeRange, withSamples bool, matchers []*lab
 			return &answer{selection: sel, warnings: sel.Warnings}, nil
 		},
 		block: func(ctx context.Context, b catalog.Entry) (*answer, error) {
-			bq := &blocks.Query{Range: r, Matchers: matchers, Speculation: q.budget, LabelsOnly: !withSamples}
+			bq := &blocks.Query{Range: r, Matchers: matchers, Speculation: q.budget, LabelsOnly: !withSamples, Stats: &q.account.selected}
 			sel, err := blocks.Select(ctx, q.q.c.Blocks, b.Meta, bq)
 			if err != nil {
 				return nil, err
@@ -71,9 +71,10 @@ func (q *querier) selection(r model.TimeRange, withSamples bool, matchers []*lab
 
 // seriesSet implements storage.SeriesSet over an answer that may still be on its way. Not for concurrent use.
 type seriesSet struct {
-	r    model.TimeRange
-	done chan struct{} // closed when the fields below are set
-	err  error
+	r       model.TimeRange
+	decoded func(samples int) error
+	done    chan struct{} // closed when the fields below are set
+	err     error
 
 	warnings []string
 	merger   *merger
@@ -93,7 +94,7 @@ func (s *seriesSet) Next() bool {
 		return false
 	}
 	s.left--
-	s.at = &series{labels: ls, parts: parts, r: s.r}
+	s.at = &series{labels: ls, parts: parts, r: s.r, decoded: s.decoded}
 	return true
 }
 
@@ -122,6 +123,8 @@ type series struct {
 	labels labels.Labels
 	parts  []model.Series
 	r      model.TimeRange
+	// decoded is told of the samples, each time they are decoded; nil for nobody.
+	decoded func(samples int) error
 }
 
 func (s *series) Labels() labels.Labels { return s.labels }

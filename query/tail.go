@@ -92,6 +92,7 @@ func matches(ls labels.Labels, matchers []*labels.Matcher) bool {
 
 // read fetches windows of segments, oldest first, and collects the tenant's samples.
 func (t *tail) read(ctx context.Context, tenant string) error {
+	ctx = blob.AfterStage(ctx, 0)
 	c := &tailCollector{byLabels: make(map[string]*tailSeries)}
 	gen, seq, window := t.from, uint64(0), tailWindow
 	for read, bytes := 0, int64(0); ; {
@@ -102,6 +103,7 @@ func (t *tail) read(ctx context.Context, tenant string) error {
 			t.cut = true
 			return t.finish(c)
 		}
+		ctx = blob.AfterStage(ctx, blob.LastStage(ctx))
 		w, err := t.fetch(ctx, gen, seq, window)
 		if err != nil {
 			return err
@@ -191,6 +193,7 @@ func (t *tail) trustMissing(ctx context.Context, missing error) error {
 	if !blob.IsDenied(missing) {
 		return nil
 	}
+	ctx = blob.AfterStage(ctx, blob.LastStage(ctx))
 	if _, _, err := t.logs.Get(ctx, "w/"+t.writer+"/id"); err != nil {
 		return fmt.Errorf("%w: %w", model.ErrUnavailable, err)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/varvedb/varve/blob"
 	"github.com/varvedb/varve/cache"
 	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/model"
@@ -15,6 +16,7 @@ import (
 // view is one reading of all that says where the data of a tenant and range are. Immutable.
 type view struct {
 	tenant string
+	stage  int // the last one of the requests that it took, for the trace
 	roster *catalog.Roster
 	*catalog.View
 }
@@ -43,6 +45,7 @@ func (v *views) read(ctx context.Context, tenant string, r model.TimeRange) (*vi
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
+	w.stage = blob.LastStage(ctx)
 	v.keep(w)
 	return w, nil
 }
@@ -62,6 +65,7 @@ func (v *views) confirm(ctx context.Context, old *view) (*view, error) {
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
+	w.stage = blob.LastStage(ctx)
 	v.keep(w)
 	return w, nil
 }
