@@ -127,6 +127,18 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			ctx = query.WithPartialResponse(ctx)
 		}
 	}
+	if s := r.Form.Get("explain"); s != "" {
+		explain, err := strconv.ParseBool(s)
+		if err != nil {
+			respondBadData(w, fmt.Errorf("invalid parameter %q: %q is neither true nor false", "explain", s))
+			return
+		}
+		if explain {
+			var a *query.Account
+			ctx, a = query.WithAccount(ctx)
+			w = &explained{ResponseWriter: w, account: a}
+		}
+	}
 	if r.URL.Path != Prefix+"/notifications/live" {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, h.timeout)

@@ -180,6 +180,9 @@ func TestErrors(t *testing.T) {
 		{"unavailable labels", down, "/labels", "", 503, "unavailable"},
 		{"unavailable values", down, "/label/job/values", "", 503, "unavailable"},
 		{"limit", fmt.Errorf("x: %w", model.ErrLimit), "/query", "query=up", 429, "execution"},
+		{"budget", fmt.Errorf("x: %w", &query.BudgetError{Budget: "bytes", Limit: "5"}), "/query", "query=up", 422, "execution"},
+		{"budget of labels", fmt.Errorf("x: %w", &query.BudgetError{Budget: "bytes", Limit: "5"}), "/labels", "", 422, "execution"},
+		{"bad explain", nil, "/query", "query=up&explain=maybe", 400, "bad_data"},
 		{"limit of labels", fmt.Errorf("x: %w", model.ErrLimit), "/labels", "", 429, "execution"},
 		{"invalid", fmt.Errorf("x: %w", model.ErrInvalid), "/query", "query=up", 400, "execution"},
 		{"corrupt", fmt.Errorf("x: %w", model.ErrCorrupt), "/query", "query=up", 500, "internal"},
@@ -226,6 +229,31 @@ func TestContext(t *testing.T) {
 		call(t, h, m, "/query", "query=up&partial_response=true")
 		require.Len(t, f.contexts, 1)
 		require.True(t, query.PartialResponse(f.contexts[0]), m)
+	}
+}
+
+func TestExplain(t *testing.T) {
+	f := &fake{}
+	h := newHandler(t, f)
+	get := func(path string, gzip bool) http.Header {
+		r := httptest.NewRequest(http.MethodGet, "/api/v1"+path, nil)
+		if gzip {
+			r.Header.Set("Accept-Encoding", "gzip")
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w.Header()
+	}
+	require.Empty(t, get("/query?query=up", false).Values(ExplainHeader))
+	require.Empty(t, get("/query?query=up&explain=false", false).Values(ExplainHeader))
+	for _, path := range []string{"/query?query=up", "/query_range?query=up&start=1000&end=1020&step=10", "/query?query=up{"} {
+		for _, gzip := range []bool{false, true} {
+			var e map[string]any
+			require.NoError(t, json.Unmarshal([]byte(get(path+"&explain=true", gzip).Get(ExplainHeader)), &e), path)
+			for _, key := range []string{"stages", "gets", "lists", "bytes_fetched", "bytes_needed", "cost_usd"} {
+				require.Contains(t, e, key)
+			}
+		}
 	}
 }
 

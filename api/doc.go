@@ -10,8 +10,11 @@
 // before. The form parameter partial_response=true asks for an answer with a warning where a writer cannot be reached, instead of
 // an error.
 //
+// With explain=true any call that reads is answered with the header X-Varve-Explain: one line of JSON, the fields of
+// query.Explain (stages, gets, lists, bytes_fetched, bytes_needed, cost_usd and more). The body is the same as without.
+//
 // Errors come in Prometheus' JSON envelope. The status is 400 for a request that is wrong, 422 for a query that
-// cannot be executed, 429 for a limit of the storage, 503 (error type unavailable or timeout) for what may succeed when asked
+// cannot be executed or exceeds one of its budgets, 429 for a limit of the storage, 503 (error type unavailable or timeout) for what may succeed when asked
 // again, 500 for the rest.
 //
 // The handler is safe for concurrent use, holds no state between requests, and needs no closing.

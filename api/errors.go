@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 
 	"github.com/varvedb/varve/model"
+	"github.com/varvedb/varve/query"
 )
 
 // Prometheus' handlers know one storage error that is worth a retry, tsdb.ErrNotReady, and hide all others behind
@@ -27,9 +28,12 @@ func (e unavailableError) Unwrap() []error { return []error{e.error, tsdb.ErrNot
 
 // coat is for errors of the storage.
 func coat(err error) error {
+	var budget *query.BudgetError
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &budget):
+		return budget
 	case errors.Is(err, model.ErrUnavailable):
 		return unavailableError{err}
 	case errors.Is(err, context.DeadlineExceeded):
@@ -57,7 +61,10 @@ func overrideStatus[N comparable](_ N, err error) (int, bool) {
 	if s, ok := errors.AsType[promql.ErrStorage](err); ok {
 		err = s.Err
 	}
+	var budget *query.BudgetError
 	switch {
+	case errors.As(err, &budget):
+		return http.StatusUnprocessableEntity, true // to ask again does not help
 	case errors.Is(err, model.ErrUnavailable), errors.Is(err, tsdb.ErrNotReady):
 		return http.StatusServiceUnavailable, true
 	case errors.Is(err, model.ErrLimit):
