@@ -179,7 +179,7 @@ func TestDayLimit(t *testing.T) {
 	err := tab.Resolve("t", batch(write{key: "a=b", samples: floats(day, 1, 2*day, 1)}), &res)
 	require.ErrorIs(t, err, model.ErrLimit)
 	err = tab.Resolve("t", batch(write{key: "a=b", samples: floats(0, 1, day, 1, 2*day, 1)}), &res)
-	require.ErrorIs(t, err, model.ErrLimit)
+	require.ErrorIs(t, err, model.ErrInvalid, "too many days by itself: later is no better")
 	add(t, tab, "t", write{key: "a=b", samples: floats(day, 1)})
 	add(t, tab, "u", write{key: "a=b", samples: floats(2*day, 1)})
 	require.Len(t, tab.Days(), 3)

@@ -44,7 +44,8 @@ const (
 
 // Resolve finds or makes the series of the batch for Append, and writes them to res. Series with invalid labels, or new ones beyond
 // the limit of the tenant, or with a sample outside the years 0001 to 9999, are rejected one by one. The
-// error is that of the batch as a whole: model.ErrLimit if it would open too many days.
+// error is that of the batch as a whole: model.ErrLimit if it would open too many days, model.ErrInvalid if
+// it has too many by itself.
 func (t *Table) Resolve(tenant string, b *model.Batch, res *Resolved) error {
 	d := t.tenant(tenant, true)
 	n := len(b.Series)

@@ -63,7 +63,8 @@ func (d *tenantData) aliasesOf(decoder string) *aliases {
 // openDays makes sure that all the days are open, or opens none of them.
 func (d *tenantData) openDays(tally *dayTally, limit int) error {
 	if tally.over {
-		return fmt.Errorf("request has samples on more than %d days: %w", limit, model.ErrLimit)
+		// No flush would make room for it.
+		return fmt.Errorf("request has samples on more than %d days, send smaller batches: %w", limit, model.ErrInvalid)
 	}
 	d.dayMu.RLock()
 	missing := tally.missing(d.days)
