@@ -68,6 +68,9 @@ func (m *metrics) watch(i *Ingester) {
 	for _, reason := range model.Reasons() {
 		m.rejected.WithLabelValues(string(reason))
 	}
+	for _, step := range []string{troubleEnter, troubleFence, troubleAdopt, troubleRotate, troubleBuild, troubleShip, troubleCommit, troubleRelease} {
+		m.failures.WithLabelValues(step)
+	}
 	m.registerer.MustRegister(m.samples, m.rejected, m.refused, m.appendSeconds, m.rotations, m.replayed, m.fenced,
 		m.shippedBytes, m.builtBytes, m.committed, m.failures, m.fsyncSeconds, m.stepSeconds)
 	for _, c := range []struct {
