@@ -24,6 +24,9 @@ now, or now-1h.
 
 A writer that is alive holds samples that are not in the bucket yet. What it has shipped of its log is read too, and a warning on
 standard error says up to when.
+
+With --explain the query is made all the same, and the answer is what it took: dependent stages of requests, GETs by kind, LISTs, bytes
+fetched and bytes needed, and what the requests cost at the list price of S3.
 `
 
 type queryOptions struct {
@@ -32,7 +35,8 @@ type queryOptions struct {
 	step, timeout, lookback  *interval
 	stepGiven                bool
 	maxSamples               int
-	json                     bool
+	limits                   queryLimits
+	json, explain            bool
 }
 
 func newQuery(e *environment) *cobra.Command {
@@ -56,6 +60,8 @@ func newQuery(e *environment) *cobra.Command {
 	o.timeout = intervalFlag(f, "timeout", 2*time.Minute, "longest time of the query")
 	o.lookback = intervalFlag(f, "query-lookback", 5*time.Minute, "how old the last sample of a series may be to count as its value")
 	f.IntVar(&o.maxSamples, "query-max-samples", 50_000_000, "samples that the query may hold in memory")
+	o.limits.register(f)
+	f.BoolVar(&o.explain, "explain", false, "print what the query did at the bucket instead of its result: requests, bytes, cost")
 	f.BoolVar(&o.json, "json", false, "print the JSON that Prometheus' API answers")
 	return cmd
 }
@@ -118,7 +124,7 @@ func runQuery(ctx context.Context, o *queryOptions, expr string, e *environment)
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(*o.timeout))
 	defer cancel()
 	r, err := varve.OpenReader(ctx, &varve.Options{
-		Bucket: bucket, Openers: openers(),
+		Bucket: bucket, Openers: openers(), Query: query.Config{Limits: o.limits.limits()},
 		Engine: query.EngineOptions{
 			Timeout: time.Duration(*o.timeout), Lookback: time.Duration(*o.lookback), MaxSamples: o.maxSamples, MaxConcurrency: 1,
 		},
@@ -126,6 +132,7 @@ func runQuery(ctx context.Context, o *queryOptions, expr string, e *environment)
 	if err != nil {
 		return err
 	}
+	ctx, account := query.WithAccount(ctx)
 	result, err := evaluate(ctx, r, o.tenant, expr, m)
 	if err == nil {
 		err = result.Err
@@ -140,7 +147,9 @@ func runQuery(ctx context.Context, o *queryOptions, expr string, e *environment)
 		return errors.Join(err, r.Close())
 	}
 	warn(e, result, expr)
-	if o.json {
+	if o.explain {
+		err = printExplain(e.out, account.Explain(), o.json)
+	} else if o.json {
 		err = printResultJSON(e.out, result, expr)
 	} else {
 		if isEmpty(result.Value) {

@@ -39,6 +39,7 @@ type serveOptions struct {
 
 	queryTimeout, queryLookback       *interval
 	queryConcurrency, queryMaxSamples int
+	queryLimits                       queryLimits
 	limitBody, limitDecoded           *byteSize
 	limitSeries, limitSamples         int
 
@@ -77,6 +78,7 @@ func newServe(e *environment) *cobra.Command {
 	o.queryTimeout = intervalFlag(f, "query-timeout", 2*time.Minute, "longest time of a query")
 	f.IntVar(&o.queryConcurrency, "query-concurrency", 20, "queries evaluated at a time; more wait")
 	f.IntVar(&o.queryMaxSamples, "query-max-samples", 50_000_000, "samples that one query may hold in memory")
+	o.queryLimits.register(f)
 	o.queryLookback = intervalFlag(f, "query-lookback", 5*time.Minute, "how old the last sample of a series may be to count as its value")
 
 	o.limitBody = bytesFlag(f, "limit-body", remotewrite.DefaultMaxBodyBytes, "largest write request, compressed")

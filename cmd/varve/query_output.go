@@ -10,6 +10,8 @@ import (
 
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
+
+	"github.com/varvedb/varve/query"
 )
 
 // envelope is the answer of Prometheus' API.
@@ -53,6 +55,23 @@ func printErrorJSON(w io.Writer, err error) error {
 		kind = "unavailable"
 	}
 	return json.NewEncoder(w).Encode(envelope{Status: "error", ErrorType: kind, Error: err.Error()})
+}
+
+// printExplain prints what a query did at the bucket.
+func printExplain(w io.Writer, e query.Explain, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(w).Encode(e)
+	}
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	k := e.GetsByKind
+	fmt.Fprintf(t, "stages\t%d\n", e.Stages)
+	fmt.Fprintf(t, "gets\t%d\troster %d, root %d, catalog %d, block %d, log %d\n", e.Gets, k.Roster, k.Root, k.Catalog, k.Block, k.Log)
+	fmt.Fprintf(t, "lists\t%d\n", e.Lists)
+	fmt.Fprintf(t, "bytes fetched\t%d\tand %d of catalogs\n", e.BytesFetched, e.CatalogBytes)
+	fmt.Fprintf(t, "bytes needed\t%d\n", e.BytesNeeded)
+	fmt.Fprintf(t, "selected\t%d\tblocks, %d series in them, %d samples\n", e.Blocks, e.Series, e.Samples)
+	fmt.Fprintf(t, "cost\t%s USD\n", strconv.FormatFloat(e.CostUSD, 'f', -1, 64))
+	return t.Flush()
 }
 
 // printResult prints a table for people.

@@ -48,6 +48,7 @@ func serve(ctx context.Context, o *serveOptions, e *environment) (err error) {
 	db, err := varve.Open(ctx, &varve.Options{
 		Bucket: o.bucket, Openers: openers(), DataDir: o.dataDir,
 		Ingest: o.ingest(ln.Addr().String()),
+		Query:  query.Config{Limits: o.queryLimits.limits()},
 		Engine: query.EngineOptions{
 			Timeout: time.Duration(*o.queryTimeout), MaxConcurrency: o.queryConcurrency,
 			MaxSamples: o.queryMaxSamples, Lookback: time.Duration(*o.queryLookback),
