@@ -61,3 +61,10 @@ func TestLife(t *testing.T) {
 		t.Errorf("ended early: %v, want its log in it", err)
 	}
 }
+
+func TestDebianNamesWhatIsMissing(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	if _, err := Debian(t.Context(), "no-such-server"); err == nil || !strings.Contains(err.Error(), "no-such-server is not installed") {
+		t.Errorf("%v, want the name in it", err)
+	}
+}
