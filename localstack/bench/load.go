@@ -23,6 +23,8 @@ type load struct {
 type request struct {
 	body    []byte
 	samples int
+	// at is the time of the last sample.
+	at int64
 }
 
 func (l *load) requests() (n int) {
@@ -50,6 +52,7 @@ type encoder struct {
 	batch    int
 	message  []byte
 	pending  int
+	at       int64 // of the last sample
 	requests []request
 }
 
@@ -102,6 +105,7 @@ func (e *encoder) series(labels []byte, samples ...sample) {
 		e.message = binary.LittleEndian.AppendUint64(e.message, math.Float64bits(s.v))
 		e.message = append(e.message, tagVarint2)
 		e.message = binary.AppendUvarint(e.message, uint64(s.t))
+		e.at = s.t
 	}
 	if e.pending += len(samples); e.pending >= e.batch {
 		e.cut()
@@ -122,6 +126,6 @@ func (e *encoder) cut() {
 	if e.pending == 0 {
 		return
 	}
-	e.requests = append(e.requests, request{body: snappy.Encode(nil, e.message), samples: e.pending})
+	e.requests = append(e.requests, request{body: snappy.Encode(nil, e.message), samples: e.pending, at: e.at})
 	e.message, e.pending = e.message[:0], 0
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -27,6 +28,51 @@ func (r *replay) percentile(share float64) time.Duration {
 	return r.answers[min(len(r.answers)-1, int(float64(len(r.answers))*share))]
 }
 
+// maxSkewMs is how far, in the time of its samples, a sender gets ahead of the slowest: servers refuse what is too far behind their newest sample.
+const maxSkewMs = 2 * 60 * 1000
+
+// A pace keeps the senders of a load together.
+type pace struct {
+	mu   sync.Mutex
+	cond sync.Cond
+	at   []int64 // by sender
+}
+
+func newPace(senders int) *pace {
+	p := &pace{at: make([]int64, senders)}
+	p.cond.L = &p.mu
+	for i := range p.at {
+		p.at[i] = math.MinInt64 / 2
+	}
+	return p
+}
+
+// wait returns when sender i may send what was at a time, or ctx ended.
+func (p *pace) wait(ctx context.Context, i int, at int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.at[i] = at
+	p.cond.Broadcast()
+	for ctx.Err() == nil && at > slices.Min(p.at)+maxSkewMs {
+		p.cond.Wait()
+	}
+}
+
+// done says that sender i has no more to send.
+func (p *pace) done(i int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.at[i] = math.MaxInt64 / 2
+	p.cond.Broadcast()
+}
+
+// wake lets those who wait look again.
+func (p *pace) wake() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cond.Broadcast()
+}
+
 // send replays the load as fast as the server answers, one request of each sender at a time.
 func (l *load) send(ctx context.Context, url string) (*replay, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -36,10 +82,13 @@ func (l *load) send(ctx context.Context, url string) (*replay, error) {
 	out := &replay{}
 	var mu sync.Mutex // guards out
 	var wg sync.WaitGroup
+	pace := newPace(len(l.senders))
+	defer context.AfterFunc(ctx, pace.wake)()
 	start := time.Now()
-	for _, requests := range l.senders {
+	for i, requests := range l.senders {
 		wg.Go(func() {
-			answers, retries, err := sendAll(ctx, client, url, requests)
+			defer pace.done(i)
+			answers, retries, err := sendAll(ctx, client, url, requests, func(at int64) { pace.wait(ctx, i, at) })
 			if err != nil {
 				cancel(err)
 			}
@@ -55,9 +104,10 @@ func (l *load) send(ctx context.Context, url string) (*replay, error) {
 	return out, context.Cause(ctx)
 }
 
-func sendAll(ctx context.Context, client *http.Client, url string, requests []request) (answers []time.Duration, retries int, err error) {
+func sendAll(ctx context.Context, client *http.Client, url string, requests []request, wait func(at int64)) (answers []time.Duration, retries int, err error) {
 	answers = make([]time.Duration, 0, len(requests))
 	for _, r := range requests {
+		wait(r.at)
 		for {
 			start := time.Now()
 			again, err := sendOne(ctx, client, url, r.body)
