@@ -27,6 +27,7 @@ RUN      ?=
 E2E      ?= short
 STEPS    ?= 1000000
 BENCH    ?=
+PEERS    ?=
 
 GOLANGCI_LINT_VERSION := v2.15.0
 STATICCHECK_VERSION   := v0.8.2
@@ -101,8 +102,8 @@ generate: ## generated code and documents
 	@GO="$(GO)" .ci/flags write
 
 .PHONY: bench
-bench: build ## ingest, memory, size and cold reads of the built binary (BENCH=--json)
-	$(GO) run ./localstack/bench $(BENCH)
+bench: build ## ingest, memory, size and reads of the built binary (PEERS=1: beside others; BENCH=--json)
+	$(GO) run ./localstack/bench $(if $(filter-out 0,$(PEERS)),--peers) $(BENCH)
 
 .PHONY: check
 check: ## all that CI runs, from a clean clone

@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"io"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -33,7 +35,7 @@ func decode(t *testing.T, r request) *prompb.WriteRequest {
 }
 
 func TestGeneratedLoad(t *testing.T) {
-	o := workloadOptions{seed: 7, targets: 5, metrics: 100, scrapes: 130, batch: 500, interval: 15 * time.Second, churn: 0.5}
+	o := &workloadOptions{seed: 7, targets: 5, metrics: 100, span: 130 * 15 * time.Second, batch: 500, interval: 15 * time.Second, churn: 5}
 	now := time.UnixMilli(1_700_000_000_000)
 	l := generatedLoad(o, 2, now)
 	var samples, stale int64
@@ -135,7 +137,7 @@ func TestSendRetriesWhatItIsAskedTo(t *testing.T) {
 
 func TestTable(t *testing.T) {
 	old := filepath.Join(t.TempDir(), "old.json")
-	r := &report{Load: "x", Samples: 1, SamplesPerCPUSecond: 100}
+	r := &report{Load: "x", Samples: 1, figures: figures{SamplesPerCPUSecond: 100, Queries: []queryFigures{{Name: "q", CPUMs: 10}}}}
 	var buf bytes.Buffer
 	if err := r.writeJSON(&buf); err != nil {
 		t.Fatal(err)
@@ -143,8 +145,72 @@ func TestTable(t *testing.T) {
 	writeFile(t, old, buf.Bytes())
 	buf.Reset()
 	r.SamplesPerCPUSecond = 150
-	if err := r.writeTable(&buf, old); err != nil || !strings.Contains(buf.String(), "× 1.50") {
-		t.Errorf("%v\n%s", err, buf.String())
+	r.Peers = []peer{{Name: "Peer", Version: "1.2.3", figures: figures{SamplesPerCPUSecond: 30, Queries: []queryFigures{{Name: "q", CPUMs: 40}}}}}
+	r.Skipped = []string{"other is not installed"}
+	if err := r.writeTable(&buf, old); err != nil {
+		t.Error(err)
+	}
+	for _, want := range []string{"× 1.50", "Peer 1.2.3", "0.20", "4.00", "skipped: other is not installed"} {
+		if !strings.Contains(buf.String(), want) {
+			t.Errorf("no %q in\n%s", want, buf.String())
+		}
+	}
+}
+
+func TestPace(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	p := newPace(2)
+	defer context.AfterFunc(ctx, p.wake)()
+	p.at[1] = 0
+	ahead := make(chan struct{})
+	go func() {
+		p.wait(ctx, 0, 2*maxSkewMs)
+		close(ahead)
+	}()
+	p.wait(ctx, 1, maxSkewMs-1)
+	select {
+	case <-ahead:
+		t.Error("a sender is too far ahead")
+	case <-time.After(10 * time.Millisecond):
+	}
+	p.done(1)
+	<-ahead
+	if ctx.Err() != nil {
+		t.Error("a sender waits for one that is done")
+	}
+}
+
+func TestCountSeries(t *testing.T) {
+	answer, status := `{"data":{"result":[{},{}]}}`, http.StatusOK
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(status)
+		io.WriteString(w, answer)
+	}))
+	defer srv.Close()
+	if n, err := countSeries(t.Context(), srv.URL); n != 2 || err != nil {
+		t.Errorf("%d series, %v", n, err)
+	}
+	answer, status = "because", http.StatusUnprocessableEntity
+	if _, err := countSeries(t.Context(), srv.URL); err == nil || !strings.Contains(err.Error(), "because") {
+		t.Errorf("%v, want the answer in it", err)
+	}
+}
+
+func TestWeighDirs(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a/x/1", "a/y/2", "b/3"} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, path, make([]byte, 10))
+	}
+	if n, err := weighDirs(dir, []string{"a/*"}); n != 20 || err != nil {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	if _, err := weighDirs(dir, []string{"b", "c"}); err == nil {
+		t.Error("a directory that is not there weighs something")
 	}
 }
 

@@ -13,6 +13,7 @@ type load struct {
 	// metric is one for the cold query; from and to bound the time of all samples.
 	metric   string
 	from, to int64
+	queries  []query
 	senders  [][]request
 	samples  int64
 	series   int64

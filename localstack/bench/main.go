@@ -1,17 +1,24 @@
 // Bench measures the built server from outside: it starts bin/varve on an
 // empty directory bucket, replays remote write requests that were made
-// beforehand, flushes, and reports
+// beforehand with several senders, flushes, and reports
 //
 //   - samples per CPU-second of the server process, from the first request until everything is flushed
 //     and 15 s have passed (work put off is counted too),
 //   - samples per second of wall time and the time to answer (p50, p99),
-//   - peak resident memory,
-//   - bytes per sample in the bucket, index and catalogs included,
+//   - peak resident memory until then,
+//   - bytes per sample in the bucket by section: chunks, runs, series pages, postings, footers, catalogs,
+//   - CPU and wall time of three queries over the last hour, each shifted a little from run to run,
 //   - stages, requests and bytes of a query that finds every cache empty.
+//
+// With --peers it then runs Prometheus and VictoriaMetrics, as Debian packages them, on the same
+// requests, one after the other, each loaded alone, and prints how they compare. Prometheus flushes by a
+// snapshot of its TSDB, which is weighed; VictoriaMetrics by /internal/force_flush, and what lies in data and indexdb after
+// its end is weighed. Neither syncs before it answers; Varve does. As root, a missing package is installed; otherwise the run says what it leaves out.
+// Servers listen on loopback only and are ended by their process ids.
 //
 // The figures of one machine are comparable only among themselves; samples per
 // CPU-second suffers least from what else is running. The workload depends on
-// the seed alone (see workload.go), or is read from a file of real samples (--data, see recorded.go).
+// the seed alone but for its time, which is now (see workload.go), or is read from a file of real samples (--data, see recorded.go).
 package main
 
 import (
@@ -30,9 +37,9 @@ import (
 type options struct {
 	bin, bucket, dir, serveArgs, data string
 	workload                          workloadOptions
-	senders                           int
+	series, senders                   int
 	settle                            time.Duration
-	json, keep                        bool
+	json, keep, peers                 bool
 	compare                           string
 	metric                            string
 }
@@ -47,14 +54,15 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 	fs.StringVar(&o.serveArgs, "serve-args", "", "further arguments of serve, separated by spaces")
 	fs.StringVar(&o.data, "data", "", "replay this file of recorded samples (JSON lines, zstd) instead of generated ones")
 	fs.Int64Var(&o.workload.seed, "seed", 1, "seed of the workload")
-	fs.IntVar(&o.workload.targets, "targets", 1000, "scraped targets")
+	fs.IntVar(&o.series, "series", 100_000, "series at one time, rounded up to whole targets")
 	fs.IntVar(&o.workload.metrics, "metrics", 100, "series of a target")
-	fs.IntVar(&o.workload.scrapes, "scrapes", 120, "scrapes of each target")
+	fs.DurationVar(&o.workload.span, "span", 2*time.Hour, "time that the samples cover, up to now")
 	fs.DurationVar(&o.workload.interval, "interval", 15*time.Second, "time between scrapes")
 	fs.IntVar(&o.workload.batch, "batch", 5000, "samples of a request")
-	fs.Float64Var(&o.workload.churn, "churn", 0.1, "share of the targets that restart under a new pod name every 60 scrapes")
+	fs.Float64Var(&o.workload.churn, "churn", 0.1, "share of the targets that restart under a new pod name in an hour")
 	fs.IntVar(&o.senders, "senders", 4, "concurrent senders")
 	fs.DurationVar(&o.settle, "settle", 15*time.Second, "time after the flush that still counts")
+	fs.BoolVar(&o.peers, "peers", false, "run Prometheus and VictoriaMetrics on the same requests and compare")
 	fs.BoolVar(&o.json, "json", false, "print JSON instead of a table")
 	fs.BoolVar(&o.keep, "keep", false, "keep the working directory")
 	fs.StringVar(&o.compare, "compare", "", "JSON of an earlier run to print beside this one")
@@ -62,9 +70,11 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
-	if o.workload.targets < 1 || o.workload.metrics < 1 || o.workload.scrapes < 1 || o.workload.batch < 1 || o.senders < 1 {
-		return nil, fmt.Errorf("targets, metrics, scrapes, batch and senders must be positive")
+	w := &o.workload
+	if o.series < 1 || w.metrics < 1 || w.batch < 1 || o.senders < 1 || w.interval < time.Millisecond || w.span < w.interval {
+		return nil, fmt.Errorf("series, metrics, batch and senders must be positive, and span at least one interval of 1ms or more")
 	}
+	w.targets = (o.series + w.metrics - 1) / w.metrics
 	return o, nil
 }
 
@@ -104,6 +114,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if err := measure(ctx, o, load, r, say); err != nil {
 		return err
 	}
+	if o.peers {
+		if err := measurePeers(ctx, o, load, r, say); err != nil {
+			return err
+		}
+	}
 	if o.json {
 		return r.writeJSON(stdout)
 	}
@@ -118,7 +133,7 @@ func makeLoad(o *options, say func(string, ...any)) (*load, error) {
 	if o.data != "" {
 		l, err = recordedLoad(o.data, o.workload.batch)
 	} else {
-		l = generatedLoad(o.workload, o.senders, time.Now())
+		l = generatedLoad(&o.workload, o.senders, time.Now())
 	}
 	if err != nil {
 		return nil, err

@@ -17,6 +17,18 @@ type report struct {
 	Requests           int     `json:"requests"`
 	WireBytesPerSample float64 `json:"wire_bytes_per_sample"`
 
+	figures
+	sections
+
+	Cold *coldReport `json:"cold_query,omitempty"`
+
+	Peers []peer `json:"peers,omitempty"`
+	// Skipped says of which peers there are no figures, and why.
+	Skipped []string `json:"skipped,omitempty"`
+}
+
+// figures are measured of every server.
+type figures struct {
 	SamplesPerCPUSecond         float64 `json:"samples_per_cpu_second"`
 	SamplesPerCPUSecondAnswered float64 `json:"samples_per_cpu_second_answered"`
 	SamplesPerSecond            float64 `json:"samples_per_second"`
@@ -25,12 +37,32 @@ type report struct {
 	Retries                     int     `json:"retries"`
 	FlushSeconds                float64 `json:"flush_seconds"`
 	PeakRSSMiB                  float64 `json:"peak_rss_mib"`
+	// BytesPerSample counts everything in the bucket, or in the directories of a peer that hold its samples and index.
+	BytesPerSample float64 `json:"bucket_bytes_per_sample"`
 
-	BucketBytesPerSample  float64 `json:"bucket_bytes_per_sample"`
-	BlockBytesPerSample   float64 `json:"block_bytes_per_sample"`
-	CatalogBytesPerSample float64 `json:"catalog_bytes_per_sample"`
+	Queries []queryFigures `json:"queries,omitempty"`
+}
 
-	Cold *coldReport `json:"cold_query,omitempty"`
+// sections are bytes per sample in the bucket; all but catalogs and other are parts of blocks.
+type sections struct {
+	StoredSamples       int64   `json:"stored_samples"`
+	BlockBytesPerSample float64 `json:"block_bytes_per_sample"`
+	Chunks              float64 `json:"chunks_bytes_per_sample"`
+	Runs                float64 `json:"runs_bytes_per_sample"`
+	SeriesPages         float64 `json:"series_pages_bytes_per_sample"`
+	Postings            float64 `json:"postings_bytes_per_sample"`
+	Footers             float64 `json:"footers_bytes_per_sample"`
+	Catalogs            float64 `json:"catalog_bytes_per_sample"`
+	Other               float64 `json:"other_bytes_per_sample"`
+	// IndexBytesPerSeries is series pages and postings over the series of each block.
+	IndexBytesPerSeries float64 `json:"index_bytes_per_series"`
+}
+
+// A peer is another server that had the same load.
+type peer struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	figures
 }
 
 func (r *report) writeJSON(w io.Writer) error {
@@ -57,9 +89,15 @@ func rows() []row {
 		{"flush, s", func(r *report) float64 { return r.FlushSeconds }, 2},
 		{"peak RSS, MiB", func(r *report) float64 { return r.PeakRSSMiB }, 0},
 		{"bytes per sample on the wire", func(r *report) float64 { return r.WireBytesPerSample }, 2},
-		{"bytes per sample in the bucket", func(r *report) float64 { return r.BucketBytesPerSample }, 3},
-		{"  of which blocks with their index", func(r *report) float64 { return r.BlockBytesPerSample }, 3},
-		{"  of which catalogs", func(r *report) float64 { return r.CatalogBytesPerSample }, 4},
+		{"bytes per sample in the bucket", func(r *report) float64 { return r.BytesPerSample }, 3},
+		{"chunks", func(r *report) float64 { return r.Chunks }, 4},
+		{"runs", func(r *report) float64 { return r.Runs }, 4},
+		{"series pages", func(r *report) float64 { return r.SeriesPages }, 4},
+		{"postings", func(r *report) float64 { return r.Postings }, 4},
+		{"metadata and footers", func(r *report) float64 { return r.Footers }, 4},
+		{"catalogs", func(r *report) float64 { return r.Catalogs }, 4},
+		{"roster, logs, other", func(r *report) float64 { return r.Other }, 4},
+		{"bytes of index per series", func(r *report) float64 { return r.IndexBytesPerSeries }, 2},
 		{"cold query, dependent stages", func(r *report) float64 { return float64(r.cold().Stages) }, 0},
 		{"cold query, requests", func(r *report) float64 { return float64(r.cold().Requests) }, 0},
 		{"cold query, lists", func(r *report) float64 { return float64(r.cold().Lists) }, 0},
@@ -100,6 +138,55 @@ func (r *report) writeTable(w io.Writer, compare string) error {
 			}
 		}
 		fmt.Fprintln(tw)
+	}
+	for i, q := range r.Queries {
+		fmt.Fprintf(tw, "%s, CPU ms\t%.1f\t", q.Name, q.CPUMs)
+		if old != nil && i < len(old.Queries) {
+			fmt.Fprintf(tw, "was %.1f\t× %.2f\t", old.Queries[i].CPUMs, q.CPUMs/old.Queries[i].CPUMs)
+		}
+		fmt.Fprintln(tw)
+	}
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	return r.writePeers(w)
+}
+
+// writePeers prints the servers side by side, each with its ratio to Varve.
+func (r *report) writePeers(w io.Writer) error {
+	for _, s := range r.Skipped {
+		fmt.Fprintln(w, "skipped:", s)
+	}
+	if len(r.Peers) == 0 {
+		return nil
+	}
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprint(tw, "\n\tVarve\t")
+	for i := range r.Peers {
+		fmt.Fprintf(tw, "%s %s\t÷ Varve\t", r.Peers[i].Name, r.Peers[i].Version)
+	}
+	fmt.Fprintln(tw)
+	line := func(name string, digits int, value func(*figures) float64) {
+		own := value(&r.figures)
+		fmt.Fprintf(tw, "%s\t%.*f\t", name, digits, own)
+		for i := range r.Peers {
+			v, ratio := value(&r.Peers[i].figures), "-"
+			if own != 0 {
+				ratio = fmt.Sprintf("%.2f", v/own)
+			}
+			fmt.Fprintf(tw, "%.*f\t%s\t", digits, v, ratio)
+		}
+		fmt.Fprintln(tw)
+	}
+	line("samples per CPU-second", 0, func(f *figures) float64 { return f.SamplesPerCPUSecond })
+	line("samples per second", 0, func(f *figures) float64 { return f.SamplesPerSecond })
+	line("answer p50, ms", 2, func(f *figures) float64 { return f.AnswerP50Ms })
+	line("answer p99, ms", 2, func(f *figures) float64 { return f.AnswerP99Ms })
+	line("peak RSS, MiB", 0, func(f *figures) float64 { return f.PeakRSSMiB })
+	line("bytes per sample", 3, func(f *figures) float64 { return f.BytesPerSample })
+	for i, q := range r.Queries {
+		line(q.Name+", CPU ms", 1, func(f *figures) float64 { return f.Queries[i].CPUMs })
+		line(q.Name+", wall ms", 1, func(f *figures) float64 { return f.Queries[i].WallMs })
 	}
 	return tw.Flush()
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -11,161 +12,318 @@ import (
 
 // workloadOptions shape the generated load.
 type workloadOptions struct {
-	seed                             int64
-	targets, metrics, scrapes, batch int
-	interval                         time.Duration
-	churn                            float64
+	seed             int64
+	targets, metrics int
+	batch            int
+	span, interval   time.Duration
+	// churn is the share of the targets that restart in an hour.
+	churn float64
 }
 
-// churnEvery is the number of scrapes between two rounds of restarts.
-const churnEvery = 60
+func (o *workloadOptions) scrapes() int { return int(o.span / o.interval) }
 
 // staleBits is the NaN by which Prometheus marks the end of a series.
 const staleBits = 0x7ff0000000000002
 
 // A target is one scraped pod. Of its series
 //
-//	10 %  never change (information, limits, start times),
-//	22 %  are gauges: walks in steps of a hundredth, of one, of a page of memory,
-//	28 %  are classic histograms of 12 buckets with sum and count,
-//	40 %  are counters: of events, of hundredths of seconds, of bytes; some of them rest.
+//	10 %  never change: up, the build, the start time, limits;
+//	22 %  are gauges, a third each: percentages with two decimals and counts of connections, which stay as they were
+//	      at one scrape of four, and memory in pages of 4 KiB, which stays at one of three;
+//	28 %  are classic histograms of 12 buckets with sum and count: latencies, log-normal, with nanoseconds;
+//	40 %  are counters: 8 of them hundredths of CPU seconds by mode of a core (the modes share the whole of its time),
+//	      8 packets and bytes of network devices, 24 requests by handler, method and code.
 //
-// It is scraped at a moment of its own within the interval, always at the same distance.
+// What happens comes as Poisson arrivals, in bursts. A mean is drawn for each series, evenly by its logarithm: 1 to
+// 1000 a scrape for observations of a histogram and for requests that succeed, a hundredth of that for
+// errors, 100 to 100,000 for packets. It follows the load of the target, a slow walk around 1, and a factor of each
+// scrape that varies by a third. Counters begin at what up to a day would have brought, and at zero after a
+// restart, which comes at any scrape and with another pod name.
+//
+// A target is scraped at a moment of its own within the interval, always at the same distance, as Prometheus does
+// when it aligns the timestamps of its scrapes.
 type target struct {
 	rng      *rand.Rand
 	n        int
 	offset   int64
 	restarts int
+	log      float64 // of the load
+	load     float64
+	day      float64 // scrapes of a day
 	series   []series
 }
 
-// A series makes its next value from its state.
+// A series makes its next value at each scrape, in the order of series.
 type series struct {
 	labels []byte
-	value  float64
-	next   func(t *target, s *series) float64
+	next   func() float64
 }
 
-var regions = [...]string{"eu-north-1", "eu-west-2", "us-east-1"}
+var (
+	regions  = [...]string{"eu-north-1", "eu-west-2", "us-east-1"}
+	modes    = [...]string{"idle", "user", "system", "iowait", "irq", "nice", "softirq", "steal"}
+	shares   = [...]float64{0, 0.25, 0.08, 0.01, 0, 0.0005, 0.003, 0.001} // of a core's time; what is left is idle
+	methods  = [...]string{"GET", "POST"}
+	codes    = [...]string{"200", "404", "500"}
+	handlers = [...]string{"/", "/cart", "/health", "/item", "/login", "/order", "/search", "/user"}
+	bounds   = [...]string{"0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "+Inf"}
+)
 
-func newTarget(o workloadOptions, n int) *target {
-	t := &target{rng: rand.New(rand.NewPCG(uint64(o.seed), uint64(n))), n: n}
+// Metrics that queries name.
+const (
+	metricPercent  = "app_usage_percent"
+	metricRequests = "app_requests_total"
+	metricLatency  = "app_request_seconds"
+)
+
+func newTarget(o *workloadOptions, n int) *target {
+	t := &target{rng: rand.New(rand.NewPCG(uint64(o.seed), uint64(n))), n: n, load: 1, day: float64(24 * time.Hour / o.interval)}
 	t.offset = t.rng.Int64N(o.interval.Milliseconds())
-	t.build(o.metrics)
+	t.build(o)
 	return t
 }
 
-// build makes all series anew, as after a restart: other pod, counters at zero.
-func (t *target) build(metrics int) {
+// build makes all series anew, as after a restart.
+func (t *target) build(o *workloadOptions) {
 	t.series = t.series[:0]
-	constants, gauges, buckets := metrics/10, metrics*22/100, metrics*28/100
-	for i := range constants {
-		t.add("app_setting_"+strconv.Itoa(i), float64(t.rng.IntN(1000)), constant)
+	histograms := int(math.Round(float64(o.metrics) * 0.28 / float64(len(bounds)+2)))
+	t.addConstants(o.metrics / 10)
+	t.addGauges(o.metrics * 22 / 100)
+	for i := range histograms {
+		t.addHistogram(name(handlers[:], i))
 	}
-	for i := range gauges {
-		t.add(gaugeName(i), float64(t.rng.IntN(10000))/100, gaugeKinds[i%len(gaugeKinds)])
+	counters := o.metrics - len(t.series)
+	for i := range counters / 5 / len(modes) {
+		t.addCore(strconv.Itoa(i), o.interval)
 	}
-	for i := range buckets / 14 {
-		t.addHistogram(i)
+	for i := range counters / 5 / 4 {
+		t.addDevice("eth" + strconv.Itoa(i))
 	}
-	for i := 0; len(t.series) < metrics; i++ {
-		t.add("app_"+counterNames[i%len(counterNames)]+"_"+strconv.Itoa(i/len(counterNames))+"_total", 0, counterKinds[i%len(counterKinds)],
-			"code", strconv.Itoa(200+i%3*100))
+	for i := 0; len(t.series) < o.metrics; i++ {
+		t.addRequests(i)
 	}
 }
 
-func (t *target) add(name string, value float64, next func(*target, *series) float64, extra ...string) *series {
-	pairs := []string{
-		"__name__", name, "cluster", "c" + strconv.Itoa(t.n%4),
+// name is the i-th of names, with a number when they are used up.
+func name(names []string, i int) string {
+	if i < len(names) {
+		return names[i]
 	}
-	// Labels go over the wire in order of names; the extra ones here begin with c to l.
-	pairs = append(pairs, extra...)
-	if len(extra) > 0 && extra[0] == "le" {
-		pairs = append(pairs[:4:4], "instance", t.instance(), "job", "app", "le", extra[1])
-	} else {
-		pairs = append(pairs, "instance", t.instance(), "job", "app")
-	}
-	pairs = append(pairs, "namespace", "team-"+strconv.Itoa(t.n%20), "pod", fmt.Sprintf("app-%d-%x", t.n, t.pod()), "region", regions[t.n%len(regions)])
-	t.series = append(t.series, series{labels: encodeLabels(pairs...), value: value, next: next})
-	return &t.series[len(t.series)-1]
+	return names[i%len(names)] + "-" + strconv.Itoa(i/len(names))
 }
 
-func (t *target) instance() string {
-	return fmt.Sprintf("10.%d.%d.%d:9100", t.n>>16, t.n>>8&255, t.n&255)
+// add appends a series: its metric, its own labels as name, value …, and those of the target.
+func (t *target) add(next func() float64, metric string, own ...string) {
+	labels := [][2]string{
+		{"__name__", metric},
+		{"cluster", "c" + strconv.Itoa(t.n%4)},
+		{"instance", fmt.Sprintf("10.%d.%d.%d:9100", t.n>>16, t.n>>8&255, t.n&255)},
+		{"job", "app-" + strconv.Itoa(t.n%20)},
+		{"namespace", "team-" + strconv.Itoa(t.n%7)},
+		{"pod", fmt.Sprintf("app-%d-%08x", t.n%20, t.pod())},
+		{"region", regions[t.n%len(regions)]},
+	}
+	for i := 0; i+1 < len(own); i += 2 {
+		labels = append(labels, [2]string{own[i], own[i+1]})
+	}
+	slices.SortFunc(labels, func(a, b [2]string) int {
+		if a[0] < b[0] {
+			return -1
+		}
+		return 1
+	})
+	pairs := make([]string, 0, 2*len(labels))
+	for _, l := range labels {
+		pairs = append(pairs, l[0], l[1])
+	}
+	t.series = append(t.series, series{encodeLabels(pairs...), next})
 }
 
 // pod is a number that tells the pods of a target apart.
 func (t *target) pod() uint32 { return uint32(t.n)*2654435761 + uint32(t.restarts)*40503 }
 
-func constant(_ *target, s *series) float64 { return s.value }
-
-var gaugeKinds = [...]func(*target, *series) float64{
-	func(t *target, s *series) float64 { // percent, two decimals
-		s.value = math.Round(min(100, max(0, s.value+t.rng.NormFloat64()))*100) / 100
-		return s.value
-	},
-	func(t *target, s *series) float64 { // connections, queue lengths
-		s.value = math.Floor(max(0, s.value+float64(t.rng.IntN(5)-2)))
-		return s.value
-	},
-	func(t *target, s *series) float64 { // memory
-		s.value = max(0, math.Floor(s.value)+float64(t.rng.IntN(41)-20))
-		return (10000 + s.value) * 4096
-	},
-}
-
-func gaugeName(i int) string {
-	return "app_" + [...]string{"usage_percent", "connections", "memory_bytes"}[i%3] + "_" + strconv.Itoa(i/3)
-}
-
-var counterNames = [...]string{"requests", "cpu_seconds", "sent_bytes", "errors", "rows"}
-
-var counterKinds = [...]func(*target, *series) float64{
-	func(t *target, s *series) float64 { s.value += float64(t.rng.IntN(200)); return s.value },
-	func(t *target, s *series) float64 { s.value += float64(t.rng.IntN(1500)); return s.value / 100 },
-	func(t *target, s *series) float64 { s.value += float64(t.rng.IntN(1 << 20)); return s.value },
-	func(t *target, s *series) float64 { // rests most of the time
-		if t.rng.IntN(20) == 0 {
-			s.value++
+func (t *target) addConstants(n int) {
+	constant := func(v float64) func() float64 { return func() float64 { return v } }
+	for i := range n {
+		switch i {
+		case 0:
+			t.add(constant(1), "up")
+		case 1:
+			t.add(constant(1), "app_build_info", "revision", "9d1f0c2", "version", "3.1.4")
+		case 2:
+			t.add(constant(1_700_000_000+float64(t.rng.IntN(10_000_000))/100), "app_start_time_seconds")
+		default:
+			t.add(constant(float64(int64(1)<<(4+t.rng.IntN(28)))), "app_limit", "kind", "limit-"+strconv.Itoa(i))
 		}
-		return s.value
-	},
+	}
 }
 
-var bounds = [...]string{"0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "+Inf"}
+func (t *target) addGauges(n int) {
+	for i := range n {
+		id := strconv.Itoa(i / 3)
+		switch v := 0.0; i % 3 {
+		case 0:
+			v = float64(t.rng.IntN(10000)) // hundredths
+			t.add(func() float64 {
+				if t.rng.IntN(4) > 0 {
+					v = min(10000, max(0, v+math.Round(t.rng.NormFloat64()*50)))
+				}
+				return v / 100
+			}, metricPercent, "resource", "r"+id)
+		case 1:
+			v = float64(t.rng.IntN(200))
+			t.add(func() float64 {
+				if t.rng.IntN(4) > 0 {
+					v = max(0, v+float64(t.rng.IntN(11)-5))
+				}
+				return v
+			}, "app_connections", "pool", "p"+id)
+		default:
+			v = float64(10_000 + t.rng.IntN(100_000)) // pages
+			t.add(func() float64 {
+				if t.rng.IntN(3) > 0 {
+					v = max(0, v+math.Round(t.rng.NormFloat64()*500))
+				}
+				return v * 4096
+			}, "app_memory_bytes", "area", "a"+id)
+		}
+	}
+}
 
 // addHistogram adds the buckets, the sum and the count of one histogram. The first bucket, which comes first at a
 // scrape, draws the new observations of all.
-func (t *target) addHistogram(i int) {
+func (t *target) addHistogram(handler string) {
 	var counts [len(bounds)]float64
+	var limits [len(bounds)]float64
 	var sum float64
-	name := "app_request_seconds_" + strconv.Itoa(i)
 	for b, le := range bounds {
-		t.add(name+"_bucket", 0, func(t *target, _ *series) float64 {
+		limits[b], _ = strconv.ParseFloat(le, 64)
+	}
+	mean := math.Pow(10, 3*t.rng.Float64())
+	median := 0.004 * math.Pow(10, 1.5*t.rng.Float64())
+	for b, le := range bounds {
+		t.add(func() float64 {
 			if b == 0 {
-				n := t.rng.IntN(30)
-				for range n {
-					at := min(len(bounds)-1, int(math.Abs(t.rng.NormFloat64()*2+4)))
-					for c := at; c < len(counts); c++ {
+				for range int(t.arrivals(mean)) {
+					seconds := math.Round(median*math.Exp(0.8*t.rng.NormFloat64())*1e9) / 1e9
+					for c := len(bounds) - 1; c >= 0 && seconds <= limits[c]; c-- {
 						counts[c]++
 					}
-					sum += math.Round(math.Pow(2, float64(at)-8)*1e6) / 1e6
+					sum += seconds
 				}
 			}
 			return counts[b]
-		}, "le", le)
+		}, metricLatency+"_bucket", "handler", handler, "le", le)
 	}
-	t.add(name+"_sum", 0, func(*target, *series) float64 { return sum })
-	t.add(name+"_count", 0, func(*target, *series) float64 { return counts[len(counts)-1] })
+	t.add(func() float64 { return sum }, metricLatency+"_sum", "handler", handler)
+	t.add(func() float64 { return counts[len(counts)-1] }, metricLatency+"_count", "handler", handler)
+}
+
+// addCore adds what one core did, by mode. The first mode, idle, draws the others and takes what they leave.
+func (t *target) addCore(cpu string, interval time.Duration) {
+	whole := interval.Seconds() * 100
+	var spent [len(modes)]float64
+	since := t.past()
+	for i, share := range shares {
+		spent[i] = math.Floor(since * whole * share)
+	}
+	for i, mode := range modes {
+		t.add(func() float64 {
+			if i == 0 {
+				left := whole
+				for j, share := range shares {
+					n := min(left, t.arrivals(whole*share))
+					spent[j] += n
+					left -= n
+				}
+				spent[0] += left
+			}
+			return spent[i] / 100
+		}, "node_cpu_seconds_total", "cpu", cpu, "mode", mode)
+	}
+}
+
+// addDevice adds packets and bytes of a network device, both ways.
+func (t *target) addDevice(device string) {
+	for _, way := range [...]string{"receive", "transmit"} {
+		mean := math.Pow(10, 2+3*t.rng.Float64())
+		size := 100 + 1000*t.rng.Float64() // of a packet
+		packets := math.Floor(t.past() * mean)
+		bytes := math.Floor(packets * size)
+		t.add(func() float64 {
+			n := t.arrivals(mean)
+			packets += n
+			bytes += math.Floor(n*size + math.Sqrt(n)*size/2*t.rng.NormFloat64()*min(1, n/4))
+			return packets
+		}, "node_network_"+way+"_packets_total", "device", device)
+		t.add(func() float64 { return bytes }, "node_network_"+way+"_bytes_total", "device", device)
+	}
+}
+
+// addRequests adds a counter of requests.
+func (t *target) addRequests(i int) {
+	code := codes[i%len(codes)]
+	mean := math.Pow(10, 3*t.rng.Float64())
+	if code != codes[0] {
+		mean /= 100
+	}
+	v := math.Floor(t.past() * mean)
+	t.add(func() float64 {
+		v += t.arrivals(mean)
+		return v
+	}, metricRequests, "code", code, "handler", name(handlers[:], i/len(codes)/len(methods)), "method", methods[i/len(codes)%len(methods)])
+}
+
+// past is the number of scrapes that a counter has behind it.
+func (t *target) past() float64 {
+	if t.restarts > 0 {
+		return 0
+	}
+	return t.rng.Float64() * t.day
+}
+
+// burst is how much, as the deviation of its logarithm, a mean varies from scrape to scrape.
+const burst = 0.3
+
+// arrivals draws the number of arrivals in an interval from their mean and the load.
+func (t *target) arrivals(mean float64) float64 {
+	mean *= t.load * math.Exp(burst*t.rng.NormFloat64())
+	if mean > 30 {
+		return max(0, math.Round(mean+math.Sqrt(mean)*t.rng.NormFloat64()))
+	}
+	n, p := 0.0, math.Exp(-mean)
+	for u := t.rng.Float64(); u > p; u *= t.rng.Float64() {
+		n++
+	}
+	return n
+}
+
+// scrape moves the load of the target, and restarts it with the given chance.
+func (t *target) scrape(o *workloadOptions, restart float64) (old []series) {
+	t.log = 0.98*t.log + 0.05*t.rng.NormFloat64()
+	t.load = math.Exp(t.log)
+	if t.rng.Float64() >= restart {
+		return nil
+	}
+	old = slices.Clone(t.series)
+	t.restarts++
+	t.build(o)
+	return old
 }
 
 // generatedLoad makes the workload. Each series has one sender, so its samples are sent in order of time.
-func generatedLoad(o workloadOptions, senders int, now time.Time) *load {
+func generatedLoad(o *workloadOptions, senders int, now time.Time) *load {
 	l := &load{
-		name:   fmt.Sprintf("generated, %d targets × %d series × %d scrapes, seed %d", o.targets, o.metrics, o.scrapes, o.seed),
-		metric: gaugeName(0),
+		name: fmt.Sprintf("generated, %d targets × %d series, %s at %s, %g %% of the targets restart in an hour, seed %d",
+			o.targets, o.metrics, o.span, o.interval, o.churn*100, o.seed),
+		metric: metricPercent,
+		queries: []query{
+			{"sum by (rate), 1 h", "sum by (region, code) (rate(" + metricRequests + "[5m]))"},
+			{"histogram_quantile, 1 h", "histogram_quantile(0.99, sum by (le, job) (rate(" + metricLatency + "_bucket[5m])))"},
+			{"topk(rate), 1 h", "topk(10, rate(" + metricRequests + "[5m]))"},
+		},
 	}
-	begin := now.Add(-time.Duration(o.scrapes) * o.interval).UnixMilli()
+	begin := now.Add(-time.Duration(o.scrapes()) * o.interval).UnixMilli()
 	l.from, l.to = begin, now.UnixMilli()
 	made := make([]*encoder, senders)
 	restarts := make([]int64, senders)
@@ -182,27 +340,28 @@ func generatedLoad(o workloadOptions, senders int, now time.Time) *load {
 	return l
 }
 
-func generateSender(o workloadOptions, sender, senders int, begin int64) (e *encoder, restarts int64) {
+func generateSender(o *workloadOptions, sender, senders int, begin int64) (e *encoder, restarts int64) {
 	e = &encoder{batch: o.batch}
 	var targets []*target
 	for n := sender; n < o.targets; n += senders {
 		targets = append(targets, newTarget(o, n))
 	}
-	for scrape := range o.scrapes {
+	restart := o.churn * o.interval.Hours()
+	for scrape := range o.scrapes() {
 		for _, t := range targets {
 			at := begin + int64(scrape)*o.interval.Milliseconds() + t.offset
-			if scrape > 0 && scrape%churnEvery == 0 && t.rng.Float64() < o.churn {
-				for i := range t.series {
-					e.series(t.series[i].labels, sample{at, math.Float64frombits(staleBits)})
+			if old := t.scrape(o, restart); old != nil && scrape > 0 {
+				for i := range old {
+					e.series(old[i].labels, sample{at, math.Float64frombits(staleBits)})
 				}
-				t.restarts++
 				restarts++
-				t.build(o.metrics)
 			}
 			for i := range t.series {
-				s := &t.series[i]
-				e.series(s.labels, sample{at, s.next(t, s)})
+				e.series(t.series[i].labels, sample{at, t.series[i].next()})
 			}
+		}
+		if len(targets)*o.metrics <= o.batch {
+			e.cut() // no request has two samples of a series
 		}
 	}
 	e.cut()
