@@ -166,6 +166,7 @@ func TestRejections(t *testing.T) {
 		write{key: "x=1", samples: floats(float64(model.MaxTimeMs+1), 1)}, write{key: "x=1", samples: floats(2, 2)})
 	require.Len(t, res.Rejected, 3)
 	require.ErrorIs(t, res.Rejected[1].Err, model.ErrLimit)
+	require.Equal(t, 1, res.Reasons[model.ReasonSeries], "the one that passes by itself is told apart")
 	require.ErrorIs(t, res.Rejected[2].Err, model.ErrInvalid)
 	require.Equal(t, "{x=\"1\"} 1:3ff0000000000000 2:4000000000000000\n{\"ü\"=\"1\"} 1:3ff0000000000000\n", show(t, tab, "t", everything))
 	require.Equal(t, []DayStats{{Tenant: "t", Day: 0, Samples: 3, MinT: 1, MaxT: 2}}, tab.Days())

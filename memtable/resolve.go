@@ -71,7 +71,10 @@ func (t *Table) Resolve(tenant string, b *model.Batch, res *Resolved) error {
 		s, err := t.resolveNew(d, known, b, res.hashes[i], bs.Key, res)
 		if err != nil {
 			reason := model.ReasonLabels
-			if errors.Is(err, model.ErrLimit) {
+			switch {
+			case errors.Is(err, errTooManySeries):
+				reason = model.ReasonSeries
+			case errors.Is(err, model.ErrLimit):
 				reason = model.ReasonLimit
 			}
 			res.reject(t, b, bs, reason, err)
@@ -163,6 +166,9 @@ func (t *Table) resolveNew(d *tenantData, known *aliases, b *model.Batch, h hash
 	return s, nil
 }
 
+// errTooManySeries is the one rejection that passes by itself.
+var errTooManySeries = fmt.Errorf("as many as allowed: %w", model.ErrLimit)
+
 // findOrCreate returns the series of the labels; a new one only below limit, unless that is 0.
 func (t *Table) findOrCreate(d *tenantData, ls labels.Labels, res *Resolved, limit int) (*Series, error) {
 	res.buf = ls.Bytes(res.buf[:0])
@@ -175,7 +181,7 @@ func (t *Table) findOrCreate(d *tenantData, ls labels.Labels, res *Resolved, lim
 		}
 	}
 	if limit > 0 && d.index.len() >= limit {
-		return nil, fmt.Errorf("tenant has %d series since the last flush, as many as allowed: %w", limit, model.ErrLimit)
+		return nil, fmt.Errorf("tenant has %d series since the last flush, %w", limit, errTooManySeries)
 	}
 	s := t.newSeries()
 	s.labels = ls

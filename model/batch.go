@@ -74,13 +74,16 @@ const (
 	ReasonLabels    Reason = "labels"    // missing or malformed
 	ReasonTime      Reason = "time"      // outside the years that are kept
 	ReasonHistogram Reason = "histogram" // a native histogram that is none
-	ReasonLimit     Reason = "limit"     // too many or too long labels, too many series
+	ReasonLimit     Reason = "limit"     // too many or too long labels
+	ReasonSeries    Reason = "series"    // more active series than the tenant may have: sent again after a flush, they may pass
 )
 
 // Reasons are all of them, for metrics that begin at 0.
-func Reasons() []Reason { return []Reason{ReasonLabels, ReasonTime, ReasonHistogram, ReasonLimit} }
+func Reasons() []Reason {
+	return []Reason{ReasonLabels, ReasonTime, ReasonHistogram, ReasonLimit, ReasonSeries}
+}
 
-// Rejection is a permanent fault of one series.
+// Rejection is a fault of one series, permanent but for ReasonSeries.
 type Rejection struct {
 	// Series is the series as text, cut to a readable length.
 	Series string

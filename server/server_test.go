@@ -157,6 +157,19 @@ func TestGoodSeriesAreKept(t *testing.T) {
 	require.Equal(t, 2.0, gathered(t, reg, "varve_write_samples_rejected_total"))
 }
 
+// TestTooManySeriesIsForNow: a sender drops what it got a 400 for, but this limit lifts with the next flush.
+func TestTooManySeriesIsForNow(t *testing.T) {
+	st := &store{result: model.AppendResult{
+		Rejected:        []model.Rejection{{Series: `{__name__="third"}`, Err: fmt.Errorf("as many as allowed: %w", model.ErrLimit)}},
+		RejectedSamples: 1, Reasons: map[model.Reason]int{model.ReasonSeries: 1},
+	}}
+	srv, _ := newServer(t, st, nil)
+	w := do(srv.Handler(), "POST", pathWrite, writeBody(t, oneSeries("first")))
+	require.Equal(t, http.StatusTooManyRequests, w.Code)
+	require.NotEmpty(t, w.Header().Get("Retry-After"))
+	require.Contains(t, w.Body.String(), `{__name__="third"}`)
+}
+
 func TestStatusTable(t *testing.T) {
 	for _, tc := range []struct {
 		err        error

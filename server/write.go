@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -13,8 +14,8 @@ import (
 	"github.com/varvedb/varve/tenant"
 )
 
-// write answers POST /api/v1/write: 204 when everything is durable, 400 when single series have permanent faults (the others are
-// durable all the same), and what the status table says when nothing of it was acknowledged.
+// write answers POST /api/v1/write: 204 when everything is durable, 400 when single series have permanent faults and 429 when the tenant has
+// too many active ones (the others are durable all the same), and what the status table says when nothing of it was acknowledged.
 func (s *Server) write(w http.ResponseWriter, r *http.Request) error {
 	if err := remotewrite.Negotiate(r.Header.Get("Content-Type"), r.Header.Get("Content-Encoding")); err != nil {
 		return err
@@ -38,8 +39,13 @@ func (s *Server) write(w http.ResponseWriter, r *http.Request) error {
 	s.metrics.stored(result)
 	s.metrics.refused(req.Reasons)
 	if result.RejectedSamples > 0 || len(result.Rejected) > 0 {
-		text := rejectionText(result)
-		s.failWith(w, r, http.StatusBadRequest, text)
+		status := http.StatusBadRequest
+		if result.Reasons[model.ReasonSeries] > 0 {
+			// A limit of now: sent again after the next flush, these may be taken, and what is stored already does no harm.
+			status = http.StatusTooManyRequests
+			w.Header().Set("Retry-After", strconv.Itoa(seriesRetryAfter))
+		}
+		s.failWith(w, r, status, rejectionText(result))
 		return nil
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -111,6 +117,9 @@ func putBody(b *bytes.Buffer) {
 		bodies.Put(b)
 	}
 }
+
+// seriesRetryAfter is in seconds: the limit on active series lifts with a flush, which is minutes away.
+const seriesRetryAfter = 60
 
 // maxListed series are named in the answer.
 const maxListed = 10
