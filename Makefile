@@ -52,7 +52,9 @@ build: ## the binaries, into bin/
 
 .PHONY: test
 test: ## all tests that need no network but for what they install themselves (PKGS=./wal/...)
+	@$(GO) run ./localstack/up install
 	$(GO) test -vet=off -p $(P) -timeout 5m $(PKGS)
+	@$(GO) run ./localstack/up install # again, so that a backend that was left out is named where one looks
 
 .PHONY: race
 race: ## the tests under the race detector (needs a C compiler)
