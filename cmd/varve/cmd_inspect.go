@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -29,11 +32,19 @@ type inspectOptions struct {
 	json   bool
 }
 
+// inspectParts are what inspect can show.
+var inspectParts = []string{"roster", "catalog", "blocks", "wal", "all"}
+
 func newInspect(e *environment) *cobra.Command {
 	o := &inspectOptions{}
 	cmd := &cobra.Command{
 		Use: "inspect [roster|catalog|blocks|wal|all]", Short: "Show roster, catalogs, blocks and logs", Long: inspectHelp,
-		ValidArgs: []string{"roster", "catalog", "blocks", "wal", "all"}, Args: cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
+		ValidArgs: inspectParts, Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 || len(args) == 1 && !slices.Contains(inspectParts, args[0]) {
+				return fmt.Errorf("%q is not one of %s", strings.Join(args, " "), strings.Join(inspectParts, ", "))
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			what := "all"
 			if len(args) == 1 {

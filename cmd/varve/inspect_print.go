@@ -36,7 +36,7 @@ func (r *report) print(w io.Writer) error {
 	}
 	if r.WAL != nil {
 		blank(t, r.Blocks != nil)
-		segments(t, "Log in the data directory", r.WAL.Local)
+		segments(t, "Log in the data directory "+r.WAL.DataDir, r.WAL.Local)
 		blank(t, true)
 		segments(t, "Log in the bucket, as far as it is not released", r.WAL.Shipped)
 	}

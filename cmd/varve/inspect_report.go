@@ -70,6 +70,7 @@ type blockRow struct {
 }
 
 type walPart struct {
+	DataDir string       `json:"data_dir"`
 	Local   []segmentRow `json:"local"`
 	Shipped []segmentRow `json:"shipped"`
 }
@@ -196,7 +197,7 @@ func (i *inspector) wal(ctx context.Context, roster *catalog.Roster) *walPart {
 	if err != nil {
 		i.problem(err)
 	}
-	p := &walPart{Local: local, Shipped: []segmentRow{}}
+	p := &walPart{DataDir: i.dataDir, Local: local, Shipped: []segmentRow{}}
 	if roster == nil {
 		return p
 	}
