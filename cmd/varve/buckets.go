@@ -29,16 +29,25 @@ func (l *location) register(f *pflag.FlagSet) {
 }
 
 // localBucket is the URL of the bucket below the data directory.
-func (l *location) localBucket(create bool) (string, error) {
+func (l *location) localBucket() (string, error) {
 	path, err := filepath.Abs(filepath.Join(l.dataDir, "bucket"))
 	if err != nil {
 		return "", err
 	}
 	u := url.URL{Scheme: "file", Path: filepath.ToSlash(path)}
-	if create {
-		u.RawQuery = "create=true"
-	}
 	return u.String(), nil
+}
+
+// forWriting is the URL with which a server opens its bucket: it makes the directory of a local one, unless the URL says create=false.
+func forWriting(bucket string) string {
+	u, err := url.Parse(bucket)
+	if err != nil || u.Scheme != "file" || u.Query().Has("create") {
+		return bucket
+	}
+	q := u.Query()
+	q.Set("create", "true")
+	u.RawQuery = q.Encode()
+	return u.String()
 }
 
 // forReading is the bucket of a command that only reads: the default must exist.
@@ -49,5 +58,5 @@ func (l *location) forReading() (string, error) {
 	if _, err := os.Stat(filepath.Join(l.dataDir, "bucket")); err != nil {
 		return "", usagef("no --bucket is given, and there is none in the data directory %s", l.dataDir)
 	}
-	return l.localBucket(false)
+	return l.localBucket()
 }

@@ -28,7 +28,7 @@ func serve(ctx context.Context, o *serveOptions, e *environment) (err error) {
 	log := o.logger(e)
 	limitMemory(o)
 	if o.bucket == "" {
-		if o.bucket, err = o.localBucket(true); err != nil {
+		if o.bucket, err = o.localBucket(); err != nil {
 			return err
 		}
 	}
@@ -46,7 +46,7 @@ func serve(ctx context.Context, o *serveOptions, e *environment) (err error) {
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildMetric())
 	started := time.Now()
 	db, err := varve.Open(ctx, &varve.Options{
-		Bucket: o.bucket, Openers: openers(), DataDir: o.dataDir,
+		Bucket: forWriting(o.bucket), Openers: openers(), DataDir: o.dataDir,
 		Ingest: o.ingest(ln.Addr().String()),
 		Query:  query.Config{Limits: o.queryLimits.limits()},
 		Engine: query.EngineOptions{
