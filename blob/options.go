@@ -65,7 +65,7 @@ func (o *Options) withDefaults(scheme string) Options {
 		r.HedgeAfter = -1
 	}
 	if r.Clock == nil {
-		r.Clock = systemClock{}
+		r.Clock = SystemClock{}
 	}
 	if r.Rand == nil {
 		var seed [32]byte
@@ -81,11 +81,14 @@ func setDefault(d *time.Duration, v time.Duration) {
 	}
 }
 
-type systemClock struct{}
+// SystemClock is the Clock of the machine. Its Sleep waits for d or until ctx ends, and then returns ctx's error.
+type SystemClock struct{}
 
-func (systemClock) Now() time.Time { return time.Now() }
+// Now implements Clock.
+func (SystemClock) Now() time.Time { return time.Now() }
 
-func (systemClock) Sleep(ctx context.Context, d time.Duration) error {
+// Sleep implements Clock.
+func (SystemClock) Sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

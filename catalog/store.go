@@ -89,7 +89,7 @@ func New(b Bucket, opts *Options, c Components) *Store {
 		s.c.Now = time.Now
 	}
 	if s.c.Sleep == nil {
-		s.c.Sleep = sleep
+		s.c.Sleep = blob.SystemClock{}.Sleep
 	}
 	s.metrics = newMetrics(c.Registerer)
 	s.codec = newCodec()
@@ -143,16 +143,4 @@ func (s *Store) random() (uint64, error) {
 		return 0, fmt.Errorf("read randomness: %w", err)
 	}
 	return binary.LittleEndian.Uint64(b[:]), nil
-}
-
-// sleep is the default Components.Sleep.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d) //nolint:forbidigo // the default of Components.Sleep
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }

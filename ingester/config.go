@@ -159,7 +159,7 @@ func (c Components) withDefaults() Components {
 		c.Now = time.Now
 	}
 	if c.Sleep == nil {
-		c.Sleep = sleep
+		c.Sleep = blob.SystemClock{}.Sleep
 	}
 	if c.Rand == nil {
 		c.Rand = rand.Reader
@@ -168,16 +168,4 @@ func (c Components) withDefaults() Components {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c
-}
-
-// sleep is the default Components.Sleep.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d) //nolint:forbidigo // the default of Components.Sleep
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }

@@ -32,18 +32,12 @@ func (o *EngineOptions) withDefaults() EngineOptions {
 	if o != nil {
 		d = *o
 	}
-	defaultDuration(&d.Timeout, 2*time.Minute)
-	defaultDuration(&d.Lookback, 5*time.Minute)
-	defaultDuration(&d.SubqueryStep, time.Minute)
+	setDefault(&d.Timeout, 2*time.Minute)
+	setDefault(&d.Lookback, 5*time.Minute)
+	setDefault(&d.SubqueryStep, time.Minute)
 	setDefault(&d.MaxConcurrency, 20)
 	setDefault(&d.MaxSamples, 50_000_000)
 	return d
-}
-
-func defaultDuration(v *time.Duration, d time.Duration) {
-	if *v <= 0 {
-		*v = d
-	}
 }
 
 // NewParser returns the parser with every option of the language on. Engine, API and rules share

@@ -109,23 +109,12 @@ func (d *Driver) begin(ctx context.Context, op, key string) (end func(record fun
 		}
 	}
 	if d.opts.Latency > 0 {
-		if err := sleep(ctx, d.opts.Latency); err != nil {
+		if err := (blob.SystemClock{}).Sleep(ctx, d.opts.Latency); err != nil {
 			end(nil)
 			return nil, err
 		}
 	}
 	return end, nil
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // Get implements blob.Driver.

@@ -141,7 +141,7 @@ func (d *Driver) begin(ctx context.Context, op, key string, cond blob.Condition)
 		}
 		return a, fmt.Errorf("%w: %w", ErrInjected, a.Err)
 	case Delay:
-		return a, sleep(ctx, a.Delay)
+		return a, blob.SystemClock{}.Sleep(ctx, a.Delay)
 	case CrashBefore:
 		d.Crash()
 		return a, ErrCrashed
@@ -164,17 +164,6 @@ func (d *Driver) end(a Action, err error) error {
 }
 
 func torn() error { return fmt.Errorf("%w: torn: %w", ErrInjected, model.ErrUnavailable) }
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
 
 // Get implements blob.Driver.
 func (d *Driver) Get(ctx context.Context, key string, offset, length int64, since blob.Version) (blob.GetResult, error) {
