@@ -147,9 +147,6 @@ func (p *Partition) FlushedThrough(writer string, generation uint64) bool {
 	return ok && have >= generation
 }
 
-// OverSoftLimit reports whether merges are due because of the size of the catalog itself.
-func (p *Partition) OverSoftLimit() bool { return p.Bytes > SoftLimitBytes }
-
 // clone copies p so deep that operations may change the copy. Metas are shared, they never change.
 func (p *Partition) clone() *Partition {
 	c := *p

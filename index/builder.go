@@ -67,7 +67,7 @@ func (b *Builder) Add(ls labels.Labels, locator []byte) error {
 		return err
 	}
 	if b.page.series == 0 {
-		b.first = strings.Clone(CutFence(ls.Get(MetricName)))
+		b.first = strings.Clone(cutFence(ls.Get(MetricName)))
 	}
 	b.page.add(ls, locator)
 	b.postings.add(ls, b.series)

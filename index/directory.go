@@ -31,8 +31,8 @@ type Fence struct {
 	Offset      int64
 }
 
-// CutFence cuts a key to the length that fences may have.
-func CutFence(s string) string {
+// cutFence cuts a key to the length that fences may have.
+func cutFence(s string) string {
 	if len(s) > MaxFence {
 		// A copy, so that the fence does not hold on to the long string.
 		return strings.Clone(s[:MaxFence])

@@ -148,8 +148,8 @@ func TestFences(t *testing.T) {
 		var fences []Fence
 		var dir []DirEntry
 		for i := 0; i < len(keys); i += per {
-			fences = append(fences, Fence{Name: CutFence(keys[i][0]), Value: fenceValue(keys[i][0], keys[i][1])})
-			dir = append(dir, DirEntry{FirstMetric: CutFence(keys[i][0])})
+			fences = append(fences, Fence{Name: cutFence(keys[i][0]), Value: fenceValue(keys[i][0], keys[i][1])})
+			dir = append(dir, DirEntry{FirstMetric: cutFence(keys[i][0])})
 		}
 		for i, k := range keys {
 			lo, hi := FindPostings(fences, k[0], k[1], k[1], false)

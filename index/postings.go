@@ -131,7 +131,7 @@ func (p *postingsBuilder) appendPages(dst []byte, enc *page.Encoder, at int64) (
 				w.reset()
 			}
 			if w.entries == 0 {
-				fences = append(fences, Fence{Name: CutFence(name), Value: fenceValue(name, value), Offset: at + int64(len(dst))})
+				fences = append(fences, Fence{Name: cutFence(name), Value: fenceValue(name, value), Offset: at + int64(len(dst))})
 			}
 			if len(l.b)+len(name)+len(value) > page.MaxRaw/2 {
 				return nil, nil, fmt.Errorf("postings of %.64s=%.64q: %d bytes: %w", name, value, len(l.b), model.ErrLimit)
@@ -194,5 +194,5 @@ func fenceValue(name, value string) string {
 	if len(name) >= MaxFence {
 		return ""
 	}
-	return CutFence(value)
+	return cutFence(value)
 }

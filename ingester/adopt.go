@@ -184,13 +184,7 @@ func (a *adopter) load(ctx context.Context, gen uint64, fence position) (*memtab
 			return nil, err
 		}
 		a.report.Segments++
-		err = s.Records("", func(rec wal.Record) error {
-			if err := r.resolve(&rec); err != nil {
-				return err
-			}
-			r.apply()
-			return nil
-		})
+		err = s.Records("", r.replay)
 		if err != nil {
 			return nil, err
 		}

@@ -104,13 +104,7 @@ func (i *Ingester) recoverGeneration(ctx context.Context, w *writer, gen uint64)
 		return g, nil
 	}
 	r := newReplayer(g.table)
-	err := w.log.Replay(ctx, gen, 0, func(rec wal.Record) error {
-		if err := r.resolve(&rec); err != nil {
-			return err
-		}
-		r.apply()
-		return nil
-	})
+	err := w.log.Replay(ctx, gen, 0, r.replay)
 	if err != nil {
 		return nil, err
 	}

@@ -25,6 +25,15 @@ func newReplayer(t *memtable.Table) *replayer { return &replayer{table: t} }
 // maxRef bounds the refs of a log: they are dense, so a higher one is damage, and not worth its memory.
 const maxRef = 1 << 30
 
+// replay puts one record into the table.
+func (r *replayer) replay(rec wal.Record) error {
+	if err := r.resolve(&rec); err != nil {
+		return err
+	}
+	r.apply()
+	return nil
+}
+
 // resolve takes over a record and finds or makes its series.
 func (r *replayer) resolve(rec *wal.Record) error {
 	for _, d := range rec.Defs {

@@ -30,36 +30,31 @@ type views struct {
 
 // read makes the first view, everything in parallel.
 func (v *views) read(ctx context.Context, tenant string, r model.TimeRange) (*view, error) {
-	w := &view{tenant: tenant}
-	prev := v.known(tenant, r)
-	cachedRoster, _ := cached[catalog.Roster](v.cache, rosterKey)
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() (err error) {
-		w.roster, err = v.catalog.Roster(ctx, cachedRoster)
-		return err
+	known := v.known(tenant, r)
+	roster, _ := cached[catalog.Roster](v.cache, rosterKey)
+	return v.together(ctx, tenant, roster, func(ctx context.Context) (*catalog.View, error) {
+		return v.catalog.View(ctx, tenant, r, known)
 	})
-	g.Go(func() (err error) {
-		w.View, err = v.catalog.View(ctx, tenant, r, prev)
-		return err
-	})
-	if err := g.Wait(); err != nil {
-		return nil, err
-	}
-	w.stage = blob.LastStage(ctx)
-	v.keep(w)
-	return w, nil
 }
 
 // confirm makes a view of the same tenant and range from readings that all begin after the call.
 func (v *views) confirm(ctx context.Context, old *view) (*view, error) {
-	w := &view{tenant: old.tenant}
+	return v.together(ctx, old.tenant, old.roster, func(ctx context.Context) (*catalog.View, error) {
+		confirmed, _, err := v.catalog.Confirm(ctx, old.View)
+		return confirmed, err
+	})
+}
+
+// together reads the roster, if it is not prev any more, beside the root and the catalogs.
+func (v *views) together(ctx context.Context, tenant string, prev *catalog.Roster, days func(context.Context) (*catalog.View, error)) (*view, error) {
+	w := &view{tenant: tenant}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
-		w.roster, err = v.catalog.Roster(ctx, old.roster)
+		w.roster, err = v.catalog.Roster(ctx, prev)
 		return err
 	})
 	g.Go(func() (err error) {
-		w.View, _, err = v.catalog.Confirm(ctx, old.View)
+		w.View, err = days(ctx)
 		return err
 	})
 	if err := g.Wait(); err != nil {
