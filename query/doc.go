@@ -19,7 +19,8 @@
 //  3. Only then roster, root and catalogs are confirmed by conditional GET, beside the
 //     reads of blocks that are still under way. Whatever the sources no longer
 //     held has been committed before, so the confirmed catalogs list it; blocks that
-//     are new are read too.
+//     are new are read too. Selects that were begun together, as the engine begins those of one
+//     expression, wait for one another here and share one confirmation.
 //
 // What both sides hold is merged: for equal timestamps a source wins over a block, and a block
 // of higher order over one of lower order. So a concurrent flush may show

@@ -58,8 +58,8 @@ func TestExplain(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var e Explain
-			s := w.countCold(t, c.stages, func(q *Queryable) {
-				ctx, a := WithAccount(w.ctx())
+			s := w.countCold(t, c.stages, func(ctx context.Context, t *testing.T, q *Queryable) {
+				ctx, a := WithAccount(ctx)
 				require.NoError(t, selectAll(ctx, t, q, t0, last, c.matcher).err)
 				e = a.Explain()
 			})

@@ -45,8 +45,10 @@ type gathered struct {
 	warnings []string
 }
 
-// gather asks everybody, in the order that the package comment argues for. The caller owns the answers.
-func (q *querier) gather(ctx context.Context, question *question) (g *gathered, err error) {
+// gather asks everybody, in the order that the package comment argues for. The caller owns the answers and has got the ticket from
+// expect; it is used up.
+func (q *querier) gather(ctx context.Context, question *question, t *ticket) (g *gathered, err error) {
+	defer t.drop()
 	first, err := q.firstView(ctx)
 	if err != nil {
 		return nil, err
@@ -59,7 +61,7 @@ func (q *querier) gather(ctx context.Context, question *question) (g *gathered, 
 	defer reads.end()
 	reads.start(first.stage, first.blocks(question.r))
 
-	asked, v, err := q.askAndConfirm(ctx, first, question)
+	asked, v, err := q.askAndConfirm(ctx, first, question, t)
 	if err != nil {
 		return nil, err
 	}
@@ -82,12 +84,12 @@ func (q *querier) gather(ctx context.Context, question *question) (g *gathered, 
 
 // askAndConfirm asks all writers and returns what they say with a view that was read after their sources had answered. Logs are
 // read beside that view: what a log has to say does not depend on when it is read, as long as its segments are there.
-func (q *querier) askAndConfirm(ctx context.Context, first *view, question *question) (*asked, *view, error) {
+func (q *querier) askAndConfirm(ctx context.Context, first *view, question *question, t *ticket) (*asked, *view, error) {
 	asks, cancel := context.WithCancel(ctx)
 	defer cancel()
 	asking := q.askAll(asks, first, question)
 	asking.sources.Wait()
-	v, err := q.confirm(ctx)
+	v, err := q.confirm(ctx, t)
 	if err != nil {
 		cancel()
 	}
@@ -117,7 +119,7 @@ func (q *querier) readAll(ctx context.Context, reads *reads, v *view, r model.Ti
 			return plan, nil
 		}
 		q.q.metrics.replans.Inc()
-		if v, err = q.confirm(blob.AfterStage(ctx, blob.LastStage(ctx))); err != nil {
+		if v, err = q.confirm(blob.AfterStage(ctx, blob.LastStage(ctx)), nil); err != nil {
 			return nil, err
 		}
 		for _, b := range v.blocks(r) {

@@ -71,7 +71,7 @@ func (q *querier) names(
 			}
 			return &answer{values: values}, nil
 		},
-	})
+	}, q.expect())
 	if err != nil {
 		return nil, nil, q.failure(ctx, err)
 	}

@@ -27,9 +27,12 @@ type querier struct {
 	turn chan struct{}
 
 	mu sync.Mutex // guards what follows
-	// latest is the newest view; pending the confirmation that will begin when the running one has ended.
-	latest  *view
-	pending *confirmation
+	// latest is the newest view; pending the confirmation that will begin when the running one has ended and nobody is
+	// coming any more: the questions that have yet to ask for theirs. complete is closed then, if somebody waits for it.
+	latest   *view
+	pending  *confirmation
+	coming   int
+	complete chan struct{}
 	// tails are the logs read so far by writer, each once per querier.
 	tails map[string]*tail
 	// held is closed by Close: selections that series handed out still point into.
@@ -145,15 +148,59 @@ func (q *querier) firstView(ctx context.Context) (*view, error) {
 	})
 }
 
+// ticket stands for a question that will ask for a confirmation. Questions that were put together, as those of one PromQL query are,
+// are confirmed together: that is one round trip and one set of requests for all of them.
+type ticket struct {
+	q    *querier
+	used bool // guarded by q.mu
+}
+
+// expect makes confirmations wait for one more question, until its ticket is used by confirm or dropped.
+func (q *querier) expect() *ticket {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.coming++
+	return &ticket{q: q}
+}
+
+func (t *ticket) drop() {
+	t.q.mu.Lock()
+	defer t.q.mu.Unlock()
+	t.use()
+}
+
+// use is for holders of q.mu.
+func (t *ticket) use() {
+	if t == nil || t.used {
+		return
+	}
+	t.used = true
+	if t.q.coming--; t.q.coming == 0 && t.q.complete != nil {
+		close(t.q.complete)
+		t.q.complete = nil
+	}
+}
+
+// turnout returns a channel that is closed when nobody is coming any more, nil if that is so now.
+func (q *querier) turnout() <-chan struct{} {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.coming > 0 && q.complete == nil {
+		q.complete = make(chan struct{})
+	}
+	return q.complete
+}
+
 // confirm returns a view whose readings all began after the call. Calls that find a
-// confirmation running share the one that follows it.
-func (q *querier) confirm(ctx context.Context) (*view, error) {
+// confirmation running share the one that follows it. t is the caller's ticket, nil for one who was not expected.
+func (q *querier) confirm(ctx context.Context, t *ticket) (*view, error) {
 	q.mu.Lock()
 	c, leader := q.pending, false
 	if c == nil {
 		c, leader = &confirmation{done: make(chan struct{})}, true
 		q.pending = c
 	}
+	t.use() // not before: who waits for it begins to read
 	q.mu.Unlock()
 	if !leader {
 		select {
@@ -170,6 +217,13 @@ func (q *querier) confirm(ctx context.Context) (*view, error) {
 		defer func() { <-q.turn }()
 	case <-ctx.Done():
 		c.err = context.Cause(ctx)
+	}
+	if complete := q.turnout(); complete != nil && c.err == nil {
+		select {
+		case <-complete:
+		case <-ctx.Done():
+			c.err = context.Cause(ctx)
+		}
 	}
 	q.mu.Lock()
 	q.pending = nil // who comes from here on came too late for these readings

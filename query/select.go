@@ -31,10 +31,11 @@ func (q *querier) Select(ctx context.Context, _ bool, hints *storage.SelectHints
 		return storage.ErrSeriesSet(err)
 	}
 	q.q.metrics.selects.Inc()
+	t := q.expect() // here, so that selections begun together wait for one another
 	go func() {
 		defer end()
 		defer close(set.done)
-		g, err := q.gather(ctx, q.selection(set.r, withSamples, matchers))
+		g, err := q.gather(ctx, q.selection(set.r, withSamples, matchers), t)
 		if err != nil {
 			set.err = q.failure(ctx, err)
 			return

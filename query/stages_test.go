@@ -1,9 +1,11 @@
 package query
 
 import (
+	"context"
 	"math"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -39,38 +41,37 @@ func TestColdStages(t *testing.T) {
 	for _, c := range []struct {
 		name                 string
 		stages, getsPerBlock int
-		run                  func(t *testing.T, q storage.Querier)
+		run                  func(ctx context.Context, t *testing.T, q storage.Querier)
 	}{
 		// The confirmation of the catalogs runs beside the reads of the blocks.
-		{"named selector", 2, 4, func(t *testing.T, q storage.Querier) {
-			got := drain(t, q.Select(tenant.NewContext(t.Context(), testTenant), true, nil, cpu))
+		{"named selector", 2, 4, func(ctx context.Context, t *testing.T, q storage.Querier) {
+			got := drain(t, q.Select(ctx, true, nil, cpu))
 			require.NoError(t, got.err)
 			require.Len(t, got.data["cpu"], days*blocksPerDay*200)
 		}},
-		{"two selectors", 3, 4, func(t *testing.T, q storage.Querier) {
-			ctx := tenant.NewContext(t.Context(), testTenant)
+		{"two selectors", 2, 4, func(ctx context.Context, t *testing.T, q storage.Querier) {
 			a := q.Select(ctx, true, nil, cpu)
 			b := q.Select(ctx, true, nil, labels.MustNewMatcher(labels.MatchEqual, metricName, "net"))
 			require.NoError(t, drain(t, a).err)
 			require.NoError(t, drain(t, b).err)
 		}},
-		{"selector without a name", 3, 5, func(t *testing.T, q storage.Querier) {
-			got := drain(t, q.Select(tenant.NewContext(t.Context(), testTenant), true, nil, noName))
+		{"selector without a name", 3, 5, func(ctx context.Context, t *testing.T, q storage.Querier) {
+			got := drain(t, q.Select(ctx, true, nil, noName))
 			require.NoError(t, got.err)
 			require.Len(t, got.names, 4)
 		}},
-		{"label values", 2, 1, func(t *testing.T, q storage.Querier) {
-			got, _, err := q.LabelValues(tenant.NewContext(t.Context(), testTenant), metricName, nil)
+		{"label values", 2, 1, func(ctx context.Context, t *testing.T, q storage.Querier) {
+			got, _, err := q.LabelValues(ctx, metricName, nil)
 			require.NoError(t, err)
 			require.Equal(t, []string{"cpu", "disk", "mem", "net"}, got)
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := w.countCold(t, c.stages, func(q *Queryable) {
+			s := w.countCold(t, c.stages, func(ctx context.Context, t *testing.T, q *Queryable) {
 				querier, err := q.Querier(mint, maxt)
 				require.NoError(t, err)
 				defer querier.Close()
-				c.run(t, querier)
+				c.run(ctx, t, querier)
 			})
 			blockGets, catalogGets := 0, 0
 			for key, n := range s.Keys {
@@ -84,8 +85,7 @@ func TestColdStages(t *testing.T) {
 			t.Logf("%d stages, %d gets of blocks, %d of catalogs, %d bytes", s.Stages, blockGets, catalogGets, s.Bytes)
 			require.Zero(t, s.Requests[countblob.OpList])
 			require.Zero(t, s.Requests[countblob.OpPut])
-			// Roster, root and three catalogs, read and confirmed; two selectors may take two confirmations.
-			require.LessOrEqual(t, catalogGets, 5+5*(c.stages-1))
+			require.Equal(t, 5+5, catalogGets, "roster, root and three catalogs, read and confirmed, once for all selectors")
 		})
 	}
 	t.Run("log of a writer", func(t *testing.T) {
@@ -100,8 +100,8 @@ func TestColdStages(t *testing.T) {
 		}
 		log.add(testTenant, "cpu", model.Sample{T: maxt, V: 1})
 		log.ship()
-		s := w.countCold(t, 2, func(q *Queryable) { // the log beside the blocks and the confirmation
-			got := selectAll(tenant.NewContext(t.Context(), testTenant), t, q, mint, maxt, cpu)
+		s := w.countCold(t, 2, func(ctx context.Context, t *testing.T, q *Queryable) { // the log beside the blocks and the confirmation
+			got := selectAll(ctx, t, q, mint, maxt, cpu)
 			require.NoError(t, got.err)
 			require.Len(t, got.warnings, 1)
 			require.Equal(t, 1.0, got.data["cpu"][maxt])
@@ -110,31 +110,40 @@ func TestColdStages(t *testing.T) {
 		require.Zero(t, s.Requests[countblob.OpList])
 	})
 	t.Run("no bounds", func(t *testing.T) {
-		w.countCold(t, 3, func(q *Queryable) { // the root, its days' catalogs, blocks
+		w.countCold(t, 3, func(ctx context.Context, t *testing.T, q *Queryable) { // the root, its days' catalogs, blocks
 			querier, err := q.Querier(math.MinInt64, math.MaxInt64)
 			require.NoError(t, err)
 			defer querier.Close()
-			_, _, err = querier.LabelNames(tenant.NewContext(t.Context(), testTenant), nil)
+			_, _, err = querier.LabelNames(ctx, nil)
 			require.NoError(t, err)
 		})
 	})
 }
 
-// countCold counts what run does on a queryable with nothing cached, and fails if it takes more
-// stages than it may. A busy machine can make parallel calls look like a chain, and never a chain like parallel calls; so
-// a few tries are allowed. (Not in a synctest bubble: pooled decoders must not leave one.)
-func (w *world) countCold(t *testing.T, stages int, run func(*Queryable)) (s countblob.Stats) {
-	for range 8 {
-		counted := countblob.Wrap(w.driver, &countblob.Options{Latency: 20 * time.Millisecond})
-		bucket := blob.New(counted, nil)
-		q, err := New(&w.cfg, Components{Catalog: catalog.New(bucket, nil, catalog.Components{}), Blocks: rangeReader{bucket}, Logs: bucket})
+// coldLatency is that of the bucket in cold tests.
+const coldLatency = 30 * time.Millisecond
+
+// countCold counts what run does on a queryable with nothing cached, over a bucket that answers each call after coldLatency
+// and any number at a time. All of it is in a testing/synctest bubble, whose clock only moves on while everybody waits: so the
+// time that run took is exactly the number of its dependent stages. That number must be the one given, and the one that the
+// driver counts. run must make its contexts from the one it gets.
+func (w *world) countCold(t *testing.T, stages int, run func(ctx context.Context, t *testing.T, q *Queryable)) (s countblob.Stats) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		counted := countblob.Wrap(w.driver, &countblob.Options{Latency: coldLatency})
+		const unlimited = 1 << 16
+		bucket := blob.New(counted, &blob.Options{MaxInFlight: unlimited})
+		cfg := w.cfg
+		cfg.MaxParallelBlocks = unlimited
+		q, err := New(&cfg, Components{Catalog: catalog.New(bucket, nil, catalog.Components{}), Blocks: rangeReader{bucket}, Logs: bucket})
 		require.NoError(t, err)
-		run(q)
+		begin := time.Now()
+		run(tenant.NewContext(t.Context(), testTenant), t, q)
+		elapsed := time.Since(begin)
 		require.NoError(t, q.Close())
-		if s = counted.Stats(); s.Stages <= stages {
-			return s
-		}
-	}
-	t.Fatalf("%d stages, want at most %d", s.Stages, stages)
+		s = counted.Stats()
+		require.Equal(t, time.Duration(stages)*coldLatency, elapsed, "the time it took is %.2f stages", float64(elapsed)/float64(coldLatency))
+		require.Equal(t, stages, s.Stages)
+	})
 	return s
 }

@@ -15,14 +15,17 @@
 // An unknown codec gives model.ErrVersion. Raw content is at most MaxRaw bytes; a reader refuses
 // more before it allocates, and decompression never writes past the length in the head.
 //
-// Functions here keep no state that callers could see; zstd coders are pooled because
-// each owns some hundred KiB of tables. Everything may be used concurrently except an Encoder.
+// Functions here keep no state that callers could see; zstd coders are shared because
+// each owns some hundred KiB of tables. Everything may be used concurrently except an Encoder. Nothing here starts a goroutine or
+// makes a channel while it decodes, so pages can be read inside a testing/synctest bubble and outside at one time; encoding
+// is for outside.
 package page
 
 import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"runtime"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
@@ -132,9 +135,7 @@ func inflate(dst, payload []byte, n int) ([]byte, error) {
 	if cap(dst) < n {
 		dst = make([]byte, 0, n)
 	}
-	z := decoders.Get().(*zstd.Decoder)
-	defer decoders.Put(z)
-	raw, err := z.DecodeAll(payload, dst[:0:n])
+	raw, err := decoder.DecodeAll(payload, dst[:0:n])
 	if err != nil || len(raw) != n {
 		return nil, fmt.Errorf("page zstd (%d of %d bytes, %v): %w", len(raw), n, err, model.ErrCorrupt)
 	}
@@ -167,12 +168,17 @@ var (
 		}
 		return z
 	}}
-	decoders = sync.Pool{New: func() any {
-		z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecodeAllCapLimit(true),
-			zstd.WithDecoderMaxMemory(MaxRaw), zstd.WithDecoderMaxWindow(MaxRaw))
-		if err != nil {
-			panic("page: options of the zstd decoder: " + err.Error())
-		}
-		return z
-	}}
+
+	// decoder has tables for as many calls at a time as can run, and others wait for one. It is made with the package: the queue of its
+	// tables is a channel, and one made within a test's bubble could not leave it.
+	decoder = newDecoder()
 )
+
+func newDecoder() *zstd.Decoder {
+	z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(runtime.GOMAXPROCS(0)), zstd.WithDecodeAllCapLimit(true),
+		zstd.WithDecoderMaxMemory(MaxRaw), zstd.WithDecoderMaxWindow(MaxRaw))
+	if err != nil {
+		panic("page: options of the zstd decoder: " + err.Error())
+	}
+	return z
+}
