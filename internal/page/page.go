@@ -104,6 +104,19 @@ func Length(b []byte) (size, raw int, err error) {
 	return HeadSize + int(n), int(r), nil
 }
 
+// Stored returns the length of a page, head included, from its first HeadSize bytes, for who reads pages one after another and has yet to
+// read the rest. It is unchecked but for its bound.
+func Stored(head []byte) (int, error) {
+	if len(head) < HeadSize {
+		return 0, fmt.Errorf("page head of %d bytes: %w", len(head), model.ErrCorrupt)
+	}
+	n := binary.LittleEndian.Uint32(head[6:])
+	if n > MaxRaw {
+		return 0, fmt.Errorf("page of %d stored bytes: %w", n, model.ErrCorrupt)
+	}
+	return HeadSize + int(n), nil
+}
+
 // Decode checks the page at the start of b and returns its raw content and its length. The content is in the memory of
 // dst if that is large enough; it never aliases b. Errors wrap model.ErrCorrupt or model.ErrVersion.
 func Decode(dst, b []byte, kind Kind) (raw []byte, size int, err error) {
