@@ -54,10 +54,14 @@ type Meta struct {
 	Writer     string
 	Generation uint64
 	Attempt    uint32
-	// CreatedMs is when the block was made, by its maker's clock.
+	// CreatedMs is when the block was made, by its maker's clock. A merge has the latest of its inputs, as it has the highest of their
+	// orders: whoever rebuilds a catalog from footers orders blocks by it. And so workers that race on a merge make the same bytes.
 	CreatedMs int64
 	// Replaces are the ids of the blocks that this one was merged from, Tombstones the ids of the tombstones applied to it.
 	Replaces, Tombstones []string
+	// Sources are the generations of writers whose samples a merge holds, by way of any number of merges; sorted. A
+	// flushed block has none: Writer and Generation say it. See SourcesOf.
+	Sources []Source
 
 	// The sections of the object, in their order. Runs and Postings may be empty.
 	Chunks, Runs, SeriesPages, Postings Section

@@ -31,8 +31,16 @@ func fullMeta() *blocks.Meta {
 	}
 }
 
+// mergedMeta has what only a merge has, and so version 2.
+func mergedMeta() *blocks.Meta {
+	m := fullMeta()
+	m.Writer, m.Generation = "", 0
+	m.Sources = []blocks.Source{{Writer: "w1", From: 3, To: 9}, {Writer: "w1", From: 12, To: 12}, {Writer: "w2", From: 0, To: 1}}
+	return m
+}
+
 func TestMetaRoundTrip(t *testing.T) {
-	for _, m := range []*blocks.Meta{fullMeta(), {ID: "x", Tenant: "t", Format: blocks.Parquet}} {
+	for _, m := range []*blocks.Meta{fullMeta(), mergedMeta(), {ID: "x", Tenant: "t", Format: blocks.Parquet}} {
 		b := blocks.AppendMeta([]byte("before"), m)
 		got, rest, err := blocks.DecodeMeta(append(b, "behind"...)[6:])
 		require.NoError(t, err)
@@ -51,10 +59,10 @@ func TestMetaFaults(t *testing.T) {
 		require.True(t, errors.Is(err, model.ErrCorrupt) || i == 0 && errors.Is(err, model.ErrVersion), "byte %d: %v", i, err)
 		b[i] ^= 0x10
 	}
-	b[0] = 2
+	b[0] = 3
 	_, _, err := blocks.DecodeMeta(b)
 	require.ErrorIs(t, err, model.ErrVersion)
-	require.ErrorContains(t, err, "version 2")
+	require.ErrorContains(t, err, "version 3")
 }
 
 // TestMetaIsChecked encodes metas that a writer would not make: a reader computes with these numbers.
@@ -76,6 +84,7 @@ func TestMetaIsChecked(t *testing.T) {
 		"tenant is a path":  func(m *blocks.Meta) { m.Tenant = "../.." },
 		"id is a path":      func(m *blocks.Meta) { m.ID = "../x" },
 		"head too long":     func(m *blocks.Meta) { m.PostingsHead = 301 },
+		"empty source":      func(m *blocks.Meta) { m.Sources = []blocks.Source{{Writer: "w", From: 4, To: 3}} },
 	} {
 		m := fullMeta()
 		change(m)
@@ -99,24 +108,28 @@ func TestIDAndKey(t *testing.T) {
 }
 
 func TestGoldenMeta(t *testing.T) {
-	name := filepath.Join("testdata", "meta-v1.hex")
-	if *golden {
-		require.NoError(t, os.MkdirAll("testdata", 0o755))
-		require.NoError(t, os.WriteFile(name, []byte(hex.EncodeToString(blocks.AppendMeta(nil, fullMeta()))), 0o644))
+	for file, want := range map[string]*blocks.Meta{"meta-v1.hex": fullMeta(), "meta-v2.hex": mergedMeta()} {
+		name := filepath.Join("testdata", file)
+		if *golden {
+			require.NoError(t, os.MkdirAll("testdata", 0o755))
+			require.NoError(t, os.WriteFile(name, []byte(hex.EncodeToString(blocks.AppendMeta(nil, want))), 0o644))
+		}
+		text, err := os.ReadFile(name)
+		require.NoError(t, err)
+		b, err := hex.DecodeString(strings.TrimSpace(string(text)))
+		require.NoError(t, err)
+		m, _, err := blocks.DecodeMeta(b)
+		require.NoError(t, err)
+		require.Equal(t, want, m)
+		require.Equal(t, b, blocks.AppendMeta(nil, m))
 	}
-	text, err := os.ReadFile(name)
-	require.NoError(t, err)
-	b, err := hex.DecodeString(strings.TrimSpace(string(text)))
-	require.NoError(t, err)
-	m, _, err := blocks.DecodeMeta(b)
-	require.NoError(t, err)
-	require.Equal(t, fullMeta(), m)
-	require.Equal(t, b, blocks.AppendMeta(nil, m))
 }
 
 func FuzzDecodeMeta(f *testing.F) {
 	b := blocks.AppendMeta(nil, fullMeta())
 	f.Add(b[3:len(b)-4], byte(1))
+	b = blocks.AppendMeta(nil, mergedMeta())
+	f.Add(b[3:len(b)-4], byte(2))
 	f.Fuzz(func(t *testing.T, body []byte, version byte) {
 		m, _, err := blocks.DecodeMeta(blocks.ForgeMeta(version, body))
 		if err != nil {

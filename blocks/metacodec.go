@@ -13,7 +13,7 @@ import (
 
 // A Meta is encoded as
 //
-//	version  u8       1
+//	version  u8       2 if there are sources, else 1
 //	length   uvarint  of the body
 //	body     fields in the order of appendBody
 //	crc      u32 LE   CRC-32C of everything before it
@@ -23,7 +23,10 @@ import (
 // 10 bytes an entry before the catalog's own zstd.
 //
 // A reader of version N reads N and N-1. A higher version gives model.ErrVersion: a newer Varve wrote it.
-const metaVersion = 1
+const (
+	metaVersion      = 2
+	metaVersionPlain = 1 // without sources
+)
 
 // maxRuns bounds the section of runs that a reader takes; writers keep to native.MaxRunSection.
 const maxRuns = 1 << 20
@@ -35,7 +38,11 @@ func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 func AppendMeta(dst []byte, m *Meta) []byte {
 	body := appendBody(nil, m)
 	start := len(dst)
-	dst = append(dst, metaVersion)
+	version := byte(metaVersionPlain)
+	if len(m.Sources) > 0 {
+		version, body = metaVersion, appendSources(body, m.Sources)
+	}
+	dst = append(dst, version)
 	dst = binary.AppendUvarint(dst, uint64(len(body)))
 	dst = append(dst, body...)
 	return binary.LittleEndian.AppendUint32(dst, crc32.Checksum(dst[start:], castagnoli()))
@@ -127,6 +134,9 @@ func DecodeMeta(b []byte) (*Meta, []byte, error) {
 	}
 	d := metaReader{b: b[1+w : end]}
 	m := d.meta()
+	if b[0] > metaVersionPlain {
+		m.Sources = d.sources()
+	}
 	if d.bad || len(d.b) != 0 {
 		return nil, nil, fmt.Errorf("block meta fields: %w", model.ErrCorrupt)
 	}
@@ -320,5 +330,5 @@ func (m *Meta) check() error {
 		}
 		po, name = f.Offset, f.Name
 	}
-	return nil
+	return m.checkSources()
 }
