@@ -25,8 +25,9 @@ type Params struct {
 	CreatedMs  int64
 	// ID is the block's id; "" takes ID(Writer, Generation, Tenant, Day, Attempt).
 	ID string
-	// Replaces and Tombstones are for merges.
+	// Replaces, Tombstones and Sources are for merges; MergeParams sets them.
 	Replaces, Tombstones []string
+	Sources              []Source
 }
 
 // BuildSeries is one series with all its samples. The columns may be used again once Build asks for the next series; labels are
@@ -49,7 +50,7 @@ func Build(ctx context.Context, p *Params, series iter.Seq2[BuildSeries, error],
 	m := &Meta{
 		ID: p.ID, Format: Native, Tenant: p.Tenant, Day: p.Day,
 		Writer: p.Writer, Generation: p.Generation, Attempt: p.Attempt, CreatedMs: p.CreatedMs,
-		Replaces: p.Replaces, Tombstones: p.Tombstones,
+		Replaces: p.Replaces, Tombstones: p.Tombstones, Sources: p.Sources,
 	}
 	if m.ID != "" && tenant.Check(m.ID) != nil {
 		return nil, fmt.Errorf("build block: id %.80q: %w", m.ID, model.ErrInvalid)

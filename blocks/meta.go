@@ -1,10 +1,7 @@
 package blocks
 
 import (
-	"crypto/sha256"
-	"encoding/base32"
 	"encoding/binary"
-	"strings"
 
 	"github.com/varvedb/varve/index"
 	"github.com/varvedb/varve/model"
@@ -99,6 +96,5 @@ func ID(writer string, gen uint64, tenant string, day model.Day, attempt uint32)
 	b = appendString(b, tenant)
 	b = binary.LittleEndian.AppendUint32(b, uint32(day))
 	b = binary.LittleEndian.AppendUint32(b, attempt)
-	sum := sha256.Sum256(b)
-	return strings.ToLower(base32.HexEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:16]))
+	return hashID(b)
 }

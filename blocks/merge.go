@@ -1,0 +1,225 @@
+package blocks
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"iter"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/varvedb/varve/model"
+)
+
+// MergeOptions are the tunables of a Merger; nil means all defaults.
+type MergeOptions struct {
+	// ReadBytes bounds what is held of all inputs together: windows fetched and on their way, and decoded
+	// timestamps; pages being decoded come on top, about half a MiB an input. Default 32 MiB.
+	ReadBytes int64
+	// MaxSeriesSamples bounds the samples of one series, which are in memory at one time. Default 4 Mi.
+	MaxSeriesSamples int
+	// Sequential starts no goroutine and makes one request at a time, for tests that need a fixed order.
+	Sequential bool
+}
+
+const (
+	defaultReadBytes        = 32 << 20
+	defaultMaxSeriesSamples = 4 << 20
+)
+
+// InputError is a fault met while reading one block of a merge.
+type InputError struct {
+	ID  string
+	Err error
+}
+
+func (e *InputError) Error() string { return "merge input " + e.ID + ": " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *InputError) Unwrap() error { return e.Err }
+
+// Merger streams the series of several native blocks of one partition in the order of a block, each once, with the samples of
+// all; of samples with one timestamp that of the later input stays. Memory does not grow with the inputs (see MergeOptions), and each
+// byte of them is read once, from front to back, postings not at all. Everything read is checked as in Select, and at the end of a
+// block that it held what its Meta says.
+//
+// Not safe for concurrent use. Close waits for requests on their way.
+type Merger struct {
+	opts   MergeOptions
+	inputs []*mergeInput
+	// heap holds the inputs that are at a series, the least key first, and of equal keys the one of the lowest priority.
+	heap    []*mergeInput
+	begun   bool
+	err     error
+	key     []byte
+	columns model.Columns
+	scratch model.Columns
+
+	read    int64 // samples
+	written int64
+}
+
+// NewMerger returns a Merger of the blocks, the one that wins last. It reads nothing yet.
+func NewMerger(r RangeReader, inputs []*Meta, opts *MergeOptions) *Merger {
+	m := &Merger{}
+	if opts != nil {
+		m.opts = *opts
+	}
+	if m.opts.ReadBytes <= 0 {
+		m.opts.ReadBytes = defaultReadBytes
+	}
+	if m.opts.MaxSeriesSamples <= 0 {
+		m.opts.MaxSeriesSamples = defaultMaxSeriesSamples
+	}
+	budget := m.opts.ReadBytes / int64(max(1, len(inputs)))
+	for i, meta := range inputs {
+		m.inputs = append(m.inputs, newMergeInput(r, meta, i, budget, m.opts.Sequential))
+	}
+	return m
+}
+
+// Series yields the series that are left, as long as more holds, which is asked before each one; so the outcome can be cut into several blocks. Called
+// again, it goes on. The columns are valid until the next series. An error ends it for good: an *InputError if an input cannot be read, or
+// one that wraps model.ErrLimit if a series is too long.
+func (m *Merger) Series(ctx context.Context, more func() bool) iter.Seq2[BuildSeries, error] {
+	return func(yield func(BuildSeries, error) bool) {
+		if m.err == nil && !m.begun {
+			m.begun = true
+			m.err = m.begin(ctx)
+		}
+		for m.err == nil && len(m.heap) > 0 && more() {
+			s, err := m.next(ctx)
+			if err != nil {
+				m.err = err
+				break
+			}
+			if !yield(s, nil) {
+				return
+			}
+		}
+		if m.err != nil {
+			yield(BuildSeries{}, m.err)
+		}
+	}
+}
+
+// Done reports whether all series were yielded.
+func (m *Merger) Done() bool { return m.begun && m.err == nil && len(m.heap) == 0 }
+
+// Progress is how many bytes of the inputs were used, and of how many.
+func (m *Merger) Progress() (done, total int64) {
+	for _, in := range m.inputs {
+		done += in.read()
+		total += in.m.SeriesPages.Length + in.m.Chunks.Length
+	}
+	return done, total
+}
+
+// Samples is how many samples were read, and how many of them were yielded; the others had a later one at their timestamp.
+func (m *Merger) Samples() (read, yielded int64) { return m.read, m.written }
+
+// Close waits for requests on their way. The context of Series should have ended, or Series have been read to the end.
+func (m *Merger) Close() {
+	for _, in := range m.inputs {
+		in.close()
+	}
+}
+
+func (m *Merger) begin(ctx context.Context) error {
+	g, gctx := errgroup.WithContext(ctx)
+	for _, in := range m.inputs {
+		fetch := func() error {
+			if err := in.fetchFirst(gctx); err != nil {
+				return &InputError{in.m.ID, err}
+			}
+			return nil
+		}
+		if !m.opts.Sequential {
+			g.Go(fetch)
+		} else if err := fetch(); err != nil {
+			return err
+		}
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for _, in := range m.inputs {
+		ok, err := in.begin(ctx)
+		if err != nil {
+			return &InputError{in.m.ID, err}
+		}
+		if ok {
+			m.heap = append(m.heap, in)
+		}
+	}
+	for i := len(m.heap)/2 - 1; i >= 0; i-- {
+		m.down(i)
+	}
+	return nil
+}
+
+// next takes the least series off all inputs that have it.
+func (m *Merger) next(ctx context.Context) (BuildSeries, error) {
+	first := m.heap[0]
+	m.key = append(m.key[:0], first.page.Key()...)
+	ls := first.page.Labels()
+	m.columns.Reset()
+	for len(m.heap) > 0 && bytes.Equal(m.heap[0].page.Key(), m.key) {
+		in := m.heap[0]
+		n := m.columns.Len()
+		if err := in.samples(ctx, &m.columns); err != nil {
+			return BuildSeries{}, &InputError{in.m.ID, err}
+		}
+		m.read += int64(m.columns.Len() - n)
+		if n > 0 && n < m.columns.Len() && m.columns.T[n] <= m.columns.T[n-1] {
+			mergeTail(&m.columns, &m.scratch, n)
+		}
+		if m.columns.Len() > m.opts.MaxSeriesSamples {
+			return BuildSeries{}, fmt.Errorf("series %.200s has more than %d samples: %w", ls, m.opts.MaxSeriesSamples, model.ErrLimit)
+		}
+		if err := m.advance(ctx); err != nil {
+			return BuildSeries{}, err
+		}
+	}
+	m.written += int64(m.columns.Len())
+	return BuildSeries{Labels: ls, Columns: &m.columns}, nil
+}
+
+// advance moves the first input of the heap to its next series.
+func (m *Merger) advance(ctx context.Context) error {
+	in := m.heap[0]
+	ok, err := in.next(ctx)
+	if err != nil {
+		return &InputError{in.m.ID, err}
+	}
+	if !ok {
+		last := len(m.heap) - 1
+		m.heap[0] = m.heap[last]
+		m.heap = m.heap[:last]
+	}
+	m.down(0)
+	return nil
+}
+
+func (m *Merger) down(i int) {
+	for {
+		least := i
+		for child := 2*i + 1; child <= 2*i+2 && child < len(m.heap); child++ {
+			if m.heap[child].before(m.heap[least]) {
+				least = child
+			}
+		}
+		if least == i {
+			return
+		}
+		m.heap[i], m.heap[least] = m.heap[least], m.heap[i]
+		i = least
+	}
+}
+
+func (in *mergeInput) before(other *mergeInput) bool {
+	if c := bytes.Compare(in.page.Key(), other.page.Key()); c != 0 {
+		return c < 0
+	}
+	return in.priority < other.priority
+}
