@@ -96,6 +96,19 @@ func (b *Bucket) GetRange(ctx context.Context, key string, off, n int64) ([]byte
 	return r.Data, nil
 }
 
+// GetFirst returns the first n bytes of the object, or all of it if it has no more, and how long the object is. It is for objects of unknown size, of
+// which many are read at a time.
+func (b *Bucket) GetFirst(ctx context.Context, key string, n int64) (data []byte, size int64, err error) {
+	if n <= 0 {
+		return nil, 0, fmt.Errorf("%s %s: first %d bytes: %w", opGetFirst, key, n, model.ErrInvalid)
+	}
+	r, err := b.fetch(ctx, opGetFirst, key, 0, n, "")
+	if err != nil {
+		return nil, 0, err
+	}
+	return r.Data, max(r.Size, int64(len(r.Data))), nil // an empty object may not say its size
+}
+
 // PutIfAbsent creates the object. A taken key is model.ErrConflict, which may be the doing of an earlier, lost try
 // of this same call: callers read back.
 func (b *Bucket) PutIfAbsent(ctx context.Context, key string, data []byte) (Version, error) {

@@ -49,7 +49,11 @@ func (b *Bucket) fetch(ctx context.Context, op, key string, off, n int64, since 
 // read makes one try of a read, hedged.
 func (b *Bucket) read(ctx context.Context, op, full string, off, n int64, since Version) (GetResult, error) {
 	one := func(ctx context.Context) (r GetResult, err error) {
-		end, err := b.traceRequest(ctx, full, false, n)
+		known := n
+		if op == opGetFirst {
+			known = -1 // n is only a bound
+		}
+		end, err := b.traceRequest(ctx, full, false, known)
 		if err != nil {
 			return GetResult{}, err
 		}

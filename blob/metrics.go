@@ -15,6 +15,7 @@ const (
 	opGet         = "get"
 	opGetIf       = "get_if"
 	opGetRange    = "get_range"
+	opGetFirst    = "get_first"
 	opPut         = "put"
 	opPutIf       = "put_if"
 	opPutIfAbsent = "put_if_absent"

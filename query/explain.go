@@ -27,7 +27,7 @@ type Explain struct {
 	// BytesFetched are those of blocks and logs; those of catalogs, roots and the roster are CatalogBytes.
 	BytesFetched int64 `json:"bytes_fetched"`
 	CatalogBytes int64 `json:"catalog_bytes"`
-	// BytesNeeded are the compressed pages of blocks that hold something selected, and the whole of what was read of logs.
+	// BytesNeeded are the compressed pages of blocks that hold something selected, and the segments of logs that were read.
 	BytesNeeded int64 `json:"bytes_needed"`
 	// Blocks and Series were selected, a series once for each block; Samples were decoded, from wherever they came.
 	Blocks  int   `json:"blocks"`
@@ -72,7 +72,7 @@ type Account struct {
 	mu     sync.Mutex // guards what follows
 	sum    Explain
 	asked  int64 // bytes of ranges under way
-	logged int64 // bytes of logs
+	logged int64 // bytes of the segments that were read of logs
 }
 
 type accountKey struct{}
@@ -141,10 +141,7 @@ func (a *Account) end(r blob.Request, bytes int64) {
 	a.asked -= max(r.Bytes, 0)
 	var g GetsByKind
 	switch g.of(r.Key) {
-	case &g.Log:
-		a.logged += bytes
-		a.sum.BytesFetched += bytes
-	case &g.Block:
+	case &g.Log, &g.Block:
 		a.sum.BytesFetched += bytes
 	default:
 		a.sum.CatalogBytes += bytes
@@ -157,6 +154,12 @@ func (a *Account) decoded(n int, l *Limits) error {
 	defer a.mu.Unlock()
 	a.sum.Samples += int64(n)
 	return l.checkSamples(a.sum.Samples)
+}
+
+func (a *Account) logRead(bytes int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.logged += bytes
 }
 
 func (a *Account) touched(n int) {

@@ -248,6 +248,7 @@ func (q *querier) tail(writer string, released uint64, whole bool) *tail {
 	t := q.tails[writer]
 	if t == nil {
 		t = newTail(q.q.c.Logs, writer, released+1)
+		t.used = q.account.logRead
 		if !whole {
 			t.maxSegments, t.maxBytes = q.q.cfg.MaxTailSegments, q.q.cfg.MaxTailBytes
 		}

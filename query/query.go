@@ -64,6 +64,8 @@ type Catalog interface {
 // Logs is what query needs of a *blob.Bucket to read a writer's log.
 type Logs interface {
 	Get(ctx context.Context, key string) ([]byte, blob.Version, error)
+	GetFirst(ctx context.Context, key string, n int64) (data []byte, size int64, err error)
+	GetRange(ctx context.Context, key string, off, n int64) ([]byte, error)
 }
 
 // Unreachable is a writer whose source cannot be asked.

@@ -146,10 +146,10 @@ func (w *world) cold(t *testing.T, run func(ctx context.Context, t *testing.T, q
 		cfg.MaxParallelBlocks = unlimited
 		q, err := New(&cfg, Components{Catalog: catalog.New(bucket, nil, catalog.Components{}), Blocks: rangeReader{bucket}, Logs: bucket})
 		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, q.Close()) }) // in the bubble, whatever fails
 		begin := time.Now()
 		run(tenant.NewContext(t.Context(), testTenant), t, q)
 		stages = float64(time.Since(begin)) / float64(coldLatency)
-		require.NoError(t, q.Close())
 		s = counted.Stats()
 	})
 	return s, stages

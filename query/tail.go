@@ -2,21 +2,15 @@ package query
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
-	"golang.org/x/sync/errgroup"
 
-	"github.com/varvedb/varve/blob"
 	"github.com/varvedb/varve/model"
 	"github.com/varvedb/varve/wal"
 )
-
-// tailWindow is how many segment keys are asked for at first; later windows double.
-const tailWindow = 16
 
 // tail is a model.Source over the shipped log of a writer that cannot be asked itself: all segments
 // from the first generation that is not released to the first key that is missing, or to a fence. Without bounds it is
@@ -30,6 +24,8 @@ type tail struct {
 	// Bounds; 0 is none.
 	maxSegments int
 	maxBytes    int64
+	// used is told of the bytes of segments that were read for good; nil for nobody.
+	used func(bytes int64)
 
 	done    shared[struct{}]
 	series  []*tailSeries
@@ -88,116 +84,6 @@ func matches(ls labels.Labels, matchers []*labels.Matcher) bool {
 		}
 	}
 	return true
-}
-
-// read fetches windows of segments, oldest first, and collects the tenant's samples.
-func (t *tail) read(ctx context.Context, tenant string) error {
-	ctx = blob.AfterStage(ctx, 0)
-	c := &tailCollector{byLabels: make(map[string]*tailSeries)}
-	gen, seq, window := t.from, uint64(0), tailWindow
-	for read, bytes := 0, int64(0); ; {
-		if t.maxSegments > 0 {
-			window = min(window, t.maxSegments-read)
-		}
-		if window <= 0 || t.maxBytes > 0 && bytes >= t.maxBytes {
-			t.cut = true
-			return t.finish(c)
-		}
-		ctx = blob.AfterStage(ctx, blob.LastStage(ctx))
-		w, err := t.fetch(ctx, gen, seq, window)
-		if err != nil {
-			return err
-		}
-		bytes += w.bytes
-		ended := false // the generation, by an end mark
-		for _, s := range w.segments {
-			if s.Fence {
-				return t.finish(c)
-			}
-			if t.damage = s.Records(tenant, c.add); t.damage != nil {
-				return t.finish(c)
-			}
-			read++
-			if ended = s.EndMark; ended {
-				break
-			}
-		}
-		switch {
-		case ended:
-			// What follows is the next generation, with references of its own.
-			gen, seq, window, c.refs = gen+1, 0, tailWindow, nil
-		case len(w.segments) < window:
-			t.damage = w.damage
-			return t.finish(c)
-		default:
-			seq, window = seq+uint64(window), 2*window
-		}
-	}
-}
-
-// tailPart is what one window of keys holds: the segments before the first that is missing or damaged, and in the second case
-// what is wrong with it.
-type tailPart struct {
-	segments []*wal.Segment
-	bytes    int64
-	damage   error
-}
-
-// fetch reads up to n segments in parallel.
-func (t *tail) fetch(ctx context.Context, gen, seq uint64, n int) (*tailPart, error) {
-	data := make([][]byte, n)
-	missing := make([]error, n)
-	g, gctx := errgroup.WithContext(ctx)
-	for i := range n {
-		g.Go(func() error {
-			d, _, err := t.logs.Get(gctx, wal.SegmentKey(t.writer, gen, seq+uint64(i)))
-			if errors.Is(err, model.ErrNotFound) {
-				missing[i] = err
-				return nil
-			}
-			data[i] = d
-			return err
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return nil, err
-	}
-	for i, err := range missing {
-		if err != nil {
-			if err := t.trustMissing(ctx, err); err != nil {
-				return nil, err
-			}
-			n = i
-			break
-		}
-	}
-	// Last to first: each segment says how much of its predecessor counts.
-	p, valid := &tailPart{segments: make([]*wal.Segment, n)}, int64(0)
-	for i := n - 1; i >= 0; i-- {
-		s, err := wal.ParseSegment(data[i], &wal.ParseOptions{Name: wal.SegmentKey(t.writer, gen, seq+uint64(i)), Valid: valid})
-		p.bytes += int64(len(data[i]))
-		if err != nil {
-			// Nobody says then how much of the one before it counts: all of it, as for the last one.
-			p.damage, n, valid = err, i, 0
-			continue
-		}
-		p.segments[i], valid = s, s.PrevValid
-	}
-	p.segments = p.segments[:n]
-	return p, nil
-}
-
-// trustMissing makes sure that a missing key means that there is no object: stores answer 403 to readers that may not
-// list, and 403 is also what no permission at all looks like. The writer's identity object always exists.
-func (t *tail) trustMissing(ctx context.Context, missing error) error {
-	if !blob.IsDenied(missing) {
-		return nil
-	}
-	ctx = blob.AfterStage(ctx, blob.LastStage(ctx))
-	if _, _, err := t.logs.Get(ctx, "w/"+t.writer+"/id"); err != nil {
-		return fmt.Errorf("%w: %w", model.ErrUnavailable, err)
-	}
-	return nil
 }
 
 // finish sorts what was collected.

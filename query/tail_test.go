@@ -1,9 +1,7 @@
 package query
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 
@@ -119,29 +117,6 @@ func TestDetached(t *testing.T) {
 	})
 }
 
-// TestDetachedLong reads a log of more segments than a window.
-func TestDetachedLong(t *testing.T) {
-	w := newWorld(t)
-	w.cfg.Detached = true
-	w.register(catalog.Writer{ID: "w1", Mode: "fsync", Shipping: true})
-	s := newShipper(w, "w1")
-	want := data{}
-	for i := range int64(3*tailWindow + 1) {
-		s.add(testTenant, "a", model.Sample{T: t0 + i, V: float64(i)})
-		s.ship()
-		want.add("a", t0+i, float64(i))
-	}
-	s.rotate()
-	got := selectAll(w.ctx(), t, w.queryable(), t0, t0+1000, everything)
-	require.NoError(t, got.err)
-	require.Equal(t, want, got.data)
-
-	require.NoError(t, w.bucket.Delete(t.Context(), wal.SegmentKey("w1", 1, 20)))
-	got = selectAll(w.ctx(), t, w.queryable(), t0, t0+1000, everything)
-	require.NoError(t, got.err)
-	require.Len(t, got.data["a"], 20, "the first missing key ends the log")
-}
-
 // TestDamagedTail has a log with a segment that went bad: what lies before it is answered, by those who may answer short.
 func TestDamagedTail(t *testing.T) {
 	w := newWorld(t)
@@ -213,13 +188,8 @@ func TestDeniedTail(t *testing.T) {
 	s := newShipper(w, "w1")
 	s.add(testTenant, "a", model.Sample{T: t0, V: 1})
 	s.ship()
-	denying := logsFunc(func(ctx context.Context, key string) ([]byte, blob.Version, error) {
-		b, v, err := w.bucket.Get(ctx, key)
-		if errors.Is(err, model.ErrNotFound) {
-			err = fmt.Errorf("get %s: %w", key, blob.DeniedRead("403"))
-		}
-		return b, v, err
-	})
+	w.driver.SetHook(denyMissing(w))
+	denying := blob.New(w.driver, nil)
 	read := func() (*model.Selection, error) {
 		return newTail(denying, "w1", 1).Select(t.Context(), testTenant, model.TimeRange{MinMs: t0, MaxMs: t0 + 10}, nil)
 	}
@@ -230,10 +200,4 @@ func TestDeniedTail(t *testing.T) {
 	sel, err := read()
 	require.NoError(t, err)
 	require.Len(t, sel.Series, 1)
-}
-
-type logsFunc func(ctx context.Context, key string) ([]byte, blob.Version, error)
-
-func (f logsFunc) Get(ctx context.Context, key string) ([]byte, blob.Version, error) {
-	return f(ctx, key)
 }

@@ -3,6 +3,7 @@ package query
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -260,4 +261,20 @@ func (s *fakeSource) unpinned(t *testing.T) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	require.Zero(t, s.pinned, "answers of writer %s that were never closed", s.writer)
+}
+
+// denyMissing is for a driver like S3 to readers that may not list: what is missing answers 403, and so does everything
+// but reading. (A read of what is there, or is not, answers alike for a key that others may create meanwhile.)
+func denyMissing(w *world) faultblob.Hook {
+	return func(c faultblob.Call) faultblob.Action {
+		denied := faultblob.Action{Kind: faultblob.Fail, Err: blob.DeniedRead("403")}
+		if c.Op != faultblob.OpGet {
+			denied.Err = blob.ErrDenied
+			return denied
+		}
+		if _, _, err := w.bucket.Get(context.Background(), c.Key); errors.Is(err, model.ErrNotFound) {
+			return denied
+		}
+		return faultblob.Action{}
+	}
 }
