@@ -142,7 +142,7 @@ func (s *Store) settle(ctx context.Context, v *View, known []*Partition) error {
 			return nil
 		}
 		if try > missingTries {
-			return fmt.Errorf("catalog %s: the root names the day but the catalog is missing: %w", partitionKey(v.tenant, lacking[0]), model.ErrUnavailable)
+			return fmt.Errorf("catalog %s: the root names the day but the catalog is missing, or may not be read (permission denied): %w", partitionKey(v.tenant, lacking[0]), model.ErrUnavailable)
 		}
 		if try > 1 {
 			if err := s.c.Sleep(ctx, s.opts.BackoffBase*time.Duration(try)); err != nil {

@@ -123,7 +123,11 @@ func (q *querier) readAll(ctx context.Context, reads *reads, v *view, r model.Ti
 			return nil, err
 		}
 		for _, b := range v.blocks(r) {
-			if gone[b.ID] != nil && n > 1 {
+			switch err := gone[b.ID]; {
+			case err == nil || n == 1:
+			case blob.IsDenied(err):
+				return nil, fmt.Errorf("block %s of %s/%s is in the catalog, but it is missing or may not be read: %w", b.ID, v.tenant, b.Day.Dashed(), err)
+			default:
 				return nil, fmt.Errorf("block %s of %s/%s is in the catalog but not in the bucket: %w", b.ID, v.tenant, b.Day.Dashed(), model.ErrCorrupt)
 			}
 		}
