@@ -1,11 +1,11 @@
 package catalog
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 
 	"github.com/varvedb/varve/blocks"
+	"github.com/varvedb/varve/internal/planted"
 	"github.com/varvedb/varve/model"
 )
 
@@ -90,6 +90,8 @@ func (p *Partition) admit(m *blocks.Meta) error {
 type Replace struct {
 	Inputs  []string
 	Outputs []*blocks.Meta
+	// Job is the job that is done with it: its claim ends, whoever holds it. "" is none.
+	Job string
 }
 
 // String names the operation in errors.
@@ -126,13 +128,22 @@ func (r Replace) apply(p *Partition, nowMs int64) error {
 	inputs := make([]Entry, 0, len(r.Inputs))
 	for _, id := range r.Inputs {
 		e := p.Live(id)
+		if e == nil && planted.On(planted.ReplaceUnchecked) {
+			continue
+		}
 		if e == nil {
 			return fmt.Errorf("input %s is not live: %w", id, model.ErrConflict)
 		}
 		inputs = append(inputs, *e)
 	}
-	order := slices.MaxFunc(inputs, func(a, b Entry) int { return cmp.Compare(a.Order, b.Order) }).Order
+	order := uint64(0)
+	for _, e := range inputs {
+		order = max(order, e.Order)
+	}
 	if err := p.adjacent(inputs, order); err != nil {
+		return err
+	}
+	if err := p.keepsMasks(inputs, order); err != nil {
 		return err
 	}
 	var by []string
@@ -143,19 +154,37 @@ func (r Replace) apply(p *Partition, nowMs int64) error {
 		by = append(by, m.ID)
 	}
 	p.retire(inputs, by, nowMs)
+	p.Claims = slices.DeleteFunc(p.Claims, func(c Claim) bool { return c.Job == r.Job })
 	for _, m := range r.Outputs {
 		p.insert(Entry{Meta: m, Order: order, AddedMs: nowMs})
 	}
 	return nil
 }
 
-// adjacent checks that raising the inputs to the order lets none of them overtake a block that overlaps it in time.
+// adjacent checks that raising the inputs to the order lets none of them overtake, or draw level with, a block that overlaps it in time.
+// Level with the highest input are blocks that were cut from one merge, which have no series in common with that input, but may with
+// the others.
 func (p *Partition) adjacent(inputs []Entry, order uint64) error {
+	if planted.On(planted.MergeNotAdjacent) {
+		return nil
+	}
 	for _, e := range p.Blocks {
 		for _, in := range inputs {
-			if in.Order < e.Order && e.Order < order && e.Range().Overlaps(in.Range()) &&
+			if in.Order < e.Order && e.Order <= order && e.Range().Overlaps(in.Range()) &&
 				!slices.ContainsFunc(inputs, func(i Entry) bool { return i.ID == e.ID }) {
 				return fmt.Errorf("input %s would overtake block %s: %w", in.ID, e.ID, model.ErrInvalid)
+			}
+		}
+	}
+	return nil
+}
+
+// keepsMasks checks that raising the inputs to the order lifts none of them above a tombstone that masks it and was not applied to it.
+func (p *Partition) keepsMasks(inputs []Entry, order uint64) error {
+	for _, t := range p.Tombstones {
+		for _, in := range inputs {
+			if in.Order <= t.Order && t.Order < order && in.Range().Overlaps(t.Range) && !slices.Contains(in.Tombstones, t.ID) {
+				return fmt.Errorf("input %s would rise above tombstone %s, which was not applied to it: %w", in.ID, t.ID, model.ErrInvalid)
 			}
 		}
 	}

@@ -20,8 +20,9 @@ import (
 // TestScripts runs the operations of testdata/*.txt on a partition in memory and compares what they print. A script is commands, each
 // followed by a line of ---- and its output up to an empty line. -rewrite writes the output anew.
 //
-//	add WRITER/GENERATION [ID [FROM-TO]]   FROM and TO in minutes of the day
-//	replace ID… by ID [FROM-TO]            retire ID…   drop ID…   quarantine REASON ID…
+//	add WRITER/GENERATION [ID [FROM-TO [TOMBSTONE]]]   FROM and TO in minutes of the day; the tombstone was applied to the block
+//	replace ID… by ID[+ID…] [FROM-TO], which ends the job called merge
+//	retire ID…   drop ID…   quarantine REASON ID…
 //	claim JOB HOLDER MINUTES               tombstone ID
 //	wait DURATION IN HOURS
 //
@@ -119,11 +120,13 @@ func (s *script) parse(t *testing.T, name string, args []string) Operation {
 			if a != "by" {
 				continue
 			}
-			r := Replace{Inputs: args[:i]}
+			r := Replace{Inputs: args[:i], Job: "merge"}
 			if i+1 < len(args) {
-				m := block(t, args[i+1:])
-				m.Replaces = args[:i]
-				r.Outputs = []*blocks.Meta{m}
+				for _, id := range strings.Split(args[i+1], "+") {
+					m := block(t, append([]string{id}, args[i+2:]...))
+					m.Replaces = args[:i]
+					r.Outputs = append(r.Outputs, m)
+				}
 			}
 			return r
 		}
@@ -138,7 +141,7 @@ func (s *script) parse(t *testing.T, name string, args []string) Operation {
 		require.NoError(t, err)
 		return TakeClaim{Job: args[0], Holder: args[1], UntilMs: s.nowMs + int64(minutes)*60_000}
 	case "tombstone":
-		return AddTombstone{ID: args[0]}
+		return AddTombstone{ID: args[0], Range: testDay.Range()}
 	}
 	t.Fatalf("unknown command %s %v", name, args)
 	return nil
@@ -151,6 +154,9 @@ func block(t *testing.T, args []string) *blocks.Meta {
 		_, err := fmt.Sscanf(args[1], "%d-%d", &from, &to)
 		require.NoError(t, err)
 		m.MinT, m.MaxT = testDay.Range().MinMs+from*60_000, testDay.Range().MinMs+to*60_000
+	}
+	if len(args) > 2 {
+		m.Tombstones = args[2:]
 	}
 	return m
 }

@@ -22,4 +22,8 @@ const (
 	AdoptWithoutFence
 	// RefusedMeansFailed takes a refused compare-and-swap for a failure without reading back.
 	RefusedMeansFailed
+	// ReplaceUnchecked replaces blocks without checking that all of them are live.
+	ReplaceUnchecked
+	// MergeNotAdjacent merges blocks past one that lies between them in order and overlaps them in time.
+	MergeNotAdjacent
 )
