@@ -26,6 +26,7 @@ SEED     ?=
 RUN      ?=
 E2E      ?= short
 STEPS    ?= 1000000
+QUERIES  ?= 200000
 BENCH    ?=
 PEERS    ?=
 
@@ -40,7 +41,7 @@ GOFUMPT       := $(TOOLS)/gofumpt@$(GOFUMPT_VERSION)
 
 .PHONY: help
 help:
-	@awk -F ': *[^#]*## ' '/^[a-z0-9]+:.*## / { printf "%-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ': *[^#]*## ' '/^[a-z0-9]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: run
 run: build ## everything in one process on a local directory bucket, no configuration
@@ -80,6 +81,10 @@ sim: ## the simulator, STEPS=1000000; SEED= to replay one run
 	SIM_STEPS=$(STEPS) SIM_SEED=$(SEED) $(GO) test -vet=off -count=1 -timeout 0 -run 'Sim' -v ./internal/sim/
 	@# A run that is replayed plants no bugs.
 	$(if $(SEED),,$(GO) test -vet=off -count=1 -tags planted -timeout 0 -run 'Planted' ./internal/sim/)
+
+.PHONY: differential
+differential: ## random queries here and in Prometheus, QUERIES=200000; SEED= to replay (make test runs 20,000)
+	DIFF_QUERIES=$(QUERIES) DIFF_SEED=$(SEED) $(GO) test -vet=off -count=1 -timeout 0 -run TestDifferential -v ./internal/differential/
 
 .PHONY: stress
 stress: ## one test many times: PKGS=./wal RUN=TestGroupCommit COUNT=100

@@ -1,0 +1,78 @@
+package differential
+
+import (
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/varvedb/varve/query"
+)
+
+// lookback is that of both engines.
+const lookback = 5 * time.Minute
+
+// perWorld is how many questions are asked of the same data. sizes are those of the worlds, in turn.
+const perWorld = 2500
+
+var sizes = []int{1, 1, 4, 1}
+
+// setting reads a number from the environment.
+func setting(t *testing.T, name string, otherwise uint64) uint64 {
+	t.Helper()
+	s := os.Getenv(name)
+	if s == "" {
+		return otherwise
+	}
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil {
+		t.Fatalf("%s=%q is not a number", name, s)
+	}
+	return n
+}
+
+// TestDifferential asks DIFF_QUERIES (20,000) questions, or that of the number DIFF_ONLY, from DIFF_SEED (drawn from the clock).
+func TestDifferential(t *testing.T) {
+	seed := setting(t, "DIFF_SEED", uint64(time.Now().UnixNano()))
+	first, end := 0, int(setting(t, "DIFF_QUERIES", 20_000))
+	if os.Getenv("DIFF_ONLY") != "" {
+		first = int(setting(t, "DIFF_ONLY", 0))
+		end = first + 1
+	}
+	t.Logf("DIFF_SEED=%d", seed)
+	total := newTally()
+	for number := first - first%perWorld; number < end; number += perWorld {
+		world := number / perWorld
+		w := newWorld(t, seed+uint64(world), sizes[world%len(sizes)])
+		compare(t, w, total, seed, max(first, number), min(end, number+perWorld))
+	}
+	t.Log(total)
+	if end-first >= 10_000 {
+		total.check(t)
+	}
+}
+
+// compare asks the questions first to end-1.
+func compare(t *testing.T, w *world, total *tally, seed uint64, first, end int) {
+	t.Helper()
+	metrics := prometheus.NewRegistry()
+	m := newMaker(seed, w.data)
+	j := &judge{
+		reference: system{referenceEngine(lookback), w.reference},
+		candidate: system{query.NewEngine(nil, expressions, nil, metrics), w.candidate},
+	}
+	const most = 5
+	for number := first; number < end; number++ {
+		q := m.question(number)
+		v, d, empty := j.ask(t.Context(), q)
+		total.count(q, v, empty)
+		switch {
+		case v == different && total.verdicts[v] <= most:
+			t.Error(j.report(t.Context(), seed, number, q, d))
+		case v == undecided && testing.Verbose():
+			t.Logf("undecided: %s\n\t%s", q, d)
+		}
+	}
+}
