@@ -176,7 +176,7 @@ func (a *adopter) flush(ctx context.Context, gen uint64, fence position) error {
 
 // load reads the segments of one generation that lie before the fence.
 func (a *adopter) load(ctx context.Context, gen uint64, fence position) (*memtable.Table, error) {
-	table := memtable.New(nil)
+	table := memtable.New(nil, nil)
 	r := newReplayer(table)
 	for p := (position{gen, 0}); p.before(fence); p.seq++ {
 		s, err := a.segment(ctx, p)

@@ -66,12 +66,7 @@ func (i *Ingester) logAndApply(tenantName string, b *model.Batch, res *memtable.
 		return nil, model.AppendResult{}, err
 	}
 	r := model.AppendResult{Rejected: res.Rejected, RejectedSamples: res.RejectedSamples, Reasons: res.Reasons}
-	for k, s := range res.Series {
-		if s != nil {
-			r.Samples += int(b.Series[k].Count)
-			r.Histograms += int(b.Series[k].HistogramCount)
-		}
-	}
+	r.Samples, r.Histograms = res.Samples, res.Histograms
 	if r.Samples+r.Histograms == 0 {
 		return w, r, nil
 	}
@@ -79,7 +74,7 @@ func (i *Ingester) logAndApply(tenantName string, b *model.Batch, res *memtable.
 		if e.Generation() != g.number {
 			panic(fmt.Sprintf("bug: ingester: generation %d of the memtable is %d in the log", g.number, e.Generation()))
 		}
-		encodeBatch(e, tenantName, b, res)
+		encodeBatch(e, tenantName, b, g.table, res)
 	})
 	if err != nil {
 		// Definitions may have been lost with it, so nothing more may go into this generation.
@@ -115,16 +110,14 @@ func (i *Ingester) hold() (*writer, *generation, error) {
 
 // encodeBatch writes the batch as one record, with the definitions that the log of this generation lacks. It runs under the
 // encoder's mutex, which is what makes "defined before used" true in the order of the log.
-func encodeBatch(e *wal.Encoder, tenantName string, b *model.Batch, res *memtable.Resolved) {
+func encodeBatch(e *wal.Encoder, tenantName string, b *model.Batch, table *memtable.Table, res *memtable.Resolved) {
 	e.Begin(tenantName)
-	for k, s := range res.Series {
-		if s == nil {
+	for k, ref := range res.Refs {
+		if ref == memtable.NoSeries {
 			continue
 		}
-		ref := s.Ref()
-		if !s.Logged() {
-			e.Define(ref, s.Labels())
-			s.SetLogged()
+		if table.LogOnce(ref) {
+			e.Define(ref, table.Labels(ref))
 		}
 		bs := &b.Series[k]
 		for _, x := range b.Samples[bs.First : bs.First+bs.Count] {
@@ -138,7 +131,7 @@ func encodeBatch(e *wal.Encoder, tenantName string, b *model.Batch, res *memtabl
 
 // wakeIfLarge has the generation rotated, or the log shipped, before their time if they have grown large.
 func (i *Ingester) wakeIfLarge(w *writer, g *generation, r *model.AppendResult) {
-	if g.table.Bytes() >= i.cfg.GenerationBytes {
+	if i.large(g.table) {
 		i.sealedWake.signal()
 	}
 	const loggedBytes = 8 // per sample, about
@@ -183,12 +176,18 @@ func (i *Ingester) roomFor() error {
 	return nil
 }
 
-// memoryLocked is what the memtables hold. Ingester.mu is held.
+// memoryLocked is what the memtables hold, the names that they share counted once. Ingester.mu is held.
 func (w *writer) memoryLocked() int64 {
-	held := w.active.table.Bytes()
+	names := w.active.table.Names()
+	held := names.Bytes() + w.active.table.Bytes()
 	for _, g := range w.older {
-		if g.table != nil {
-			held += g.table.Bytes()
+		if g.table == nil {
+			continue
+		}
+		held += g.table.Bytes()
+		if n := g.table.Names(); n != names {
+			names = n
+			held += n.Bytes()
 		}
 	}
 	return held

@@ -179,7 +179,7 @@ func (i *Ingester) reingestGeneration(ctx context.Context, old *writer, fence po
 		if err := r.resolve(&rec); err != nil || r.empty() {
 			return err
 		}
-		if err := w.log.Append(func(e *wal.Encoder) { encodeBatch(e, rec.Tenant, &r.batch, &r.res) }); err != nil {
+		if err := w.log.Append(func(e *wal.Encoder) { encodeBatch(e, rec.Tenant, &r.batch, g.table, &r.res) }); err != nil {
 			return err
 		}
 		r.apply()

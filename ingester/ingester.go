@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/varvedb/varve/catalog"
+	"github.com/varvedb/varve/memtable"
 	"github.com/varvedb/varve/model"
 )
 
@@ -36,6 +37,8 @@ type Ingester struct {
 	rebuilding sync.Mutex // serializes the rewriting of manifests, which are small local files
 
 	wantsShipping bool // as configured, or as it was before
+
+	names atomic.Pointer[memtable.Names] // of the next generation
 
 	mu      sync.Mutex // guards the fields below and those of writer and generation that say so
 	file    *writerFile
@@ -69,6 +72,7 @@ func Open(ctx context.Context, cfg Config, c Components) (_ *Ingester, err error
 		controlWake: newWake(), sealedWake: newWake(), builtWake: newWake(), shipWake: newWake(),
 		adopted: map[string]bool{}, trouble: map[string]error{},
 	}
+	i.names.Store(memtable.NewNames())
 	if err := c.FS.MkdirAll(c.Dir); err != nil {
 		return nil, fmt.Errorf("open data directory %s: %w", c.Dir, err)
 	}

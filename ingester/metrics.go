@@ -90,6 +90,7 @@ func (m *metrics) watch(i *Ingester) {
 		value      func(s *Status) float64
 	}{
 		{"memory_bytes", "Bytes held by memtables.", func(s *Status) float64 { return float64(s.MemoryBytes) }},
+		{"names_bytes", "Bytes of memory_bytes that hold the names of series, which generations share.", func(s *Status) float64 { return float64(s.NamesBytes) }},
 		{"in_flight_bytes", "Bytes of requests being written.", func(s *Status) float64 { return float64(s.InFlightBytes) }},
 		{"unshipped_bytes", "About the bytes of log that are not in the bucket.", func(s *Status) float64 { return float64(s.UnshippedBytes) }},
 		{"log_bytes", "Bytes of the local log.", func(s *Status) float64 { return float64(s.LogBytes) }},

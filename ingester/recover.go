@@ -86,7 +86,7 @@ func generationsOf(log *wal.Log) (gens []uint64) {
 
 // newGeneration returns an empty generation.
 func (i *Ingester) newGeneration(number uint64) *generation {
-	return &generation{number: number, stage: active, startedMs: i.nowMs(), table: memtable.New(&i.cfg.Memtable)}
+	return &generation{number: number, stage: active, startedMs: i.nowMs(), table: memtable.New(&i.cfg.Memtable, i.names.Load())}
 }
 
 func (i *Ingester) recoverGeneration(ctx context.Context, w *writer, gen uint64) (*generation, error) {

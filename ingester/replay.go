@@ -11,12 +11,12 @@ import (
 // replayer puts the records of one generation into a table, in the order of the log. It reuses its memory and is for one
 // goroutine. No limit applies: what is in the log was acknowledged.
 type replayer struct {
-	table  *memtable.Table
-	series []*memtable.Series // by ref of the log
+	table *memtable.Table
+	refs  []uint32 // of the table plus 1, by ref of the log; 0 is not defined
 
 	// One record, resolved.
 	batch model.Batch
-	known []*memtable.Series // of batch.Series
+	known []uint32 // of batch.Series
 	res   memtable.Resolved
 }
 
@@ -37,17 +37,17 @@ func (r *replayer) replay(rec wal.Record) error {
 // resolve takes over a record and finds or makes its series.
 func (r *replayer) resolve(rec *wal.Record) error {
 	for _, d := range rec.Defs {
-		s, err := r.table.Define(rec.Tenant, d.Labels)
+		ref, err := r.table.Define(rec.Tenant, d.Labels)
 		if err != nil {
 			return fmt.Errorf("replay: series %s of tenant %s: %w", d.Labels, rec.Tenant, err)
 		}
 		if d.Ref >= maxRef {
 			return fmt.Errorf("replay: ref %d of segment %d: %w", d.Ref, rec.Seq, model.ErrCorrupt)
 		}
-		if n := int(d.Ref) + 1; n > len(r.series) {
-			r.series = append(r.series, make([]*memtable.Series, n-len(r.series))...)
+		if n := int(d.Ref) + 1; n > len(r.refs) {
+			r.refs = append(r.refs, make([]uint32, n-len(r.refs))...)
 		}
-		r.series[d.Ref] = s
+		r.refs[d.Ref] = ref + 1
 	}
 	b := &r.batch
 	b.Samples, b.Histograms, b.Series, r.known = b.Samples[:0], b.Histograms[:0], b.Series[:0], r.known[:0]
@@ -76,10 +76,10 @@ func (r *replayer) resolve(rec *wal.Record) error {
 
 // begin starts a series of the batch.
 func (r *replayer) begin(ref uint32, rec *wal.Record) error {
-	if int(ref) >= len(r.series) || r.series[ref] == nil {
+	if int(ref) >= len(r.refs) || r.refs[ref] == 0 {
 		return fmt.Errorf("replay: ref %d is used in segment %d and not defined before: %w", ref, rec.Seq, model.ErrCorrupt)
 	}
-	r.known = append(r.known, r.series[ref])
+	r.known = append(r.known, r.refs[ref]-1)
 	r.batch.Series = append(r.batch.Series, model.BatchSeries{
 		First: int32(len(r.batch.Samples)), FirstHistogram: int32(len(r.batch.Histograms)),
 	})

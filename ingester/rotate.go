@@ -42,7 +42,7 @@ func (i *Ingester) rotationDue() bool {
 		return false
 	case i.nowMs()-g.startedMs >= i.cfg.RotateAfter.Milliseconds():
 		return true
-	case table.Bytes() >= i.cfg.GenerationBytes:
+	case i.large(table):
 		return true
 	}
 	return i.cfg.DetachedReaders && i.detachedDue(w, g.number)
@@ -86,6 +86,7 @@ func (i *Ingester) rotate() error {
 	}
 	g.closed = true
 	g.table.Seal()
+	i.freshNames(g.table)
 	next := i.newGeneration(w.log.Generation())
 	i.mu.Lock()
 	i.retireLocked(g)

@@ -19,7 +19,9 @@ type Status struct {
 	Trouble map[string]string `json:"trouble,omitempty"`
 
 	InFlightBytes int64 `json:"in_flight_bytes"`
-	MemoryBytes   int64 `json:"memory_bytes"`
+	// MemoryBytes is what the memtables hold, NamesBytes the part of it that the names of series take, which generations share.
+	MemoryBytes int64 `json:"memory_bytes"`
+	NamesBytes  int64 `json:"names_bytes"`
 	// UnshippedBytes is about the length of the log that is not in the bucket.
 	UnshippedBytes int64 `json:"unshipped_bytes"`
 	// LogSegments and LogBytes are those of the local log.
@@ -69,7 +71,7 @@ func (i *Ingester) Status() Status {
 	w := i.w
 	s := Status{
 		Writer: w.id, Mode: i.cfg.Mode, Ships: w.ships.Load(), InRoster: i.file.Registered, Fenced: w.fenced,
-		InFlightBytes: i.inFlight.Load(), MemoryBytes: w.memoryLocked(), UnshippedBytes: w.unshipped.Load(),
+		InFlightBytes: i.inFlight.Load(), MemoryBytes: w.memoryLocked(), NamesBytes: w.active.table.Names().Bytes(), UnshippedBytes: w.unshipped.Load(),
 		NextGeneration: w.next.gen, NextSeq: w.next.seq, ShippedWaiting: len(i.file.Shipped),
 	}
 	if err := i.readyLocked(); err != nil {

@@ -14,18 +14,18 @@ func (t *Table) Append(b *model.Batch, res *Resolved) {
 	var counts [overwritten + 1]int64
 	var locked *page
 	sideBytes := int64(0)
-	for i, s := range res.Series {
-		if s == nil {
+	for i, ref := range res.Refs {
+		if ref == NoSeries {
 			continue
 		}
-		if p := pages[s.ref/pageSeries]; p != locked {
+		if p := pages[ref/pageSeries].Load(); p != locked {
 			if locked != nil {
 				locked.mu.Unlock()
 			}
 			p.mu.Lock()
 			locked = p
 		}
-		bs := &b.Series[i]
+		bs, s := &b.Series[i], &locked.series[ref%pageSeries]
 		for _, x := range b.Samples[bs.First : bs.First+bs.Count] {
 			counts[s.push(&t.arena, x.T, x.V)]++
 		}

@@ -69,7 +69,7 @@ func BenchmarkResolve(b *testing.B) {
 		b.Run(fmt.Sprintf("series=%d", series), func(b *testing.B) {
 			w := newWorkload(series)
 			w.next()
-			tab := New(nil)
+			tab := New(nil, nil)
 			var res Resolved
 			for _, r := range w.requests {
 				if err := tab.Resolve("t", r, &res); err != nil {
@@ -97,7 +97,7 @@ func BenchmarkAppend(b *testing.B) {
 	for range b.N {
 		b.StopTimer()
 		before := heapBytes()
-		tab := New(nil)
+		tab := New(nil, nil)
 		resolved := make([]Resolved, len(w.requests))
 		for i, r := range w.requests {
 			if err := tab.Resolve("t", r, &resolved[i]); err != nil {
@@ -127,7 +127,7 @@ func BenchmarkAppend(b *testing.B) {
 func BenchmarkSelect(b *testing.B) {
 	const series = 100_000
 	w := newWorkload(series)
-	tab := New(nil)
+	tab := New(nil, nil)
 	var res Resolved
 	for range 240 {
 		w.next()

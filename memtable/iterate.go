@@ -1,13 +1,11 @@
 package memtable
 
 import (
-	"cmp"
 	"context"
 	"iter"
 	"math"
 	"slices"
 
-	commonmodel "github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/varvedb/varve/model"
@@ -21,22 +19,26 @@ func (t *Table) Iterate(tenant string, day model.Day) iter.Seq2[labels.Labels, *
 		if d == nil {
 			return
 		}
-		found, err := t.snapshots(context.Background(), d, nil) //nolint:forbidigo // a block is built to its end
-		if err != nil {
-			panic("bug: memtable: background context ended")
-		}
 		r := day.Range()
-		found = slices.DeleteFunc(found, func(s snapshot) bool { return s.maxT < r.MinMs || r.MaxMs < s.minT })
-		slices.SortFunc(found, func(a, b snapshot) int {
-			return cmp.Or(cmp.Compare(a.labels.Get(commonmodel.MetricNameLabel), b.labels.Get(commonmodel.MetricNameLabel)), labels.Compare(a.labels, b.labels))
-		})
+		pages := *t.pages.Load()
 		var c model.Columns
-		for i := range found {
-			c.Reset()
-			if found[i].read(&c, r); c.Len() == 0 {
+		// One series at a time, so that a building block costs no memory for those that wait.
+		for _, ref := range d.names.building.of(t.names, d.names.index.refs()) {
+			p := pageOf(pages, ref)
+			if !p.has(ref) {
 				continue
 			}
-			if !yield(found[i].labels, &c) {
+			p.mu.Lock()
+			sn, any := p.series[ref%pageSeries].snap(t, ref, t.names.labels(ref))
+			p.mu.Unlock()
+			if !any || sn.maxT < r.MinMs || r.MaxMs < sn.minT {
+				continue
+			}
+			c.Reset()
+			if sn.read(&c, r); c.Len() == 0 {
+				continue
+			}
+			if !yield(sn.labels, &c) {
 				return
 			}
 		}

@@ -97,7 +97,7 @@ func showColumns(c *model.Columns) string {
 }
 
 func TestReverseOrder(t *testing.T) {
-	tab := New(nil)
+	tab := New(nil, nil)
 	const n = 10_000
 	for i := n; i > 0; i-- {
 		add(t, tab, "t", write{key: "a=b", samples: floats(float64(i*1000), float64(i))})
@@ -116,7 +116,7 @@ func TestReverseOrder(t *testing.T) {
 }
 
 func TestCounts(t *testing.T) {
-	tab := New(nil)
+	tab := New(nil, nil)
 	add(t, tab, "t", write{key: "a=b", samples: floats(1, 1, 2, 2, 2, 2, 2, 3, 2, 3, 2, 2, 1, 1)})
 	st := tab.Stats()
 	require.Equal(t, Stats{Series: 1, Samples: 7, Duplicates: 2, Overwritten: 2, OutOfOrder: 1, Bytes: st.Bytes}, st)
@@ -125,7 +125,7 @@ func TestCounts(t *testing.T) {
 }
 
 func TestRejections(t *testing.T) {
-	tab := New(&Options{MaxLabels: 3, MaxNameBytes: 10, MaxValueBytes: 10, MaxSeries: 2})
+	tab := New(&Options{MaxLabels: 3, MaxNameBytes: 10, MaxValueBytes: 10, MaxSeries: 2}, nil)
 	good := floats(1, 1)
 	for _, c := range []struct {
 		key  string
@@ -173,7 +173,7 @@ func TestRejections(t *testing.T) {
 }
 
 func TestDayLimit(t *testing.T) {
-	tab := New(&Options{MaxDays: 2})
+	tab := New(&Options{MaxDays: 2}, nil)
 	day := float64(model.MsPerDay)
 	add(t, tab, "t", write{key: "a=b", samples: floats(0, 1)})
 	var res Resolved
@@ -187,7 +187,7 @@ func TestDayLimit(t *testing.T) {
 }
 
 func TestManyDays(t *testing.T) {
-	tab := New(nil)
+	tab := New(nil, nil)
 	var samples []model.Sample
 	for i := range int64(3000) {
 		samples = append(samples, model.Sample{T: i % 900 * model.MsPerDay, V: float64(i)})
@@ -204,20 +204,19 @@ func TestManyDays(t *testing.T) {
 }
 
 func TestRefsAndLogged(t *testing.T) {
-	tab := New(nil)
+	tab := New(nil, nil)
 	res := add(t, tab, "t", write{key: "a=b"}, write{key: "c=d"}, write{key: "a=b"})
-	require.Same(t, res.Series[0], res.Series[2])
-	require.Equal(t, []uint32{0, 1}, []uint32{res.Series[0].Ref(), res.Series[1].Ref()})
-	require.False(t, res.Series[0].Logged())
-	res.Series[0].SetLogged()
-	require.True(t, add(t, tab, "t", write{key: "a=b"}).Series[0].Logged())
-	other := add(t, tab, "u", write{key: "a=b"}).Series[0]
-	require.Equal(t, uint32(2), other.Ref())
-	require.False(t, other.Logged())
+	require.Equal(t, []uint32{0, 1, 0}, res.Refs)
+	require.True(t, tab.LogOnce(0))
+	require.False(t, tab.LogOnce(0))
+	require.Equal(t, []uint32{0}, add(t, tab, "t", write{key: "a=b"}).Refs)
+	require.Equal(t, []uint32{2}, add(t, tab, "u", write{key: "a=b"}).Refs)
+	require.True(t, tab.LogOnce(2))
+	require.Equal(t, "{a=\"b\"}", tab.Labels(2).String())
 }
 
 func TestAppendAfterSealPanics(t *testing.T) {
-	tab := New(nil)
+	tab := New(nil, nil)
 	var res Resolved
 	b := batch(write{key: "a=b", samples: floats(1, 1)})
 	require.NoError(t, tab.Resolve("t", b, &res))
@@ -228,12 +227,16 @@ func TestAppendAfterSealPanics(t *testing.T) {
 func TestAliasesAreBounded(t *testing.T) {
 	var a aliases
 	for i := range 10_000 {
-		a.insert(hash{uint64(i), 7}, uint32(i+1), 1000)
+		a.insert([]unknown{{h: hash{uint64(i), 7}, ref: uint32(i)}}, 1000)
 	}
-	require.LessOrEqual(t, a.n, 1000)
+	require.LessOrEqual(t, a.n, uint32(1000))
 	require.LessOrEqual(t, len(a.slots), 2048)
-	require.Equal(t, uint32(10_000), a.find(hash{9999, 7}))
-	require.Zero(t, a.find(hash{3, 7}))
+	require.LessOrEqual(t, len(a.pages), 2)
+	at, found := a.find(hash{9999, 7})
+	require.True(t, found)
+	require.Equal(t, uint32(9999), a.pages[at/aliasesPerPage].refs[at%aliasesPerPage])
+	_, found = a.find(hash{3, 7})
+	require.False(t, found)
 }
 
 // FuzzBlock round-trips arbitrary ascending samples through the encoding.
@@ -241,7 +244,7 @@ func FuzzBlock(f *testing.F) {
 	f.Add([]byte("0123456789abcdef0123456789abcdef"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		var a arena
-		s := &Series{}
+		s := &series{}
 		var want model.Columns
 		at := int64(0)
 		for ; len(raw) >= 12; raw = raw[12:] {
@@ -256,7 +259,7 @@ func FuzzBlock(f *testing.F) {
 		if want.Len() == 0 {
 			return
 		}
-		sn, _ := s.snap(&Table{})
+		sn, _ := s.snap(&Table{}, 0, labels.EmptyLabels())
 		sn.table.arena.slabs.Store(a.slabs.Load())
 		var got model.Columns
 		sn.read(&got, everything)
@@ -267,7 +270,7 @@ func FuzzBlock(f *testing.F) {
 }
 
 func TestSelectEndsWithContext(t *testing.T) {
-	tab := New(nil)
+	tab := New(nil, nil)
 	add(t, tab, "t", write{key: "a=b", samples: floats(1, 1)})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -277,7 +280,7 @@ func TestSelectEndsWithContext(t *testing.T) {
 
 // TestLongRun repeats one value more often than a block can count.
 func TestLongRun(t *testing.T) {
-	tab := New(nil)
+	tab := New(nil, nil)
 	var want []model.Sample
 	for i := range 70_000 {
 		want = append(want, model.Sample{T: int64(i) * 1000, V: 1})

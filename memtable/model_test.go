@@ -108,7 +108,7 @@ func genTime(t *rapid.T, last int64) int64 {
 
 func TestTableAgainstModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		tab := New(nil)
+		tab := New(nil, nil)
 		tab.arena.sideLimit = rapid.SampledFrom([]int{0, 2, 5, sideLimit}).Draw(t, "side limit")
 		want := naive{}
 		last := int64(0)

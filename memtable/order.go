@@ -5,29 +5,45 @@ import (
 	"slices"
 	"sync"
 
+	commonmodel "github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 )
 
-// order remembers how the series of a tenant are sorted by labels.Compare, so that a query over many of them does not
-// compare their labels again. It is extended when a query finds that series were added: they are sorted apart and merged in.
+// order remembers how the series of a tenant are sorted, so that neither a query over many of them nor a block compares their
+// labels again. It is extended when somebody asks and finds that series were added: they are sorted apart and merged in.
 type order struct {
+	compare func(a, b labels.Labels) int
+
 	mu     sync.Mutex // guards the rest; what they refer to is never changed
-	sorted []uint32   // refs in order of labels
-	ranks  []uint32   // ranks[i] is the place in sorted of the i-th series of the tenant
+	sorted []uint32   // refs in order
+	ranks  []uint32   // ranks[i] is the place in sorted of the i-th series of the tenant; shorter if nobody asked
+}
+
+// compareInBlock is the order of series in a block: metric name, then labels.
+func compareInBlock(a, b labels.Labels) int {
+	if c := cmp.Compare(a.Get(commonmodel.MetricNameLabel), b.Get(commonmodel.MetricNameLabel)); c != 0 {
+		return c
+	}
+	return labels.Compare(a, b)
 }
 
 // minOrdered is the number of series from which on a selection is sorted by ranks.
 const minOrdered = 512
 
-// ranksOf returns the ranks of all, the refs of the tenant's series, ascending.
-func (o *order) ranksOf(t *Table, all []uint32) []uint32 {
+// of returns all, the refs of the tenant's series, ascending, in order.
+func (o *order) of(n *Names, all []uint32) []uint32 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	return o.extend(n, all)
+}
+
+// extend is of. mu is held.
+func (o *order) extend(n *Names, all []uint32) []uint32 {
 	known := len(o.sorted)
 	if known >= len(all) {
-		return o.ranks
+		return o.sorted
 	}
-	compare := func(a, b uint32) int { return labels.Compare(t.at(a).labels, t.at(b).labels) }
+	compare := func(a, b uint32) int { return o.compare(n.labels(a), n.labels(b)) }
 	added := slices.Clone(all[known:])
 	slices.SortFunc(added, compare)
 	merged := make([]uint32, 0, len(all))
@@ -38,8 +54,20 @@ func (o *order) ranksOf(t *Table, all []uint32) []uint32 {
 		rest = rest[at:]
 	}
 	o.sorted = append(merged, rest...)
+	n.bytes.Add(4 * int64(len(added)))
+	return o.sorted
+}
+
+// ranksOf returns the ranks of all, the refs of the tenant's series, ascending.
+func (o *order) ranksOf(n *Names, all []uint32) []uint32 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.ranks) >= len(all) {
+		return o.ranks
+	}
+	n.bytes.Add(4 * int64(len(all)-len(o.ranks)))
 	o.ranks = make([]uint32, len(all))
-	for rank, ref := range o.sorted {
+	for rank, ref := range o.extend(n, all) {
 		at, _ := slices.BinarySearch(all, ref)
 		o.ranks[at] = uint32(rank)
 	}
@@ -52,8 +80,8 @@ func (d *tenantData) sortFound(t *Table, found []snapshot) {
 		slices.SortFunc(found, func(a, b snapshot) int { return labels.Compare(a.labels, b.labels) })
 		return
 	}
-	all := d.index.refs()
-	ranks := d.order.ranksOf(t, all)
+	all := d.names.index.refs()
+	ranks := d.names.selecting.ranksOf(t.names, all)
 	for i := range found {
 		at, _ := gallop(all, found[i].ref)
 		all, ranks = all[at:], ranks[at:]

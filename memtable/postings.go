@@ -18,12 +18,12 @@ type postings struct {
 func newPostings() postings { return postings{byName: map[string]map[string][]uint32{}} }
 
 // add enters a series and returns about how many bytes that took.
-func (p *postings) add(s *Series) int {
+func (p *postings) add(ref uint32, ls labels.Labels) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	bytes := 4
-	p.all = append(p.all, s.ref)
-	s.labels.Range(func(l labels.Label) {
+	p.all = append(p.all, ref)
+	ls.Range(func(l labels.Label) {
 		values := p.byName[l.Name]
 		if values == nil {
 			values = map[string][]uint32{}
@@ -34,7 +34,7 @@ func (p *postings) add(s *Series) int {
 		if !ok {
 			bytes += 64
 		}
-		values[l.Value] = append(list, s.ref)
+		values[l.Value] = append(list, ref)
 		bytes += 6
 	})
 	return bytes

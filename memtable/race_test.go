@@ -15,7 +15,7 @@ import (
 // TestSelectWhileAppending checks that a selection holds all that was appended before it, and that it does not
 // change while it is read. Meant for -race.
 func TestSelectWhileAppending(t *testing.T) {
-	tab := New(nil)
+	tab := New(nil, nil)
 	const writers, rounds, each = 4, 60, 20
 	var done [writers]struct {
 		mu sync.Mutex
@@ -84,7 +84,7 @@ func countSamples(t *testing.T, tab *Table) int {
 
 // TestLargeSelectionIsSorted passes the size at which selections are sorted by remembered ranks, while series are added.
 func TestLargeSelectionIsSorted(t *testing.T) {
-	tab := New(nil)
+	tab := New(nil, nil)
 	for round := range 5 {
 		var ws []write
 		for i := range 400 {

@@ -10,19 +10,26 @@ import (
 
 // Define finds or makes the series of labels that were logged, so that limits do not apply. Labels that no Resolve could have
 // made are model.ErrCorrupt.
-func (t *Table) Define(tenant string, ls labels.Labels) (*Series, error) {
+func (t *Table) Define(tenant string, ls labels.Labels) (uint32, error) {
 	if ls.IsEmpty() {
-		return nil, fmt.Errorf("series without labels: %w", model.ErrCorrupt)
+		return NoSeries, fmt.Errorf("series without labels: %w", model.ErrCorrupt)
 	}
-	var res Resolved
-	return t.findOrCreate(t.tenant(tenant, true), ls, &res, 0)
+	d := t.tenant(tenant, true)
+	d.names.createMu.Lock()
+	defer d.names.createMu.Unlock()
+	ref, h := t.names.find(d.names, ls)
+	if ref == NoSeries {
+		ref = t.names.create(d.names, ls, h)
+	}
+	t.enter(d, ref, 0)
+	return ref, nil
 }
 
-// ResolveKnown is Resolve for a batch whose series are known: series[i] is that of b.Series[i]. Keys and decoder are not looked at,
+// ResolveKnown is Resolve for a batch whose series are known: refs[i] is that of b.Series[i]. Keys and decoder are not looked at,
 // nothing is rejected, and no limit applies.
-func (t *Table) ResolveKnown(tenant string, b *model.Batch, series []*Series, res *Resolved) {
-	res.reset(t.tenant(tenant, true), len(series), 0)
-	for i, s := range series {
-		res.accept(s, i, b)
+func (t *Table) ResolveKnown(tenant string, b *model.Batch, refs []uint32, res *Resolved) {
+	res.reset(t.tenant(tenant, true), len(refs), 0)
+	for i, ref := range refs {
+		res.accept(ref, i, b)
 	}
 }

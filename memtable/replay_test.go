@@ -11,8 +11,8 @@ import (
 
 // TestReplay: what was logged comes back whatever the limits are now, and Resolve finds the series that Define made.
 func TestReplay(t *testing.T) {
-	table := New(&Options{MaxSeries: 1, MaxDays: 1})
-	var known []*Series
+	table := New(&Options{MaxSeries: 1, MaxDays: 1}, nil)
+	var known []uint32
 	var b model.Batch
 	for k, name := range []string{"a", "b", "a"} {
 		s, err := table.Define("t", labels.FromStrings("__name__", name))

@@ -3,8 +3,8 @@ package memtable
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
-	"unsafe"
 
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -17,8 +17,8 @@ const maxListed = 10
 // Resolved is a batch with its series found or made. The zero value is ready; one that is used again allocates
 // nothing for known series. Not for concurrent use.
 type Resolved struct {
-	// Series has one entry per series of the batch, nil for a rejected one.
-	Series []*Series
+	// Refs has one entry per series of the batch: its number, unique over all tenants and about dense from 0, or NoSeries for a rejected one.
+	Refs []uint32
 	// Rejected describes the first ten rejections, RejectedSamples counts the samples of all of them, histograms included.
 	Rejected        []model.Rejection
 	RejectedSamples int
@@ -28,15 +28,15 @@ type Resolved struct {
 	Samples, Histograms int
 
 	tenant  *tenantData
-	hashes  []hash
-	refs    []uint32
+	unknown []unknown
 	tally   dayTally
 	builder labels.ScratchBuilder
-	buf     []byte
 }
 
+// NoSeries is in the place of a ref where there is none.
+const NoSeries = math.MaxUint32
+
 const (
-	pageBytes = int64(unsafe.Sizeof(page{}))
 	// aliasFloor and aliasesPerSeries bound the alias table of each tenant and decoder.
 	aliasFloor       = 1 << 16
 	aliasesPerSeries = 4
@@ -48,51 +48,40 @@ const (
 // it has too many by itself.
 func (t *Table) Resolve(tenant string, b *model.Batch, res *Resolved) error {
 	d := t.tenant(tenant, true)
-	n := len(b.Series)
-	res.reset(d, n, t.opts.MaxDays)
-	for i := range b.Series {
-		res.hashes[i] = t.hasher.sum(b.Series[i].Key)
-	}
-	known := d.aliasesOf(b.Labels.Name())
-	known.lookup(res.hashes, res.refs)
+	res.reset(d, len(b.Series), t.opts.MaxDays)
+	known := d.names.aliasesOf(b.Labels.Name())
+	res.unknown = known.lookup(t.names.hasher, b.Series, res.Refs, res.unknown)
 	pages := *t.pages.Load()
-	for i := range b.Series {
-		bs := &b.Series[i]
-		if !timesValid(b, bs) {
-			res.reject(t, b, bs, model.ReasonTime, fmt.Errorf("sample outside the years 0001 to 9999: %w", model.ErrInvalid))
-			continue
+	for i, ref := range res.Refs {
+		switch {
+		case ref == NoSeries:
+		case !timesValid(b, &b.Series[i]):
+			res.reject(i, b, model.ReasonTime, errTime)
+		case !pageOf(pages, ref).has(ref) && !t.enter(d, ref, t.opts.MaxSeries):
+			res.reject(i, b, model.ReasonSeries, t.tooManySeries())
+		default:
+			res.accept(ref, i, b)
 		}
-		if ref := res.refs[i]; ref != 0 {
-			if p := (ref - 1) / pageSeries; int(p) < len(pages) {
-				res.accept(&pages[p].series[(ref-1)%pageSeries], i, b)
-				continue
-			}
-		}
-		s, err := t.resolveNew(d, known, b, res.hashes[i], bs.Key, res)
-		if err != nil {
-			reason := model.ReasonLabels
-			switch {
-			case errors.Is(err, errTooManySeries):
-				reason = model.ReasonSeries
-			case errors.Is(err, model.ErrLimit):
-				reason = model.ReasonLimit
-			}
-			res.reject(t, b, bs, reason, err)
-			continue
-		}
-		res.accept(s, i, b)
+	}
+	if len(res.unknown) > 0 {
+		t.resolveUnknown(d, known, b, res)
 	}
 	return d.openDays(&res.tally, t.opts.MaxDays)
 }
 
 func (r *Resolved) reset(d *tenantData, n, maxDays int) {
 	r.tenant = d
-	r.Series = slices.Grow(r.Series[:0], n)[:n]
-	clear(r.Series)
-	r.hashes = slices.Grow(r.hashes[:0], n)[:n]
-	r.refs = slices.Grow(r.refs[:0], n)[:n]
+	r.Refs = slices.Grow(r.Refs[:0], n)[:n]
+	r.unknown = r.unknown[:0]
 	r.Rejected, r.RejectedSamples, r.Reasons, r.Samples, r.Histograms = nil, 0, nil, 0, 0
 	r.tally.reset(maxDays)
+}
+
+// errTime is the fault of a sample that Varve does not keep.
+var errTime = fmt.Errorf("sample outside the years 0001 to 9999: %w", model.ErrInvalid)
+
+func (t *Table) tooManySeries() error {
+	return fmt.Errorf("tenant has %d series since the last flush, %w", t.opts.MaxSeries, errTooManySeries)
 }
 
 // timesValid reports whether Varve keeps samples of all the times of a series.
@@ -111,8 +100,8 @@ func timesValid(b *model.Batch, bs *model.BatchSeries) bool {
 }
 
 // accept enters the i-th series of the batch and the days of its samples.
-func (r *Resolved) accept(s *Series, i int, b *model.Batch) {
-	r.Series[i] = s
+func (r *Resolved) accept(ref uint32, i int, b *model.Batch) {
+	r.Refs[i] = ref
 	bs := &b.Series[i]
 	for _, x := range b.Samples[bs.First : bs.First+bs.Count] {
 		r.tally.add(x.T)
@@ -124,7 +113,10 @@ func (r *Resolved) accept(s *Series, i int, b *model.Batch) {
 	r.Histograms += int(bs.HistogramCount)
 }
 
-func (r *Resolved) reject(t *Table, b *model.Batch, bs *model.BatchSeries, reason model.Reason, err error) {
+// reject enters a refusal of the i-th series of the batch.
+func (r *Resolved) reject(i int, b *model.Batch, reason model.Reason, err error) {
+	r.Refs[i] = NoSeries
+	bs := &b.Series[i]
 	n := int(bs.Count + bs.HistogramCount)
 	r.RejectedSamples += n
 	if r.Reasons == nil {
@@ -146,46 +138,59 @@ func (r *Resolved) reject(t *Table, b *model.Batch, bs *model.BatchSeries, reaso
 	r.Rejected = append(r.Rejected, model.Rejection{Series: text, Err: err})
 }
 
-// resolveNew finds or makes the series of a key that is no known alias.
-func (t *Table) resolveNew(d *tenantData, known *aliases, b *model.Batch, h hash, key []byte, res *Resolved) (*Series, error) {
+// resolveUnknown finds or makes the series whose keys are no known aliases, and learns these, all together: so the refs and the
+// aliases of a batch are neighbors, whatever else is being written.
+func (t *Table) resolveUnknown(d *tenantData, known *aliases, b *model.Batch, res *Resolved) {
+	n := d.names
+	n.createMu.Lock()
+	defer n.createMu.Unlock()
+	for k := range res.unknown {
+		u := &res.unknown[k]
+		i := int(u.i)
+		u.ref = NoSeries
+		if !timesValid(b, &b.Series[i]) {
+			res.reject(i, b, model.ReasonTime, errTime)
+			continue
+		}
+		ref, err := t.resolveNew(d, b, b.Series[i].Key, res)
+		if err != nil {
+			reason := model.ReasonLabels
+			switch {
+			case errors.Is(err, errTooManySeries):
+				reason = model.ReasonSeries
+			case errors.Is(err, model.ErrLimit):
+				reason = model.ReasonLimit
+			}
+			res.reject(i, b, reason, err)
+			continue
+		}
+		u.ref = ref
+		res.accept(ref, i, b)
+	}
+	limit := aliasFloor + aliasesPerSeries*n.index.len()
+	t.names.bytes.Add(int64(known.insert(res.unknown, limit)))
+}
+
+// resolveNew finds or makes the series of a key. createMu is held.
+func (t *Table) resolveNew(d *tenantData, b *model.Batch, key []byte, res *Resolved) (uint32, error) {
 	res.builder.Reset()
 	if err := b.Labels.Decode(key, &res.builder); err != nil {
-		return nil, fmt.Errorf("decode labels: %w", err)
+		return NoSeries, fmt.Errorf("decode labels: %w", err)
 	}
 	res.builder.Sort()
 	ls, err := t.opts.clean(res.builder.Labels())
 	if err != nil {
-		return nil, err
+		return NoSeries, err
 	}
-	s, err := t.findOrCreate(d, ls, res, t.opts.MaxSeries)
-	if err != nil {
-		return nil, err
-	}
-	limit := aliasFloor + aliasesPerSeries*d.index.len()
-	t.otherBytes.Add(int64(known.insert(h, s.ref+1, limit)))
-	return s, nil
-}
-
-// errTooManySeries is the one rejection that passes by itself.
-var errTooManySeries = fmt.Errorf("as many as allowed: %w", model.ErrLimit)
-
-// findOrCreate returns the series of the labels; a new one only below limit, unless that is 0.
-func (t *Table) findOrCreate(d *tenantData, ls labels.Labels, res *Resolved, limit int) (*Series, error) {
-	res.buf = ls.Bytes(res.buf[:0])
-	h := t.hasher.sum(res.buf).a
-	d.createMu.Lock()
-	defer d.createMu.Unlock()
-	for ref := range d.canonical.find(h) {
-		if s := t.at(ref); labels.Equal(s.labels, ls) {
-			return s, nil
+	ref, h := t.names.find(d.names, ls)
+	if ref == NoSeries {
+		if t.full(d, t.opts.MaxSeries) {
+			return NoSeries, t.tooManySeries()
 		}
+		ref = t.names.create(d.names, ls, h)
 	}
-	if limit > 0 && d.index.len() >= limit {
-		return nil, fmt.Errorf("tenant has %d series since the last flush, %w", limit, errTooManySeries)
+	if !t.enter(d, ref, t.opts.MaxSeries) {
+		return NoSeries, t.tooManySeries()
 	}
-	s := t.newSeries()
-	s.labels = ls
-	grown := d.canonical.insert(h, s.ref)
-	t.otherBytes.Add(int64(grown + len(res.buf) + d.index.add(s)))
-	return s, nil
+	return ref, nil
 }

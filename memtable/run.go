@@ -21,7 +21,7 @@ func (d *side) compress(a *arena) {
 		return
 	}
 	order := sortedSide(d.samples, model.TimeRange{MinMs: d.minT, MaxMs: d.maxT})
-	var s Series
+	var s series
 	for i, k := range order {
 		if x := d.samples[k]; i+1 == len(order) || d.samples[order[i+1]].t != x.t {
 			s.push(a, x.t, x.v)

@@ -26,9 +26,9 @@ type snapshot struct {
 func (s *snapshot) Labels() labels.Labels { return s.labels }
 
 // snap takes a snapshot under the page's lock; false if the series holds nothing.
-func (s *Series) snap(t *Table) (snapshot, bool) {
+func (s *series) snap(t *Table, ref uint32, ls labels.Labels) (snapshot, bool) {
 	minT, maxT, ok := s.bounds()
-	sn := snapshot{table: t, labels: s.labels, ref: s.ref, minT: minT, maxT: maxT, run: run{s.block, s.used, s.count}}
+	sn := snapshot{table: t, labels: ls, ref: ref, minT: minT, maxT: maxT, run: run{s.block, s.used, s.count}}
 	if s.side != nil {
 		sn.runs, sn.samples, sn.histograms = s.side.runs, s.side.samples, s.side.histograms
 	}
@@ -164,7 +164,7 @@ func (t *Table) Select(ctx context.Context, tenant string, r model.TimeRange, ma
 
 // snapshots returns the matching series that hold samples, in order of their refs.
 func (t *Table) snapshots(ctx context.Context, d *tenantData, matchers []*labels.Matcher) ([]snapshot, error) {
-	refs := d.index.candidates(matchers)
+	refs := d.names.index.candidates(matchers)
 	pages := *t.pages.Load()
 	var found []snapshot
 	var locked *page
@@ -176,9 +176,12 @@ func (t *Table) snapshots(ctx context.Context, d *tenantData, matchers []*labels
 	}
 	defer unlock()
 	for _, ref := range refs {
-		p := pages[ref/pageSeries]
-		s := &p.series[ref%pageSeries]
-		if !matchesAll(s.labels, matchers) {
+		p := pageOf(pages, ref)
+		if !p.has(ref) {
+			continue
+		}
+		ls := t.names.labels(ref)
+		if !matchesAll(ls, matchers) {
 			continue
 		}
 		if p != locked {
@@ -189,7 +192,7 @@ func (t *Table) snapshots(ctx context.Context, d *tenantData, matchers []*labels
 			p.mu.Lock()
 			locked = p
 		}
-		if sn, ok := s.snap(t); ok {
+		if sn, ok := p.series[ref%pageSeries].snap(t, ref, ls); ok {
 			found = append(found, sn)
 		}
 	}

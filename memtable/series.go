@@ -1,49 +1,19 @@
 package memtable
 
-import (
-	"math"
-	"sync"
+import "math"
 
-	"github.com/prometheus/prometheus/model/labels"
-)
-
-// Series is one series of a table. What is exported may be used concurrently except where it says otherwise.
-type Series struct {
-	labels labels.Labels
-	side   *side
+// series is what a table holds of one series.
+type series struct {
+	side *side
 
 	enc    encoder
 	firstT int64 // of the blocks
 
-	ref    uint32
 	block  uint32 // the open block, 0 before the first sample
 	blocks uint32 // how many there are
 	used   uint16 // of the open block
 	count  uint16
 	size   uint16
-
-	logged bool
-}
-
-// Labels returns the labels of the series.
-func (s *Series) Labels() labels.Labels { return s.labels }
-
-// Ref is the number of the series, unique within the table over all tenants, dense from 0.
-func (s *Series) Ref() uint32 { return s.ref }
-
-// Logged reports whether SetLogged was called. Both are the caller's to serialize: the log uses them under its own mutex.
-func (s *Series) Logged() bool { return s.logged }
-
-// SetLogged notes that the log of this generation holds the definition of the series.
-func (s *Series) SetLogged() { s.logged = true }
-
-// pageSeries is the number of series that share a lock. Requests carry series in about the order in which they were first
-// seen, so one locking serves many samples.
-const pageSeries = 256
-
-type page struct {
-	mu     sync.Mutex // guards all of series but labels, ref and logged
-	series [pageSeries]Series
 }
 
 // side holds what does not fit into blocks: samples that are not ascending, and histograms, in order of arrival. Samples here
@@ -72,7 +42,7 @@ const (
 )
 
 // push adds a float. The page's lock is held.
-func (s *Series) push(a *arena, t int64, v float64) verdict {
+func (s *series) push(a *arena, t int64, v float64) verdict {
 	if s.block != 0 {
 		if t > s.enc.lastT && (s.side == nil || s.side.histograms == nil) {
 			s.pushOrdered(a, t, v)
@@ -89,7 +59,7 @@ func (s *Series) push(a *arena, t int64, v float64) verdict {
 	return stored
 }
 
-func (s *Series) pushOrdered(a *arena, t int64, v float64) {
+func (s *series) pushOrdered(a *arena, t int64, v float64) {
 	b := a.block(s.block)[:s.size]
 	if n, ok := s.enc.put(b[s.used:], t, v); ok && s.count < maxRun {
 		s.used += uint16(n)
@@ -101,7 +71,7 @@ func (s *Series) pushOrdered(a *arena, t int64, v float64) {
 }
 
 // open begins a block with the sample.
-func (s *Series) open(a *arena, t int64, v float64) {
+func (s *series) open(a *arena, t int64, v float64) {
 	size := blockSize(s.blocks)
 	name, b := a.alloc(size)
 	s.used = s.enc.begin(b, s.block, t, v)
@@ -110,7 +80,7 @@ func (s *Series) open(a *arena, t int64, v float64) {
 }
 
 // pushSide adds a float that is not later than the last one, or not of a series of floats only.
-func (s *Series) pushSide(a *arena, t int64, v float64) verdict {
+func (s *series) pushSide(a *arena, t int64, v float64) verdict {
 	had, known := s.latestAt(t)
 	if known && had == math.Float64bits(v) {
 		return duplicate
@@ -128,7 +98,7 @@ func (s *Series) pushSide(a *arena, t int64, v float64) verdict {
 }
 
 // latestAt returns the value at t if it is quickly known: that of the last sample added in or out of order.
-func (s *Series) latestAt(t int64) (uint64, bool) {
+func (s *series) latestAt(t int64) (uint64, bool) {
 	if s.side != nil {
 		if n := len(s.side.samples); n > 0 && s.side.samples[n-1].t == t {
 			if s.side.histograms != nil && s.side.histograms[n-1] != nil {
@@ -147,7 +117,7 @@ func (s *Series) latestAt(t int64) (uint64, bool) {
 }
 
 // pushHistogram adds a histogram; h becomes the series'.
-func (s *Series) pushHistogram(t int64, h []byte) verdict {
+func (s *series) pushHistogram(t int64, h []byte) verdict {
 	if s.side != nil && s.side.histograms != nil {
 		n := len(s.side.samples) - 1
 		if last := s.side.histograms[n]; s.side.samples[n].t == t && last != nil {
@@ -162,7 +132,7 @@ func (s *Series) pushHistogram(t int64, h []byte) verdict {
 	return stored
 }
 
-func (s *Series) addSide(t int64, v float64, h []byte) {
+func (s *series) addSide(t int64, v float64, h []byte) {
 	if s.side == nil {
 		s.side = &side{minT: t, maxT: t}
 	}
@@ -178,7 +148,7 @@ func (s *Series) addSide(t int64, v float64, h []byte) {
 }
 
 // bounds returns the smallest and largest timestamps, and whether there are samples at all. The page's lock is held.
-func (s *Series) bounds() (minT, maxT int64, any bool) {
+func (s *series) bounds() (minT, maxT int64, any bool) {
 	minT, maxT = math.MaxInt64, math.MinInt64
 	if s.block != 0 {
 		minT, maxT = s.firstT, s.enc.lastT

@@ -4,6 +4,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"github.com/varvedb/varve/model"
 )
 
@@ -32,15 +34,15 @@ func (o *Options) setDefaults() {
 
 // Table is one generation: the samples of all tenants.
 type Table struct {
-	opts   Options
-	hasher hasher
-	arena  arena
+	opts  Options
+	names *Names
+	arena arena
 
-	pages  atomic.Pointer[[]*page] // grown under seriesMu
+	pages  atomic.Pointer[[]atomic.Pointer[page]] // by ref; grown and filled under enterMu
 	sealed atomic.Bool
 
-	seriesMu sync.Mutex // guards series
-	series   uint32     // how many there are; also the next ref
+	enterMu sync.Mutex   // guards the fields of pages that say so, and tenantData.series
+	series  atomic.Int64 // how many there are
 
 	tenantsMu sync.RWMutex // guards tenants
 	tenants   map[string]*tenantData
@@ -52,17 +54,27 @@ type Table struct {
 	otherBytes          atomic.Int64 // all but blocks, estimated
 }
 
-// New returns an empty table. opts may be nil.
-func New(opts *Options) *Table {
-	t := &Table{hasher: newHasher(), tenants: map[string]*tenantData{}}
+// New returns an empty table of series that are, or will be, among names. opts may be nil, and so may names, for a table that
+// shares them with no other.
+func New(opts *Options, names *Names) *Table {
+	if names == nil {
+		names = NewNames()
+	}
+	t := &Table{names: names, tenants: map[string]*tenantData{}}
 	if opts != nil {
 		t.opts = *opts
 	}
 	t.opts.setDefaults()
 	t.arena.sideLimit = sideLimit
-	t.pages.Store(new([]*page))
+	t.pages.Store(new([]atomic.Pointer[page]))
 	return t
 }
+
+// Names returns what the table shares with others.
+func (t *Table) Names() *Names { return t.names }
+
+// Labels returns the labels of a series.
+func (t *Table) Labels(ref uint32) labels.Labels { return t.names.labels(ref) }
 
 // Seal ends the generation: from now on Append panics. The caller has made sure that no Append is under way.
 func (t *Table) Seal() { t.sealed.Store(true) }
@@ -75,23 +87,20 @@ type Stats struct {
 	// value, Overwritten those that took the place of another value. A late sample that overwrites or repeats an
 	// older one than the last is counted as out of order only.
 	OutOfOrder, Duplicates, Overwritten int64
-	// Bytes is about the memory that the table holds.
+	// Bytes is about the memory that the table holds, names apart.
 	Bytes int64
 }
 
 // Stats returns the counts.
 func (t *Table) Stats() Stats {
-	t.seriesMu.Lock()
-	series := int64(t.series)
-	t.seriesMu.Unlock()
 	return Stats{
-		Series: series, Samples: t.samples.Load(), Histograms: t.histograms.Load(),
+		Series: t.series.Load(), Samples: t.samples.Load(), Histograms: t.histograms.Load(),
 		OutOfOrder: t.outOfOrder.Load(), Duplicates: t.duplicates.Load(), Overwritten: t.overwritten.Load(),
 		Bytes: t.Bytes(),
 	}
 }
 
-// Bytes is about the memory that the table holds. Cheap.
+// Bytes is about the memory that the table holds, names apart. Cheap.
 func (t *Table) Bytes() int64 { return t.arena.bytes.Load() + t.otherBytes.Load() }
 
 // tenant returns the tenant's data, and makes it if asked to.
@@ -105,31 +114,10 @@ func (t *Table) tenant(name string, create bool) *tenantData {
 	t.tenantsMu.Lock()
 	defer t.tenantsMu.Unlock()
 	if d = t.tenants[name]; d == nil {
-		d = newTenantData(name)
+		d = newTenantData(name, t.names.tenant(name))
 		t.tenants[name] = d
 	}
 	return d
-}
-
-// at returns the series of a ref.
-func (t *Table) at(ref uint32) *Series {
-	return &(*t.pages.Load())[ref/pageSeries].series[ref%pageSeries]
-}
-
-// newSeries returns a free series with its ref set.
-func (t *Table) newSeries() *Series {
-	t.seriesMu.Lock()
-	defer t.seriesMu.Unlock()
-	ref := t.series
-	if ref%pageSeries == 0 {
-		pages := append(*t.pages.Load(), &page{})
-		t.pages.Store(&pages)
-		t.otherBytes.Add(pageBytes)
-	}
-	t.series++
-	s := t.at(ref)
-	s.ref = ref
-	return s
 }
 
 // checkTime reports whether Varve keeps samples of that time.

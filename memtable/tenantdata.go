@@ -11,16 +11,9 @@ import (
 
 // tenantData is what a table holds of one tenant besides the samples.
 type tenantData struct {
-	name string
-
-	aliasMu sync.RWMutex // guards byDecoder
-	// byDecoder holds the names of series as they arrive, per decoder.
-	byDecoder map[string]*aliases
-
-	createMu  sync.Mutex // one new series at a time; guards canonical
-	canonical seriesByLabels
-	index     postings
-	order     order
+	name   string
+	names  *tenantNames
+	series int // how many the table has; Table.enterMu guards it
 
 	dayMu sync.RWMutex // guards days
 	days  map[model.Day]*DayStats
@@ -36,28 +29,8 @@ type DayStats struct {
 	MinT, MaxT int64
 }
 
-func newTenantData(name string) *tenantData {
-	return &tenantData{
-		name: name, byDecoder: map[string]*aliases{}, days: map[model.Day]*DayStats{},
-		index: newPostings(),
-	}
-}
-
-// aliasesOf returns the aliases of a decoder's keys.
-func (d *tenantData) aliasesOf(decoder string) *aliases {
-	d.aliasMu.RLock()
-	a := d.byDecoder[decoder]
-	d.aliasMu.RUnlock()
-	if a != nil {
-		return a
-	}
-	d.aliasMu.Lock()
-	defer d.aliasMu.Unlock()
-	if a = d.byDecoder[decoder]; a == nil {
-		a = &aliases{}
-		d.byDecoder[decoder] = a
-	}
-	return a
+func newTenantData(name string, names *tenantNames) *tenantData {
+	return &tenantData{name: name, names: names, days: map[model.Day]*DayStats{}}
 }
 
 // openDays makes sure that all the days are open, or opens none of them.

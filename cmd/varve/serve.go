@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -153,7 +152,7 @@ func (o *serveOptions) server(db *varve.DB, reg *prometheus.Registry, log *slog.
 		Write: remotewrite.Options{
 			MaxBodyBytes: int64(*o.limitBody), MaxDecodedBytes: int64(*o.limitDecoded), MaxSeries: o.limitSeries, MaxSamples: o.limitSamples,
 		},
-		MaxInFlightBytes: int64(*o.memoryBudget) / 4,
+		MaxInFlightBytes: divideMemory(int64(*o.memoryBudget)).writes,
 		AnswerTimeout:    time.Duration(*o.queryTimeout) + 5*time.Minute,
 		Profiling:        o.pprof, Version: b.Version,
 	}, server.Components{
@@ -163,13 +162,6 @@ func (o *serveOptions) server(db *varve.DB, reg *prometheus.Registry, log *slog.
 			{Name: "bucket", Run: db.CheckBucket},
 		},
 	}), nil
-}
-
-// limitMemory tells Go's collector the budget, unless the operator did.
-func limitMemory(o *serveOptions) {
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(int64(*o.memoryBudget))
-	}
 }
 
 func buildMetric() prometheus.Collector {

@@ -1,0 +1,56 @@
+package ingester
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/varvedb/varve/internal/vfs/memfs"
+)
+
+// TestNames: generations share the names of series, until most of those are gone or they take too much of the memory.
+func TestNames(t *testing.T) {
+	ctx := context.Background()
+	w := newWorld(t, 1)
+	i := w.open(w.process(memfs.New()), config())
+	write := func() {
+		t.Helper()
+		for k := range 10 {
+			if _, err := i.Append(ctx, "a", one(fmt.Sprintf("s%d", k), 1, 1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	rotate := func() {
+		t.Helper()
+		if err := i.Rotate(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := i.names.Load()
+	write()
+	rotate()
+	write()
+	rotate()
+	if i.names.Load() != first || first.Len() != 10 {
+		t.Fatalf("%d names, want the same 10 in all generations", first.Len())
+	}
+	write()
+	i.cfg.MemoryBytes = first.Bytes()
+	rotate()
+	if i.names.Load() == first {
+		t.Fatal("names that take the memory are kept")
+	}
+	for range 2 {
+		if ok, err := i.BuildStep(ctx); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+	}
+	held := i.Status().MemoryBytes
+	if _, err := i.BuildStep(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if now := i.Status().MemoryBytes; now >= held {
+		t.Fatalf("%d bytes of memory when the last table of old names is built, %d before", now, held)
+	}
+}
