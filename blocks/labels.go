@@ -15,11 +15,11 @@ import (
 // matchers it reads the head of the postings only.
 func LabelNames(ctx context.Context, r RangeReader, m *Meta, matchers []*labels.Matcher) ([]string, error) {
 	if len(matchers) == 0 {
-		b, err := readOne(ctx, r, Key(m), blob.Range{Offset: m.Postings.Offset, Length: m.PostingsHead})
+		data, err := readBlock(ctx, r, m, []blob.Range{{Offset: m.Postings.Offset, Length: m.PostingsHead}})
 		if err != nil {
 			return nil, err
 		}
-		head, err := decodeHead(Key(m), m, b)
+		head, err := decodeHead(Key(m), m, data[0])
 		if err != nil {
 			return nil, err
 		}
@@ -52,11 +52,11 @@ func postedValues(ctx context.Context, r RangeReader, m *Meta, name string) ([]s
 	if rg.Length == 0 {
 		return nil, nil
 	}
-	b, err := readOne(ctx, r, Key(m), rg)
+	data, err := readBlock(ctx, r, m, []blob.Range{rg})
 	if err != nil {
 		return nil, err
 	}
-	pages, err := decodePostings(Key(m), rg.Offset, b)
+	pages, err := decodePostings(Key(m), rg.Offset, data[0])
 	if err != nil {
 		return nil, err
 	}

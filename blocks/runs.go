@@ -3,7 +3,9 @@ package blocks
 import (
 	"fmt"
 	"slices"
+	"sync/atomic"
 
+	"github.com/varvedb/varve/blocks/chunk"
 	"github.com/varvedb/varve/blocks/native"
 	"github.com/varvedb/varve/model"
 )
@@ -17,20 +19,89 @@ const (
 	runOutside
 )
 
+// keptTimes bounds the decoded timestamps that a block's runs keep.
+const keptTimes = 1 << 20
+
+// runTable is the section of runs of a block. Runs are decoded when they are first asked for, and kept so. Safe for concurrent use.
+type runTable struct {
+	runs    [][]byte // encoded
+	pages   []native.RunPage
+	encoded int64
+	decoded []atomic.Pointer[[]int64]
+	kept    atomic.Int64 // timestamps that are kept decoded
+	// charged is how many bytes the cache takes it for.
+	charged atomic.Int64
+}
+
+func newRunTable(section []byte) (t *runTable, offset int64, err error) {
+	runs, pages, at, err := native.ParseRuns(section)
+	if err != nil {
+		return nil, at, err
+	}
+	t = &runTable{runs: runs, pages: pages, decoded: make([]atomic.Pointer[[]int64], len(runs))}
+	for _, r := range runs {
+		t.encoded += int64(len(r))
+	}
+	return t, 0, nil
+}
+
+// bytes is what the table takes in memory now, roughly.
+func (t *runTable) bytes() int64 {
+	return headerBytes + t.encoded + int64(len(t.runs))*(24+8+16) + 8*t.kept.Load()
+}
+
+// times returns the timestamps of run i, in kept memory or in scratch.
+func (t *runTable) times(i int, scratch *scratch) ([]int64, error) {
+	if t == nil || i >= len(t.runs) {
+		return nil, fmt.Errorf("run %d of %d: %w", i, t.len(), model.ErrCorrupt)
+	}
+	if at := t.decoded[i].Load(); at != nil {
+		return *at, nil
+	}
+	at, err := chunk.DecodeRun(scratch.t[:0], t.runs[i])
+	if err != nil {
+		return nil, err
+	}
+	scratch.t = at
+	n := int64(len(at))
+	if t.kept.Add(n) > keptTimes {
+		t.kept.Add(-n)
+		return at, nil
+	}
+	kept := slices.Clone(at)
+	if !t.decoded[i].CompareAndSwap(nil, &kept) {
+		t.kept.Add(-n) // somebody else was faster
+	}
+	return at, nil
+}
+
+func (t *runTable) len() int {
+	if t == nil {
+		return 0
+	}
+	return len(t.runs)
+}
+
 func (s *selector) parseRuns(b []byte) error {
-	runs, pages, at, err := native.ParseRuns(b)
+	t, at, err := newRunTable(b)
 	if err != nil {
 		return corruptAt(s.key, s.m.Runs.Offset+at, err)
 	}
-	s.sel.runs, s.sel.decoded = runs, make([][]int64, len(runs))
-	s.state = make([]runState, len(runs))
-	s.runPages = pages
+	s.useRuns(t)
 	return nil
+}
+
+// useRuns begins to work with the runs; nil is none.
+func (s *selector) useRuns(t *runTable) {
+	s.sel.runs, s.state = t, make([]runState, t.len())
 }
 
 // neededRuns is the length of the pages that hold a run of a selected chunk.
 func (s *selector) neededRuns() (bytes int64) {
-	used := make([]bool, len(s.sel.runs))
+	if s.sel.runs == nil {
+		return 0
+	}
+	used := make([]bool, s.sel.runs.len())
 	for _, x := range s.sel.series {
 		for _, ref := range x.refs {
 			if !ref.Inline && int(ref.Run) < len(used) {
@@ -39,7 +110,7 @@ func (s *selector) neededRuns() (bytes int64) {
 		}
 	}
 	from := 0
-	for _, p := range s.runPages {
+	for _, p := range s.sel.runs.pages {
 		if slices.Contains(used[from:p.End], true) {
 			bytes += p.Length
 		}
@@ -83,7 +154,7 @@ func (s *selector) runInRange(i int) (bool, error) {
 	if s.state[i] == runUnknown {
 		scratch := s.sel.scratch()
 		defer s.sel.scratches.Put(scratch)
-		t, err := s.sel.times(i, scratch)
+		t, err := s.sel.runs.times(i, scratch)
 		if err != nil {
 			return false, err
 		}

@@ -10,7 +10,6 @@ import (
 	"github.com/varvedb/varve/blob"
 	"github.com/varvedb/varve/blocks/native"
 	"github.com/varvedb/varve/index"
-	"github.com/varvedb/varve/internal/page"
 	"github.com/varvedb/varve/model"
 )
 
@@ -23,23 +22,29 @@ import (
 // remaining chunk pages. Everything read is checked: a flipped bit gives model.ErrCorrupt, here or from Samples, with key and offset. Decoding
 // of chunks is left to Samples.
 func Select(ctx context.Context, r RangeReader, m *Meta, q *Query) (*model.Selection, error) {
-	if m.Format != Native {
+	if m.Format != Native && m.Format != Parquet {
 		return nil, fmt.Errorf("select from block %s: format %d: %w", m.ID, m.Format, model.ErrVersion)
 	}
 	rng := q.Range.Intersect(m.Range())
 	if rng.Empty() {
 		return &model.Selection{}, nil
 	}
-	s := &selector{r: r, m: m, q: q, key: Key(m), rng: rng}
-	s.sel = &selection{key: s.key, rng: rng, pages: map[int64]*chunkPage{}}
+	if m.Format == Parquet {
+		return selectRows(ctx, r, m, q, rng)
+	}
+	s := &selector{r: r, m: m, q: q, key: Key(m), rng: rng, warm: warmOf(r, m)}
+	s.sel = &selection{key: s.key, rng: rng, pages: map[int64]*chunkPage{}, warm: s.warm}
+	if s.warm != nil {
+		s.r = s.warm
+	}
 	stretches, err := s.plan(ctx)
-	if err != nil || len(stretches) == 0 {
-		return &model.Selection{}, err
+	if err == nil && len(stretches) > 0 {
+		if err = s.scan(ctx, stretches); err == nil {
+			err = s.fetchChunks(ctx)
+		}
 	}
-	if err := s.scan(ctx, stretches); err != nil {
-		return nil, err
-	}
-	if err := s.fetchChunks(ctx); err != nil {
+	if err != nil {
+		s.warm.distrust(err)
 		return nil, err
 	}
 	if q.Stats != nil {
@@ -55,12 +60,12 @@ type selector struct {
 	q     *Query
 	key   string
 	rng   model.TimeRange
+	warm  *warm // nil without caches
 	sel   *selection
 	read  int64 // bytes
 	stage int   // of the last reads, for a trace of them
 	state []runState
-	// for Stats: the pages of runs, and the bytes of the series pages with a match
-	runPages   []native.RunPage
+	// for Stats: the bytes of the series pages with a match
 	seriesHits int64
 	// speculated chunk bytes, ascending by offset
 	speculated []fetched
@@ -167,39 +172,48 @@ func (s *selector) fetch(ctx context.Context, ranges []blob.Range) ([][]byte, er
 	return data, err
 }
 
-// scan fetches the stretches, with runs and speculated chunks, and finds the series in them.
+// scan finds the series in the stretches, of which it fetches those that were not scanned for the same matchers before, with runs and
+// speculated chunks.
 func (s *selector) scan(ctx context.Context, stretches []stretch) error {
-	var ranges []blob.Range
 	needRuns := s.m.Runs.Length > 0 && !(s.q.LabelsOnly && s.covers())
 	if needRuns {
+		s.useRuns(s.warm.runs(ctx, s.m.Runs))
+	}
+	scans := s.scans(ctx, stretches)
+	var ranges []blob.Range
+	fetchRuns := needRuns && s.sel.runs == nil
+	if fetchRuns {
 		ranges = append(ranges, blob.Range(s.m.Runs))
 	}
 	first := len(ranges)
-	for _, st := range stretches {
-		ranges = append(ranges, st.series)
-	}
-	if !s.q.LabelsOnly {
-		for _, st := range stretches {
-			if st.chunks.Length > 0 && s.q.Speculation.Take(st.chunks.Length) {
-				ranges = append(ranges, st.chunks)
-			}
+	for _, c := range scans {
+		if c.matches == nil {
+			ranges = append(ranges, c.series)
 		}
 	}
+	after := len(ranges)
+	ranges = s.speculate(ranges, scans)
 	data, err := s.fetch(ctx, ranges)
 	if err != nil {
 		return err
 	}
-	if needRuns {
+	if fetchRuns {
 		if err := s.parseRuns(data[0]); err != nil {
 			return err
 		}
 	}
-	after := first + len(stretches)
 	for i := after; i < len(data); i++ {
 		s.speculated = append(s.speculated, fetched{ranges[i].Offset, data[i]})
 	}
-	for i, b := range data[first:after] {
-		if err := s.scanPages(stretches[i].series.Offset, b); err != nil {
+	fresh := data[first:after]
+	for _, c := range scans {
+		if c.matches == nil {
+			if err := s.scanStretch(ctx, c, fresh[0]); err != nil {
+				return err
+			}
+			fresh = fresh[1:]
+		}
+		if err := s.take(c.matches); err != nil {
 			return err
 		}
 	}
@@ -209,57 +223,18 @@ func (s *selector) scan(ctx context.Context, stretches []stretch) error {
 // covers reports whether all samples of the block are in the query's range.
 func (s *selector) covers() bool { return s.rng == s.m.Range() }
 
-// scanPages scans the series pages in b, which begins at offset of the block.
-func (s *selector) scanPages(offset int64, b []byte) error {
-	buf := page.GetBuffer()
-	defer page.PutBuffer(buf)
-	for len(b) > 0 {
-		raw, n, err := page.Decode(*buf, b, page.Series)
-		found := len(s.sel.series)
-		if err == nil {
-			*buf = raw
-			err = s.scanPage(raw)
-		}
-		if len(s.sel.series) > found {
-			s.seriesHits += int64(n)
-		}
-		if err != nil {
-			return corruptAt(s.key, offset, err)
-		}
-		offset, b = offset+int64(n), b[n:]
+// speculate appends the chunks of the stretches of which it is not known yet what matches, as far as the budget goes.
+func (s *selector) speculate(ranges []blob.Range, scans []*stretchScan) []blob.Range {
+	if s.q.LabelsOnly {
+		return ranges
 	}
-	return nil
-}
-
-func (s *selector) scanPage(raw []byte) error {
-	p, err := index.ParsePage(raw)
-	if err != nil {
-		return err
+	for _, c := range scans {
+		// What is at hand needs no guess: it is read when it is known what is needed, without a request.
+		if c.matches == nil && c.chunks.Length > 0 && !s.warm.has(c.chunks) && s.q.Speculation.Take(c.chunks.Length) {
+			ranges = append(ranges, c.chunks)
+		}
 	}
-	var g *native.Group
-	var pages []*chunkPage
-	return p.Scan(s.q.Matchers, func(i int, e *index.Entry) error {
-		if g == nil {
-			// Only now: most pages of a stretch may have no match.
-			if g, err = native.Locate(p, native.Section(s.m.Chunks)); err != nil {
-				return err
-			}
-			pages = make([]*chunkPage, len(g.Pages))
-		}
-		refs, err := s.inRange(g.Of(i))
-		if err != nil || len(refs) == 0 {
-			return err
-		}
-		if !s.q.LabelsOnly {
-			for _, ref := range refs {
-				if pages[ref.Page] == nil {
-					pages[ref.Page] = s.sel.page(g.Pages[ref.Page])
-				}
-			}
-		}
-		s.sel.series = append(s.sel.series, &series{sel: s.sel, labels: e.Labels(), refs: refs, pages: pages, bare: s.q.LabelsOnly})
-		return nil
-	})
+	return ranges
 }
 
 // fetchChunks fills the chunk pages that series need: from what was speculated, else by one more stage.

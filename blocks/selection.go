@@ -1,42 +1,35 @@
 package blocks
 
 import (
-	"fmt"
 	"slices"
 	"sync"
 
 	"github.com/prometheus/prometheus/model/labels"
 
-	"github.com/varvedb/varve/blocks/chunk"
 	"github.com/varvedb/varve/blocks/native"
 	"github.com/varvedb/varve/internal/page"
 	"github.com/varvedb/varve/model"
 )
 
-const (
-	// openPages is how many decompressed chunk pages a selection keeps; more only while they are in use. Callers go
-	// through series in order, and neighbors share pages.
-	openPages = 16
-	// keptTimes bounds the decoded timestamps that a selection keeps.
-	keptTimes = 1 << 20
-)
+// openPages is how many decompressed chunk pages a selection keeps; more only while they are in use. Callers go
+// through series in order, and neighbors share pages.
+const openPages = 16
 
 // selection is what the series of a model.Selection share. Safe for concurrent use once Select has returned.
 type selection struct {
 	key     string
 	rng     model.TimeRange
 	series  []*series
-	runs    [][]byte             // encoded
+	warm    *warm                // nil without caches
+	runs    *runTable            // nil if none was read
 	pages   map[int64]*chunkPage // by offset
 	inOrder []*chunkPage
 
 	scratches sync.Pool
 
 	mu sync.Mutex
-	// Guarded by mu: users of every page, open, decoded, kept.
-	open    []*chunkPage // decompressed, oldest first
-	decoded [][]int64    // decoded runs
-	kept    int
+	// Guarded by mu: users of every page, open.
+	open []*chunkPage // decompressed, oldest first
 }
 
 // chunkPage is a fetched page of chunks, decompressed while somebody uses it and a while longer.
@@ -142,32 +135,10 @@ func (s *selection) evict(keep int) {
 }
 
 func (s *selection) close() {
+	if s.runs != nil {
+		s.warm.keepRuns(s.runs)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.evict(0)
-}
-
-// times returns the timestamps of run i of the section, in kept memory or in scratch.
-func (s *selection) times(i int, scratch *scratch) ([]int64, error) {
-	if i >= len(s.runs) {
-		return nil, fmt.Errorf("run %d of %d: %w", i, len(s.runs), model.ErrCorrupt)
-	}
-	s.mu.Lock()
-	t := s.decoded[i]
-	s.mu.Unlock()
-	if t != nil {
-		return t, nil
-	}
-	t, err := chunk.DecodeRun(scratch.t[:0], s.runs[i])
-	if err != nil {
-		return nil, err
-	}
-	scratch.t = t
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.kept+len(t) <= keptTimes && s.decoded[i] == nil {
-		s.kept += len(t)
-		s.decoded[i] = slices.Clone(t)
-	}
-	return t, nil
 }

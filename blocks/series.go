@@ -41,6 +41,7 @@ func (s *series) Samples(dst *model.Columns, r model.TimeRange) error {
 		}
 		p := s.pages[ref.Page]
 		if err := s.decode(dst, start, r, ref, p, scratch); err != nil {
+			s.sel.warm.distrust(err)
 			return corruptAt(s.sel.key, p.ref.Offset, err)
 		}
 	}
@@ -52,7 +53,7 @@ func (s *series) decode(dst *model.Columns, start int, r model.TimeRange, ref na
 	var t []int64
 	var err error
 	if !ref.Inline {
-		if t, err = s.sel.times(int(ref.Run), scratch); err != nil {
+		if t, err = s.sel.runs.times(int(ref.Run), scratch); err != nil {
 			return err
 		}
 		if lo, hi := within(t, r); lo >= hi {

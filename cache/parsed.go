@@ -1,15 +1,9 @@
-// Package cache keeps decoded objects in memory within a budget of bytes.
-//
-// [Parsed] is a map that forgets: what is put in may be refused or gone at the next
-// look, so a caller always passes on what it has just made and never counts on
-// finding it again. It decides nothing about freshness; callers revalidate.
-//
-// Everything is safe for concurrent use. A cache has goroutines of its own from New
-// on, which Close ends. Nothing survives the process.
 package cache
 
 import (
+	"context"
 	"fmt"
+	"sync"
 
 	"github.com/dgraph-io/ristretto/v2"
 )
@@ -20,12 +14,26 @@ type Options struct {
 	MaxBytes int64
 	// TypicalBytes is what one entry is expected to cost; it sizes the admission counters. Default 4 KiB.
 	TypicalBytes int64
+	// Metrics count what Do does, as tier "parsed"; nil for none.
+	Metrics *Metrics
 }
 
 // Parsed caches values of one type by key. Which entries stay is decided by how often they are asked for, so
 // that one large scan does not drive out what is in use.
 type Parsed[V any] struct {
-	c *ristretto.Cache[string, V]
+	c       *ristretto.Cache[string, V]
+	metrics tierMetrics
+
+	mu      sync.Mutex // guards flights
+	flights map[string]*making[V]
+}
+
+// making is a value on its way.
+type making[V any] struct {
+	done chan struct{}
+	// Set before done is closed.
+	v    V
+	made bool
 }
 
 // NewParsed returns an empty cache. opts may be nil.
@@ -34,21 +42,22 @@ func NewParsed[V any](opts *Options) (*Parsed[V], error) {
 	if opts != nil {
 		o = *opts
 	}
-	if o.MaxBytes <= 0 {
-		o.MaxBytes = 32 << 20
+	setDefault(&o.MaxBytes, 32<<20)
+	setDefault(&o.TypicalBytes, 4<<10)
+	if o.Metrics == nil {
+		o.Metrics = NewMetrics(nil)
 	}
-	if o.TypicalBytes <= 0 {
-		o.TypicalBytes = 4 << 10
-	}
+	tier := o.Metrics.parsed
 	c, err := ristretto.NewCache(&ristretto.Config[string, V]{
 		NumCounters: max(1000, 10*o.MaxBytes/o.TypicalBytes),
 		MaxCost:     o.MaxBytes,
 		BufferItems: 64,
+		OnEvict:     func(*ristretto.Item[V]) { tier.evicted() },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make cache: %w", err)
 	}
-	return &Parsed[V]{c}, nil
+	return &Parsed[V]{c: c, metrics: tier, flights: map[string]*making[V]{}}, nil
 }
 
 // Get returns the value of the key if it is there.
@@ -56,6 +65,61 @@ func (p *Parsed[V]) Get(key string) (V, bool) { return p.c.Get(key) }
 
 // Put offers a value that takes the given bytes of memory. It may come into effect a little later, or not at all.
 func (p *Parsed[V]) Put(key string, v V, bytes int64) { p.c.Set(key, v, bytes) }
+
+// Do returns the value of the key, which it makes if there is none; hit says that it was there. Of several callers at a
+// time one makes it and the others wait. Make also says how many bytes the value takes. Its error goes to the caller who made it;
+// the others try by themselves.
+func (p *Parsed[V]) Do(ctx context.Context, key string, make func() (v V, bytes int64, err error)) (v V, hit bool, err error) {
+	for {
+		if v, ok := p.c.Get(key); ok {
+			p.metrics.hit(1, 0)
+			return v, true, nil
+		}
+		p.mu.Lock()
+		m := p.flights[key]
+		if m == nil {
+			m = p.begin(key)
+			p.mu.Unlock()
+			p.metrics.missed(1)
+			v, err := p.make(key, m, make)
+			return v, false, err
+		}
+		p.mu.Unlock()
+		select {
+		case <-m.done:
+			if m.made {
+				p.metrics.hit(1, 0)
+				return m.v, true, nil
+			}
+		case <-ctx.Done():
+			return v, false, context.Cause(ctx)
+		}
+	}
+}
+
+// begin registers a value on its way. The caller holds mu.
+func (p *Parsed[V]) begin(key string) *making[V] {
+	m := &making[V]{done: make(chan struct{})}
+	p.flights[key] = m
+	return m
+}
+
+func (p *Parsed[V]) make(key string, m *making[V], make func() (V, int64, error)) (V, error) {
+	defer func() {
+		p.mu.Lock()
+		delete(p.flights, key)
+		p.mu.Unlock()
+		close(m.done)
+	}()
+	v, bytes, err := make()
+	if err != nil {
+		return v, err
+	}
+	m.v, m.made = v, true
+	p.c.Set(key, v, bytes)
+	p.metrics.size(p.c.MaxCost() - p.c.RemainingCost())
+	return v, nil
+}
 
 // Delete forgets the key.
 func (p *Parsed[V]) Delete(key string) { p.c.Del(key) }
