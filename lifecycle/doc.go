@@ -1,15 +1,40 @@
-// Package lifecycle is the room of the workers that tidy what ingesters flush:
-// compaction of hot blocks into day-sized parquet, rollups, retention, erasure
-// and garbage collection, one job a file, each planned by a pure function of
-// one partition's catalog.
+// Package lifecycle is the room of the workers that tidy what ingesters flush: one loop, several jobs, a file each.
 //
-// It is not furnished yet: the package exports nothing, and no command runs
-// it. Until it is, a day keeps the hot blocks that were flushed into it, blocks that lost
-// a race of commits stay in the bucket as objects that no catalog names, and so do the logs of adopted writers.
-// No block is ever deleted. (A living writer removes its own shipped segments; that is the ingester's business.) None of this
-// harms an answer: readers go by the catalog.
+// There is one job yet, the merge of hot blocks into larger hot blocks ([PlanMerge]), so that a day of small flushes stays cheap to read and
+// its catalog small. To come: compaction into day-sized parquet, rollups, retention, erasure, garbage collection.
 //
-// What its jobs need of the formats is laid already: the catalog records which
-// blocks a block replaces, ids that were dropped, claims, tombstones, retired and quarantined blocks, and block
-// footers name what they came from.
+// A [Lifecycle] is a worker. [Lifecycle.Run] looks at the bucket now and then, [Lifecycle.Once] does it one time; both read the
+// catalogs that changed, and for each partition, until nothing is due:
+//
+//	plan     a pure function of one reading of the catalog, of the settings and of the time: which blocks, or why none
+//	claim    a commit that keeps other workers from the same blocks for some minutes; nothing depends on it but time
+//	work     stream the inputs, write the outputs under names that depend on the inputs alone
+//	replace  a commit that puts the outputs in the place of the inputs, refused unless all inputs are live
+//
+// Any number of workers may run, in any number of processes: two on one job make the same objects, and one of the two commits finds that it is
+// done. A Lifecycle itself does one thing at a time and is not safe for concurrent use; it keeps no state that matters, and there is nothing to close.
+//
+// # Crashes
+//
+// A worker that dies leaves a claim that ends by itself, and perhaps an object that no catalog names, which the next worker on the same job finds
+// and uses. A commit whose answer was lost is recognized by its effect. Readers see the inputs or the outputs, never both and never
+// none: the inputs of a replace are retired, which keeps their objects, because a reader may still go by the catalog of a moment ago.
+//
+// # Failures
+//
+// A job that fails because of an input (its object is damaged, cut short, or gone while its block is live; a series is too long to be held) quarantines that input with
+// the reason. Merges leave it alone from then on, and everything it stands in the way of: that is what overlaps it
+// in time and was flushed on the other side of it. Queries still read it. A job that fails because of the bucket is tried again when its claim has ended.
+// There is no state in which everything halts.
+//
+// # Memory
+//
+// A merge holds one output (at most [MergeSettings].MaxOutputBytes) with its index, and windows of its inputs (Config.ReadBytes), whatever there is to merge. It
+// needs no disk. Both of these are bounds on what it plans or buffers; pages of native histograms of
+// several hundred KiB each come on top.
+//
+// # What it does not do
+//
+// No object is deleted: retired blocks and orphans stay in the bucket until there is garbage collection. A partition with tombstones is merged
+// only as far as they were applied, or do not mask the blocks in question.
 package lifecycle

@@ -1,0 +1,74 @@
+package lifecycle
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// jobMerge is the kind of job in metrics and claims.
+const jobMerge = "merge"
+
+// metrics are what a worker counts. They exist unregistered too, so that nothing has to ask.
+type metrics struct {
+	jobs                               *prometheus.CounterVec
+	failures                           prometheus.Counter
+	inputBytes, outputBytes, samples   prometheus.Counter
+	jobSeconds, lookSeconds            prometheus.Histogram
+	partitions, mostBlocks, quarantine prometheus.Gauge
+}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: "varve", Subsystem: "lifecycle", Name: name, Help: help})
+	}
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "varve", Subsystem: "lifecycle", Name: name, Help: help})
+	}
+	seconds := func(name, help string) prometheus.Histogram {
+		return prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: "varve", Subsystem: "lifecycle", Name: name, Help: help, Buckets: prometheus.ExponentialBuckets(0.05, 2, 14),
+		})
+	}
+	m := &metrics{
+		jobs: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "varve", Subsystem: "lifecycle", Name: "jobs_total",
+			Help: "Jobs by kind and result: done, lost (to another worker or a newer state), quarantined (inputs were put aside), failed (is tried again).",
+		}, []string{"job", "result"}),
+		failures:    counter("failures_total", "Partitions, or looks at the whole bucket, that failed and are tried again."),
+		inputBytes:  counter("merge_input_bytes_total", "Bytes of blocks that were merged."),
+		outputBytes: counter("merge_output_bytes_total", "Bytes of blocks made by merges."),
+		samples:     counter("merge_samples_total", "Samples read by merges that were committed."),
+		jobSeconds:  seconds("job_seconds", "Time of a job that was committed."),
+		lookSeconds: seconds("look_seconds", "Time of one look at all partitions, jobs included."),
+		partitions:  gauge("partitions", "Partitions in the bucket at the last look."),
+		mostBlocks:  gauge("most_hot_blocks", "Live hot blocks of the partition that has most of them, at the last look."),
+		quarantine:  gauge("quarantined_blocks", "Quarantined blocks of all partitions at the last look; varve inspect names them."),
+	}
+	for _, result := range []string{resultDone, resultLost, resultQuarantined, resultFailed} {
+		m.jobs.WithLabelValues(jobMerge, result)
+	}
+	if r != nil {
+		r.MustRegister(m.jobs, m.failures, m.inputBytes, m.outputBytes, m.samples, m.jobSeconds, m.lookSeconds, m.partitions, m.mostBlocks, m.quarantine)
+	}
+	return m
+}
+
+func (m *metrics) merged(in, out, samples int64, took time.Duration) {
+	m.inputBytes.Add(float64(in))
+	m.outputBytes.Add(float64(out))
+	m.samples.Add(float64(samples))
+	m.jobSeconds.Observe(took.Seconds())
+}
+
+func (m *metrics) looked(all map[string]*seen, took time.Duration) {
+	most, quarantined := 0, 0
+	for _, s := range all {
+		most = max(most, s.hot)
+		quarantined += s.quarantined
+	}
+	m.partitions.Set(float64(len(all)))
+	m.mostBlocks.Set(float64(most))
+	m.quarantine.Set(float64(quarantined))
+	m.lookSeconds.Observe(took.Seconds())
+}

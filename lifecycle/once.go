@@ -1,0 +1,201 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/varvedb/varve/blob"
+	"github.com/varvedb/varve/catalog"
+	"github.com/varvedb/varve/model"
+)
+
+// Report is what one look at the bucket led to.
+type Report struct {
+	// Partitions is how many there are, Read how many catalogs were read.
+	Partitions int `json:"partitions"`
+	Read       int `json:"read"`
+	// Jobs were done by this worker; Lost ones by another one, or the state had moved on.
+	Jobs int `json:"jobs"`
+	Lost int `json:"lost"`
+	// Blocks and bytes that went in and came out, and the samples that were read.
+	InputBlocks  int   `json:"input_blocks"`
+	OutputBlocks int   `json:"output_blocks"`
+	InputBytes   int64 `json:"input_bytes"`
+	OutputBytes  int64 `json:"output_bytes"`
+	Samples      int64 `json:"samples"`
+	// Quarantined are blocks that were put aside, with the reason.
+	Quarantined []string `json:"quarantined"`
+	// Failures are what went wrong otherwise, and will be tried again.
+	Failures []string `json:"failures"`
+}
+
+// partition names one.
+type partition struct {
+	tenant string
+	day    model.Day
+}
+
+func (p partition) String() string { return p.tenant + "/" + p.day.Dashed() }
+
+// seen is what is remembered of a partition between two looks.
+type seen struct {
+	partition
+	// size and modified are of the catalog, as the listing before the last reading told them.
+	size     int64
+	modified time.Time
+	// settled: the catalog was read again after a listing that did not differ, so that nothing can have
+	// come between listing and reading; there is nothing to do until it changes.
+	settled bool
+	// hot and quarantined are numbers of live blocks.
+	hot, quarantined int
+	present          bool
+}
+
+// maxFailures in a row end a look: the bucket is in trouble then, not a partition.
+const maxFailures = 3
+
+// Once looks at all partitions of the bucket and does what is due, until nothing is. A partition that fails is left for later and named
+// in the report; the error is one of the bucket as a whole, or of ctx.
+func (l *Lifecycle) Once(ctx context.Context) (r Report, err error) {
+	began := l.c.Now()
+	due, err := l.list(ctx)
+	if err != nil {
+		l.metrics.failures.Inc()
+		return r, fmt.Errorf("lifecycle: %w", err)
+	}
+	r.Partitions = len(l.seen)
+	failed := 0
+	for _, s := range due {
+		r.Read++
+		err := l.visit(ctx, s, &r)
+		if ctx.Err() != nil {
+			return r, ctx.Err()
+		}
+		if err == nil {
+			failed = 0
+			continue
+		}
+		l.metrics.failures.Inc()
+		r.Failures = append(r.Failures, err.Error())
+		if failed++; failed >= maxFailures && errors.Is(err, model.ErrUnavailable) {
+			return r, fmt.Errorf("lifecycle: %w", err)
+		}
+	}
+	l.metrics.looked(l.seen, l.c.Now().Sub(began))
+	return r, nil
+}
+
+// list returns the partitions whose catalogs are to be read, in random order, so that several workers begin at different ends.
+func (l *Lifecycle) list(ctx context.Context) ([]*seen, error) {
+	for _, s := range l.seen {
+		s.present = false
+	}
+	var due []*seen
+	for o, err := range l.c.Bucket.List(ctx, catalog.KeyPrefix) {
+		if err != nil {
+			return nil, err
+		}
+		tenant, day, ok := catalog.ParsePartitionKey(o.Key)
+		if !ok {
+			continue
+		}
+		s := l.seen[o.Key]
+		if s == nil {
+			s = &seen{partition: partition{tenant, day}}
+			l.seen[o.Key] = s
+		}
+		s.present = true
+		same := s.size == o.Size && s.modified.Equal(o.Modified)
+		if s.settled && same {
+			continue
+		}
+		s.settled, s.size, s.modified = same, o.Size, o.Modified
+		due = append(due, s)
+	}
+	for key, s := range l.seen {
+		if !s.present {
+			delete(l.seen, key)
+		}
+	}
+	for i := len(due) - 1; i > 0; i-- {
+		n, err := l.random()
+		if err != nil {
+			return nil, err
+		}
+		j := int(n % uint64(i+1))
+		due[i], due[j] = due[j], due[i]
+	}
+	return due, nil
+}
+
+// maxLost bounds how often in a row a partition is planned anew because others were faster; after that it waits for the next look.
+const maxLost = 3
+
+// visit does what is due in a partition.
+func (l *Lifecycle) visit(ctx context.Context, s *seen, r *Report) error {
+	for lost := 0; ; {
+		p, err := l.c.Catalog.Partition(ctx, s.tenant, s.day, nil)
+		if err != nil {
+			s.settled = false
+			return err
+		}
+		s.hot, s.quarantined = HotBlocks(p), len(p.Quarantined)
+		result, err := l.step(ctx, p, r)
+		if err != nil {
+			s.settled = false
+			return fmt.Errorf("%v: %w", s.partition, err)
+		}
+		if result == resultLost {
+			lost++
+		} else {
+			lost = 0
+		}
+		if result == "" || lost >= maxLost {
+			// Claims end without a change of the catalog.
+			s.settled = s.settled && lost == 0 && len(p.Claims) == 0
+			return nil
+		}
+	}
+}
+
+// Step does one job of the partition, if one is due, and reports whether there was one, be it done by this worker or by others.
+func (l *Lifecycle) Step(ctx context.Context, tenant string, day model.Day) (did bool, err error) {
+	p, err := l.c.Catalog.Partition(ctx, tenant, day, nil)
+	if err != nil {
+		return false, err
+	}
+	result, err := l.step(ctx, p, &Report{})
+	return result != "", err
+}
+
+// step plans and does one job on a reading of the partition. The result is "" if none is due.
+func (l *Lifecycle) step(ctx context.Context, p *catalog.Partition, r *Report) (result string, err error) {
+	m, _ := PlanMerge(p, &l.cfg.Merge, l.nowMs())
+	if m == nil {
+		return "", nil
+	}
+	return l.merge(ctx, p, m, r)
+}
+
+// bucketReader reads ranges of blocks.
+type bucketReader struct{ b *blob.Bucket }
+
+func (r bucketReader) ReadRanges(ctx context.Context, key string, ranges []blob.Range) ([][]byte, error) {
+	return r.b.ReadRanges(ctx, key, ranges, nil)
+}
+
+func ids(entries []catalog.Entry) []string {
+	out := make([]string, len(entries))
+	for i, e := range entries {
+		out[i] = e.ID
+	}
+	return out
+}
+
+// live reports whether all of the blocks are live in the partition.
+func live(p *catalog.Partition, ids []string) bool {
+	return !slices.ContainsFunc(ids, func(id string) bool { return p.Live(id) == nil })
+}
