@@ -10,7 +10,6 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 
-	"github.com/varvedb/varve/blocks/native"
 	"github.com/varvedb/varve/model"
 	"github.com/varvedb/varve/tenant"
 )
@@ -23,6 +22,8 @@ type Params struct {
 	Generation uint64
 	Attempt    uint32
 	CreatedMs  int64
+	// Format is the layout; 0 is Native.
+	Format Format
 	// ID is the block's id; "" takes ID(Writer, Generation, Tenant, Day, Attempt).
 	ID string
 	// Replaces, Tombstones and Sources are for merges; MergeParams sets them.
@@ -37,18 +38,18 @@ type BuildSeries struct {
 	Columns *model.Columns
 }
 
-// Build writes a hot block of the series to w and returns its Meta. The series come in the order of index.Less (metric name, then
+// Build writes a block of the series to w and returns its Meta. The series come in the order of index.Less (metric name, then
 // labels.Compare), each once; their timestamps ascend strictly and lie in the day. Series without samples are left out; a
 // block without samples is an error that wraps model.ErrInvalid, as is any fault of the input.
 //
-// It streams: memory holds one page of chunks and the index. The same input gives the same bytes. After an
+// It streams: memory holds the index, and one page of chunks or (parquet) some ten MiB of compressed row groups. The same input gives the same bytes. After an
 // error what was written is rubbish.
 func Build(ctx context.Context, p *Params, series iter.Seq2[BuildSeries, error], w io.Writer) (*Meta, error) {
 	if err := tenant.Check(p.Tenant); err != nil {
 		return nil, fmt.Errorf("build block: %w", err)
 	}
 	m := &Meta{
-		ID: p.ID, Format: Native, Tenant: p.Tenant, Day: p.Day,
+		ID: p.ID, Format: max(p.Format, Native), Tenant: p.Tenant, Day: p.Day,
 		Writer: p.Writer, Generation: p.Generation, Attempt: p.Attempt, CreatedMs: p.CreatedMs,
 		Replaces: p.Replaces, Tombstones: p.Tombstones, Sources: p.Sources,
 	}
@@ -59,11 +60,14 @@ func Build(ctx context.Context, p *Params, series iter.Seq2[BuildSeries, error],
 		m.ID = ID(p.Writer, p.Generation, p.Tenant, p.Day, p.Attempt)
 	}
 	out := &sumWriter{w: w}
-	nw := native.NewWriter(out)
-	defer nw.Close()
+	lw, err := newLayoutWriter(out, m)
+	if err != nil {
+		return nil, fmt.Errorf("build block %s: %w", m.ID, err)
+	}
+	defer lw.Close()
 	for s, err := range series {
 		if err == nil {
-			err = addSeries(nw, p.Day, &s)
+			err = addSeries(lw, p.Day, &s)
 		}
 		if err == nil {
 			err = ctx.Err()
@@ -72,21 +76,20 @@ func Build(ctx context.Context, p *Params, series iter.Seq2[BuildSeries, error],
 			return nil, fmt.Errorf("build block %s: %w", m.ID, err)
 		}
 	}
-	l, err := nw.Finish()
+	behind, err := lw.finish(m)
 	if err != nil {
 		return nil, fmt.Errorf("build block %s: %w", m.ID, err)
 	}
-	m.setLayout(l)
 	if err := m.check(); err != nil {
 		panic("blocks: built a block that its reader would refuse: " + err.Error())
 	}
-	if err := writeFooter(out, m); err != nil {
+	if err := writeFooter(out, m, behind); err != nil {
 		return nil, fmt.Errorf("build block %s: write footer: %w", m.ID, err)
 	}
 	return m, nil
 }
 
-func addSeries(w *native.Writer, day model.Day, s *BuildSeries) error {
+func addSeries(w layoutWriter, day model.Day, s *BuildSeries) error {
 	t := s.Columns.T
 	if len(t) == 0 {
 		return nil
@@ -95,14 +98,6 @@ func addSeries(w *native.Writer, day model.Day, s *BuildSeries) error {
 		return fmt.Errorf("series %.200s: samples from %d to %d are not of day %s: %w", s.Labels, t[0], t[len(t)-1], day, model.ErrInvalid)
 	}
 	return w.Add(s.Labels, s.Columns)
-}
-
-func (m *Meta) setLayout(l *native.Layout) {
-	m.Chunks, m.Runs = Section(l.Chunks), Section(l.Runs)
-	m.SeriesPages, m.Postings = Section(l.SeriesPages), Section(l.Postings)
-	m.PostingsHead, m.Directory, m.PostingsFence = l.PostingsHead, l.Directory, l.Fences
-	m.Series, m.Samples, m.Histograms = l.Series, l.Samples, l.Histograms
-	m.MinT, m.MaxT = l.MinT, l.MaxT
 }
 
 // sumWriter counts and sums what goes through it.
@@ -119,16 +114,16 @@ func (w *sumWriter) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// writeFooter writes Meta and trailer, and sets m.Size and m.CRC.
-func writeFooter(w *sumWriter, m *Meta) error {
+// writeFooter writes Meta and trailer, then what the format has behind them, and sets m.Size and m.CRC.
+func writeFooter(w *sumWriter, m *Meta, behind []byte) error {
 	m.Size, m.CRC = 0, 0
 	meta := AppendMeta(nil, m)
 	if _, err := w.Write(binary.LittleEndian.AppendUint32(meta, uint32(len(meta)))); err != nil {
 		return err
 	}
-	m.CRC = w.crc
+	m.CRC = crc32.Update(w.crc, castagnoli(), behind)
 	end := append(binary.LittleEndian.AppendUint32(nil, m.CRC), trailerMagic...)
-	_, err := w.Write(end)
+	_, err := w.Write(append(end, behind...))
 	m.Size = w.n
 	return err
 }

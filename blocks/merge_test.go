@@ -171,7 +171,7 @@ func TestMergeNames(t *testing.T) {
 	c := &blocks.Meta{ID: "c", Tenant: "t", Day: day, CreatedMs: 3, Sources: []blocks.Source{{Writer: "w", From: 1, To: 3}, {Writer: "w", From: 6, To: 6}}}
 	p := blocks.MergeParams([]*blocks.Meta{a, b, c}, blocks.Native, 0, 0)
 	require.Equal(t, &blocks.Params{
-		ID: p.ID, Tenant: "t", Day: day, CreatedMs: 10, Replaces: []string{"a", "b", "c"}, Tombstones: []string{"x", "y"},
+		ID: p.ID, Format: blocks.Native, Tenant: "t", Day: day, CreatedMs: 10, Replaces: []string{"a", "b", "c"}, Tombstones: []string{"x", "y"},
 		Sources: []blocks.Source{{Writer: "v", From: 7, To: 7}, {Writer: "w", From: 1, To: 4}, {Writer: "w", From: 6, To: 6}},
 	}, p)
 	require.Equal(t, "dg5qeqvgddp3hpp879l0ds3a5s", p.ID, "ids must not change: a worker finds the object of another by them")

@@ -14,7 +14,7 @@ import (
 //
 // Nothing here depends on who merges or when: workers that race make the same object.
 func MergeParams(inputs []*Meta, format Format, part int, attempt uint32) *Params {
-	p := &Params{Tenant: inputs[0].Tenant, Day: inputs[0].Day, Attempt: attempt, Sources: mergeSources(inputs)}
+	p := &Params{Tenant: inputs[0].Tenant, Day: inputs[0].Day, Format: format, Attempt: attempt, Sources: mergeSources(inputs)}
 	for _, m := range inputs {
 		p.Replaces = append(p.Replaces, m.ID)
 		p.Tombstones = append(p.Tombstones, m.Tombstones...)

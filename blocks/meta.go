@@ -68,6 +68,8 @@ type Meta struct {
 	Directory []DirEntry
 	// PostingsFence has one entry per page of postings, in order.
 	PostingsFence []Fence
+	// RowGroups are all row groups of a parquet block, in their order, unless they are too many to list; nil in a hot block.
+	RowGroups []RowGroup
 }
 
 // Range returns the closed range of the block's timestamps.

@@ -87,6 +87,9 @@ func appendBody(b []byte, m *Meta) []byte {
 		b = binary.AppendVarint(b, f.Offset-pf.Offset)
 		pf = f
 	}
+	if m.Format == Parquet {
+		b = appendRowGroups(b, m)
+	}
 	return b
 }
 
@@ -281,6 +284,9 @@ func (d *metaReader) meta() *Meta {
 			m.PostingsFence[i] = prev
 		}
 	}
+	if m.Format == Parquet {
+		m.RowGroups = d.rowGroups(m.Chunks)
+	}
 	return m
 }
 
@@ -315,6 +321,9 @@ func (m *Meta) check() error {
 	}
 	if m.PostingsHead < 0 || m.PostingsHead > m.Postings.Length {
 		return bad("head of the postings")
+	}
+	if err := m.checkRowGroups(); err != nil {
+		return err
 	}
 	so, co, name := m.SeriesPages.Offset, m.Chunks.Offset, ""
 	for _, e := range m.Directory {

@@ -12,7 +12,7 @@ func arrows() map[room][]room {
 		"blob/internal/cdk":    {"blob", "model"},
 		"blob/mem":             {"blob", "model"},
 		"blob/s3":              {"blob", "blob/internal/cdk", "model"},
-		"blocks":               {"blob", "blocks/chunk", "blocks/native", "cache", "index", "internal/page", "model", "tenant"},
+		"blocks":               {"blob", "blocks/chunk", "blocks/native", "blocks/parquet", "cache", "index", "internal/page", "model", "tenant"},
 		"blocks/chunk":         {"model"},
 		"blocks/native":        {"blocks/chunk", "index", "internal/page", "model"},
 		"blocks/parquet":       {"index", "internal/page", "model"},

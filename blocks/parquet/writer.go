@@ -1,0 +1,188 @@
+package parquet
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"sort"
+
+	"github.com/parquet-go/parquet-go/format"
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/varvedb/varve/index"
+	"github.com/varvedb/varve/internal/page"
+	"github.com/varvedb/varve/model"
+)
+
+// Magic begins and ends every Parquet file.
+const Magic = "PAR1"
+
+// Section is a stretch of the object.
+type Section struct{ Offset, Length int64 }
+
+// RowGroup is the place of a row group in the object, and its window.
+type RowGroup struct {
+	Offset, Length int64
+	Window         int
+}
+
+// Layout is what Finish says of a block.
+type Layout struct {
+	Rows, SeriesPages, Postings Section
+	PostingsHead                int64
+	Directory                   []index.DirEntry
+	Fences                      []index.Fence
+	RowGroups                   []RowGroup
+	Series, Samples, Histograms int64
+	MinT, MaxT                  int64
+}
+
+// Writer writes a block up to the end of its index section, and makes the Parquet footer.
+type Writer struct {
+	w   io.Writer
+	at  int64 // bytes written
+	day model.Day
+	k   coder
+	idx *index.Builder
+
+	open   openRange
+	groups [Windows]group
+	footer []format.RowGroup
+	layout Layout
+}
+
+// NewWriter returns a writer of samples of one day. Nothing is written before the first range is full.
+func NewWriter(w io.Writer, day model.Day) *Writer {
+	z := page.NewEncoder()
+	out := &Writer{w: w, day: day, k: coder{z: z}, idx: index.NewBuilder(z)}
+	for i := range out.groups {
+		out.groups[i].k = &out.k
+		out.groups[i].reset()
+	}
+	out.open.reset()
+	return out
+}
+
+// Close gives memory back. It does not finish the block.
+func (w *Writer) Close() { w.k.z.Close() }
+
+// Size is roughly the length of the object so far, without index and footer.
+func (w *Writer) Size() int64 {
+	n := w.at
+	for i := range w.groups {
+		n += int64(w.groups[i].size())
+	}
+	return n
+}
+
+// Add adds a series and its samples, at least one, timestamps strictly ascending and of the day. Series come in the order of index.Less. The
+// columns stay the caller's. Errors of the input wrap model.ErrInvalid.
+func (w *Writer) Add(ls labels.Labels, c *model.Columns) error {
+	if err := w.check(c); err != nil {
+		return fmt.Errorf("series %.200s: %w", ls, err)
+	}
+	if w.layout.Series > 0 && !index.Less(w.open.last, ls) {
+		return fmt.Errorf("series %.200s after %.200s: not in order: %w", ls, w.open.last, model.ErrInvalid)
+	}
+	ends := w.split(c.T)
+	metric, text := w.open.texts(ls)
+	if w.full(metric, text, ends) {
+		if err := w.closeRange(); err != nil {
+			return err
+		}
+	}
+	w.count(c)
+	w.add(ls, metric, text, c, ends)
+	return nil
+}
+
+func (w *Writer) check(c *model.Columns) error {
+	if len(c.T) == 0 || len(c.V) != len(c.T) || c.H != nil && len(c.H) != len(c.T) {
+		return fmt.Errorf("columns of %d, %d and %d samples: %w", len(c.T), len(c.V), len(c.H), model.ErrInvalid)
+	}
+	for i := 1; i < len(c.T); i++ {
+		if c.T[i] <= c.T[i-1] {
+			return fmt.Errorf("timestamp %d after %d: %w", c.T[i], c.T[i-1], model.ErrInvalid)
+		}
+	}
+	if r := w.day.Range(); !r.Contains(c.T[0]) || !r.Contains(c.T[len(c.T)-1]) {
+		return fmt.Errorf("samples from %d to %d are not of day %s: %w", c.T[0], c.T[len(c.T)-1], w.day, model.ErrInvalid)
+	}
+	for i, h := range c.H {
+		if len(h) > maxHistogram {
+			return fmt.Errorf("histogram of %d bytes at %d: %w", len(h), c.T[i], model.ErrInvalid)
+		}
+	}
+	return nil
+}
+
+func (w *Writer) count(c *model.Columns) {
+	l := &w.layout
+	if l.Series == 0 {
+		l.MinT, l.MaxT = c.T[0], c.T[0]
+	}
+	l.Series++
+	l.Samples += int64(len(c.T))
+	l.MinT, l.MaxT = min(l.MinT, c.T[0]), max(l.MaxT, c.T[len(c.T)-1])
+	for _, h := range c.H {
+		if h != nil {
+			l.Histograms++
+		}
+	}
+}
+
+// split returns where the samples of each window end.
+func (w *Writer) split(t []int64) (ends [Windows]int) {
+	from := 0
+	for i := range ends {
+		edge := w.day.Range().MinMs + int64(i+1)*WindowMs
+		if i == Windows-1 || t[len(t)-1] < edge {
+			from = len(t)
+		} else {
+			from += sort.Search(len(t)-from, func(j int) bool { return t[from+j] >= edge })
+		}
+		ends[i] = from
+	}
+	return ends
+}
+
+func (w *Writer) write(b []byte) error {
+	n, err := w.w.Write(b)
+	w.at += int64(n)
+	if err != nil {
+		return fmt.Errorf("write block at %d: %w", w.at, err)
+	}
+	return nil
+}
+
+// Finish writes what is left of rows and index. It returns the layout, and the end of the object for the caller to write behind his Meta:
+// the Parquet footer with its length and magic. A block without series is an error.
+func (w *Writer) Finish() (*Layout, []byte, error) {
+	l := &w.layout
+	if l.Series == 0 {
+		return nil, nil, fmt.Errorf("block without series: %w", model.ErrInvalid)
+	}
+	if err := w.closeRange(); err != nil {
+		return nil, nil, err
+	}
+	l.Rows = Section{int64(len(Magic)), w.at - int64(len(Magic))}
+	s, err := w.idx.Finish(w.at)
+	if err != nil {
+		return nil, nil, err
+	}
+	l.SeriesPages = Section{w.at, int64(len(s.SeriesPages))}
+	if err := w.write(s.SeriesPages); err != nil {
+		return nil, nil, err
+	}
+	l.Postings = Section{w.at, int64(len(s.Postings))}
+	l.PostingsHead, l.Directory, l.Fences = s.PostingsHead, s.Directory, s.Fences
+	if err := w.write(s.Postings); err != nil {
+		return nil, nil, err
+	}
+	footer, err := w.fileFooter()
+	if err != nil {
+		return nil, nil, err
+	}
+	footer = binary.LittleEndian.AppendUint32(footer, uint32(len(footer)))
+	return l, append(footer, Magic...), nil
+}

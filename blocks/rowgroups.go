@@ -1,0 +1,106 @@
+package blocks
+
+import (
+	"encoding/binary"
+	"fmt"
+	"sort"
+
+	"github.com/varvedb/varve/blob"
+	"github.com/varvedb/varve/blocks/parquet"
+	"github.com/varvedb/varve/model"
+)
+
+// RowGroup is the place of a row group of a parquet block, and the window of the day whose samples it holds.
+type RowGroup = parquet.RowGroup
+
+// maxRowGroups is how many row groups a Meta lists: 4 bytes each.
+const maxRowGroups = 4096
+
+// appendRowGroups appends: number uvarint, then per row group length << 3 | window uvarint. They lie one behind the
+// other and fill the section of the chunks.
+func appendRowGroups(b []byte, m *Meta) []byte {
+	b = binary.AppendUvarint(b, uint64(len(m.RowGroups)))
+	for _, g := range m.RowGroups {
+		b = binary.AppendUvarint(b, uint64(g.Length)<<3|uint64(g.Window))
+	}
+	return b
+}
+
+func (d *metaReader) rowGroups(chunks Section) []RowGroup {
+	n := d.count()
+	if n > maxRowGroups {
+		d.fail()
+		return nil
+	}
+	if n == 0 {
+		return nil
+	}
+	out := make([]RowGroup, n)
+	at := chunks.Offset
+	for i := range out {
+		u := d.uvarint()
+		out[i] = RowGroup{Offset: at, Length: int64(u >> 3), Window: int(u & 7)}
+		at += out[i].Length
+		if out[i].Length > chunks.Length || at > chunks.End() {
+			d.fail()
+			return nil
+		}
+	}
+	return out
+}
+
+func (m *Meta) checkRowGroups() error {
+	if m.Format != Parquet && len(m.RowGroups) > 0 {
+		return fmt.Errorf("block meta of %.64q: row groups in format %d: %w", m.ID, m.Format, model.ErrCorrupt)
+	}
+	at := m.Chunks.Offset
+	for _, g := range m.RowGroups {
+		if g.Offset != at || g.Length <= 0 || g.Length > m.Chunks.End()-at || g.Window < 0 || g.Window >= parquet.Windows {
+			return fmt.Errorf("block meta of %.64q: row group of %d bytes at %d: %w", m.ID, g.Length, g.Offset, model.ErrCorrupt)
+		}
+		at += g.Length
+	}
+	if len(m.RowGroups) > 0 && at != m.Chunks.End() {
+		return fmt.Errorf("block meta of %.64q: row groups end at %d, their section at %d: %w", m.ID, at, m.Chunks.End(), model.ErrCorrupt)
+	}
+	return nil
+}
+
+// rowsOf returns where the rows lie of the series in a stretch of series pages, as far as the directory tells: whole ranges, of which
+// only the row groups of the windows (bit w for window w) if Meta lists them.
+func (m *Meta) rowsOf(series blob.Range, windows uint8) []blob.Range {
+	dir := m.Directory
+	// Entries [lo, hi) hold the stretch.
+	lo := max(0, sort.Search(len(dir), func(i int) bool { return dir[i].SeriesOffset > series.Offset })-1)
+	hi := sort.Search(len(dir), func(i int) bool { return dir[i].SeriesOffset >= series.Offset+series.Length })
+	if lo >= hi {
+		return nil
+	}
+	from, to := dir[lo].ChunkOffset, m.Chunks.End()
+	// Entries of one range begin at the same row group.
+	for _, e := range dir[hi:] {
+		if e.ChunkOffset > dir[hi-1].ChunkOffset {
+			to = e.ChunkOffset
+			break
+		}
+	}
+	if len(m.RowGroups) == 0 {
+		return []blob.Range{{Offset: from, Length: to - from}}
+	}
+	var out []blob.Range
+	first := sort.Search(len(m.RowGroups), func(i int) bool { return m.RowGroups[i].Offset >= from })
+	for _, g := range m.RowGroups[first:] {
+		if g.Offset >= to {
+			break
+		}
+		if windows>>g.Window&1 == 0 {
+			continue
+		}
+		if n := len(out); n > 0 && out[n-1].Offset+out[n-1].Length == g.Offset {
+			out[n-1].Length += g.Length
+			continue
+		}
+		out = append(out, blob.Range{Offset: g.Offset, Length: g.Length})
+	}
+	return out
+}

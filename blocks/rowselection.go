@@ -1,0 +1,230 @@
+package blocks
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/varvedb/varve/blocks/parquet"
+	"github.com/varvedb/varve/model"
+)
+
+// openRowBytes is how much memory of decoded stripes a selection keeps; more only while they are in use. A series has a stripe
+// or two in each of the six windows of a day, and neighbours share them.
+const openRowBytes = 6 << 20
+
+// rowSelection is what the series of a selection of a parquet block share. Safe for concurrent use once Select has returned.
+type rowSelection struct {
+	key     string
+	rng     model.TimeRange
+	series  []*rowSeries
+	stripes map[int64]*rowStripe
+	inOrder []*rowStripe
+
+	mu sync.Mutex
+	// Guarded by mu: users and used of every stripe, and these.
+	open  []*rowStripe // decoded, the one used last behind
+	bytes int          // of them
+	free  []*parquet.Rows
+}
+
+// rowStripe is a fetched stripe, decoded while somebody uses it and a while longer.
+type rowStripe struct {
+	stripe *parquet.Stripe
+	stored [][]byte
+	users  int
+
+	decoding sync.Mutex // held while decoding
+	rows     *parquet.Rows
+}
+
+// rowPart are the rows [from, to) of a stripe.
+type rowPart struct {
+	stripe   *rowStripe
+	from, to int
+}
+
+// appendParts cuts the rows [from, to), counted from the first of the stripes, at their borders.
+func (s *rowSelection) appendParts(parts []rowPart, stripes []parquet.Stripe, from, to int) []rowPart {
+	at := 0
+	for i := range stripes {
+		st := &stripes[i]
+		if lo, hi := max(from-at, 0), min(to-at, st.Rows); lo < hi {
+			parts = append(parts, rowPart{s.stripe(st), lo, hi})
+		}
+		if at += st.Rows; at >= to {
+			break
+		}
+	}
+	return parts
+}
+
+// stripe returns the stripe, the same for all series.
+func (s *rowSelection) stripe(st *parquet.Stripe) *rowStripe {
+	x, ok := s.stripes[st.Key()]
+	if !ok {
+		x = &rowStripe{stripe: st}
+		s.stripes[st.Key()] = x
+		s.inOrder = append(s.inOrder, x)
+	}
+	return x
+}
+
+// needed is the length of the pages of all stripes.
+func (s *rowSelection) needed() (bytes int64) {
+	for _, st := range s.inOrder {
+		for _, ref := range st.stripe.Needed() {
+			bytes += ref.Length
+		}
+	}
+	return bytes
+}
+
+// result makes the model's selection.
+func (s *rowSelection) result() *model.Selection {
+	byLabels := func(a, b *rowSeries) int { return labels.Compare(a.labels, b.labels) }
+	if !slices.IsSortedFunc(s.series, byLabels) {
+		slices.SortFunc(s.series, byLabels)
+	}
+	out := &model.Selection{Series: make([]model.Series, len(s.series)), Release: s.close}
+	for i, x := range s.series {
+		out.Series[i] = x
+	}
+	return out
+}
+
+// acquire returns the decoded stripe, which stays so until release.
+func (s *rowSelection) acquire(st *rowStripe) (*parquet.Rows, error) {
+	s.mu.Lock()
+	st.users++
+	if st.rows != nil {
+		s.touch(st)
+		defer s.mu.Unlock()
+		return st.rows, nil
+	}
+	s.mu.Unlock()
+	st.decoding.Lock()
+	defer st.decoding.Unlock()
+	s.mu.Lock()
+	if rows := st.rows; rows != nil {
+		s.mu.Unlock()
+		return rows, nil
+	}
+	fresh := s.spare()
+	s.mu.Unlock()
+	bad, err := st.stripe.Decode(fresh, st.stored)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		st.users--
+		return nil, corruptAt(s.key, st.stripe.Needed()[bad].Offset, err)
+	}
+	st.rows = fresh
+	s.open = append(s.open, st)
+	s.bytes += fresh.Size()
+	s.evict(openRowBytes)
+	return fresh, nil
+}
+
+// spare returns memory for rows.
+func (s *rowSelection) spare() *parquet.Rows {
+	if n := len(s.free); n > 0 {
+		r := s.free[n-1]
+		s.free = s.free[:n-1]
+		return r
+	}
+	return &parquet.Rows{}
+}
+
+// touch moves an open stripe behind those used before it.
+func (s *rowSelection) touch(st *rowStripe) {
+	if n := len(s.open); s.open[n-1] != st {
+		i := slices.Index(s.open, st)
+		s.open = append(slices.Delete(s.open, i, i+1), st)
+	}
+}
+
+func (s *rowSelection) release(st *rowStripe) {
+	s.mu.Lock()
+	st.users--
+	s.mu.Unlock()
+}
+
+// evict gives up the stripes not used for longest until at most keep bytes are open. The caller holds mu. Who comes later takes mu
+// first to count as a user, so nobody sees rows that are decoded over.
+func (s *rowSelection) evict(keep int) {
+	for i := 0; s.bytes > keep && i < len(s.open); {
+		st := s.open[i]
+		if st.users > 0 {
+			i++
+			continue
+		}
+		s.bytes -= st.rows.Size()
+		s.free = append(s.free, st.rows)
+		st.rows = nil
+		s.open = slices.Delete(s.open, i, i+1)
+	}
+	const spares = 2
+	s.free = s.free[:min(len(s.free), spares)]
+}
+
+func (s *rowSelection) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.evict(0)
+	s.free = nil
+}
+
+// rowSeries is one series of a selection of a parquet block. It implements model.Series.
+type rowSeries struct {
+	sel    *rowSelection
+	labels labels.Labels
+	parts  []rowPart // ascending in time
+	bare   bool      // labels only
+}
+
+func (s *rowSeries) Labels() labels.Labels { return s.labels }
+
+// Samples implements model.Series.
+func (s *rowSeries) Samples(dst *model.Columns, r model.TimeRange) error {
+	if s.bare {
+		return fmt.Errorf("block %s: samples of a selection of labels: %w", s.sel.key, model.ErrInvalid)
+	}
+	r = r.Intersect(s.sel.rng)
+	if r.Empty() {
+		return nil
+	}
+	start := len(dst.T)
+	for _, p := range s.parts {
+		if err := s.part(dst, start, r, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// part appends the samples of one part; those of the parts before begin at start.
+func (s *rowSeries) part(dst *model.Columns, start int, r model.TimeRange, p rowPart) error {
+	rows, err := s.sel.acquire(p.stripe)
+	if err != nil {
+		return err
+	}
+	defer s.sel.release(p.stripe)
+	t := rows.T[p.from:p.to]
+	last := int64(-1 << 63)
+	if n := len(dst.T); n > start {
+		last = dst.T[n-1]
+	}
+	for i, at := range t {
+		if at <= last && (i > 0 || len(dst.T) > start) {
+			return corruptAt(s.sel.key, p.stripe.stripe.Key(), fmt.Errorf("row %d at %d, after %d: %w", p.from+i, at, last, model.ErrCorrupt))
+		}
+		last = at
+	}
+	if lo, hi := within(t, r); lo < hi {
+		rows.Append(dst, p.from+lo, p.from+hi)
+	}
+	return nil
+}
