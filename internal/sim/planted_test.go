@@ -29,6 +29,8 @@ func TestPlanted(t *testing.T) {
 		{"release before commit", planted.ReleaseBeforeCommit},
 		{"adopt without fence", planted.AdoptWithoutFence},
 		{"refused means failed", planted.RefusedMeansFailed},
+		{"replace unchecked", planted.ReplaceUnchecked},
+		{"merge not adjacent", planted.MergeNotAdjacent},
 	} {
 		t.Run(bug.name, func(t *testing.T) {
 			defer planted.Plant(planted.None)

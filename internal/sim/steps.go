@@ -54,6 +54,7 @@ func init() {
 		{20, onDown(func(w *world, m *machine) { w.restart(m) })},
 		{1, onDown(func(w *world, m *machine) { w.loseDisk(m) })},
 		{3, (*world).adopt},
+		{6, (*world).tidy},
 		{4, (*world).pass},
 		{2, (*world).check},
 	}

@@ -148,6 +148,8 @@ func (w *world) settle() {
 		}
 	}
 	w.checkCatalogs("released")
+	w.tidyAll()
+	w.checkCatalogs("merged")
 	w.checkLogs(alive)
 }
 

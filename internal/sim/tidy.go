@@ -1,0 +1,98 @@
+package sim
+
+import (
+	"context"
+	"time"
+
+	"github.com/varvedb/varve/blob/faultblob"
+	"github.com/varvedb/varve/catalog"
+	"github.com/varvedb/varve/lifecycle"
+)
+
+// tidier is a lifecycle worker. Like an adopter it is a process of its own, with faults of its own, for the length of one step; another one may begin
+// while it stands still in the middle of a call.
+type tidier struct {
+	*machine
+	worker *lifecycle.Lifecycle
+}
+
+// newTidier makes a worker whose clock is up to skew off.
+func (w *world) newTidier(cfg *lifecycle.Config, skew time.Duration) *tidier {
+	t := &tidier{machine: &machine{name: "tidier", disk: "tidier"}}
+	t.c, t.bucket = w.components(nil)
+	now := func() time.Time { return time.UnixMilli(w.nowMs).UTC().Add(skew) }
+	var err error
+	t.worker, err = lifecycle.New(cfg, lifecycle.Components{
+		Bucket: t.c.Bucket, Now: now, Sleep: t.c.Sleep, Rand: t.c.Rand,
+		Catalog: catalog.New(t.c.Bucket, nil, catalog.Components{Rand: t.c.Rand, Now: now, Sleep: t.c.Sleep}),
+	})
+	if err != nil {
+		w.broken("make lifecycle worker: %w", err)
+	}
+	return t
+}
+
+// tidyConfig draws settings: workers of one bucket need not agree on them.
+func (w *world) tidyConfig() *lifecycle.Config {
+	cfg := &lifecycle.Config{Sequential: true, Merge: lifecycle.MergeSettings{MaxBlocks: 1 + w.rng.IntN(3), MaxInputs: 2 + w.rng.IntN(6)}}
+	if w.rng.IntN(2) == 0 {
+		cfg.ClaimFor = time.Millisecond // claims save work and must not be needed for anything else
+	}
+	if w.rng.IntN(3) == 0 {
+		cfg.Merge.MaxOutputSeries = int64(1 + w.rng.IntN(4))
+	}
+	return cfg
+}
+
+// tidy lets a worker look at the whole bucket.
+func (w *world) tidy() {
+	t := w.newTidier(w.tidyConfig(), time.Duration(w.rng.IntN(1200)-600)*time.Second)
+	rival := 0
+	if w.depth < maxDepth && w.rng.IntN(3) == 0 {
+		rival = 4 + w.rng.IntN(24)
+	}
+	t.bucket.SetHook(func(c faultblob.Call) faultblob.Action {
+		if c.N == rival {
+			w.race(t.machine)
+		}
+		return w.bucketCall(t.machine)
+	})
+	if w.rng.IntN(2) > 0 {
+		t.calls = plan{fault: bucketFaults[w.rng.IntN(len(bucketFaults))], in: w.rng.IntN(30), calls: 1}
+	}
+	w.note("tidy begins")
+	w.counts["tidy"]++
+	r, err := t.worker.Once(context.Background())
+	w.note("tidy: %+v: %v", r, err)
+	w.counts["merge"] += r.Jobs
+	w.counts["merge lost"] += r.Lost
+	if err != nil && t.fate == noFault && !allowed(err) {
+		w.broken("tidy: unexpected error: %w", err)
+	}
+	for _, q := range r.Quarantined {
+		w.broken("tidy: nothing is damaged, but quarantined: %s", q)
+	}
+}
+
+// race lets the world go on and another worker do its work while this one stands still, perhaps in the middle of a job that is still to be done.
+func (w *world) race(m *machine) {
+	w.others(m)
+	if w.violation == nil && w.depth < maxDepth {
+		w.depth++
+		w.tidy()
+		w.depth--
+	}
+}
+
+// tidyAll merges without faults until nothing is due.
+func (w *world) tidyAll() {
+	if w.violation != nil {
+		return
+	}
+	cfg := &lifecycle.Config{Sequential: true, Merge: lifecycle.MergeSettings{MaxBlocks: 1}}
+	r, err := w.newTidier(cfg, 0).worker.Once(context.Background())
+	w.note("tidy at the end: %+v: %v", r, err)
+	if err != nil || len(r.Failures)+len(r.Quarantined) > 0 {
+		w.broken("tidy without faults: %v, %+v", err, r)
+	}
+}
