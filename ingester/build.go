@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"runtime/debug"
 
 	"github.com/varvedb/varve/blocks"
 )
@@ -64,9 +65,20 @@ func (i *Ingester) build(ctx context.Context, w *writer, g *generation) error {
 	if err := writeManifest(i.c.FS, dir, g.done); err != nil {
 		return err
 	}
+	freed := g.table.Bytes()
 	i.replaceTable(g, keys)
+	giveBack(freed)
 	i.builtWake.signal()
 	return nil
+}
+
+// giveBack returns the memory of a table to the system at once if it was large. A generation is hours long, or ends because memory is
+// short, and what it held would otherwise stay with the process until the collector runs, beside what the next one takes.
+func giveBack(freed int64) {
+	const large = 16 << 20
+	if freed >= large {
+		debug.FreeOSMemory()
+	}
 }
 
 // replaceTable makes the blocks visible in place of the memtable, in one step.

@@ -72,7 +72,7 @@ func newServe(e *environment) *cobra.Command {
 	f.StringSliceVar(&o.replaces, "replaces", nil, "ids of dead writers whose logs this one adopts")
 	o.flushEvery = intervalFlag(f, "flush-every", 2*time.Hour, "longest time until samples become blocks in the bucket")
 	f.BoolVar(&o.detachedReaders, "detached-readers", false, "keep the log short for queries that read straight from the bucket; flushes every 5m unless --flush-every is shorter")
-	o.memoryBudget = bytesFlag(f, "memory-budget", 2<<30, "memory to aim for: beyond 32MiB five eighths for recent samples, a quarter for writes in flight; also the limit of Go's collector unless GOMEMLIMIT is set")
+	o.memoryBudget = bytesFlag(f, "memory-budget", 2<<30, "memory to aim for: beyond 48MiB for the program half for recent samples, a quarter for writes in flight; also sets the limit of Go's collector unless GOMEMLIMIT is set")
 	o.shutdownTimeout = intervalFlag(f, "shutdown-timeout", 2*time.Minute, "how long a graceful end may take")
 
 	o.queryTimeout = intervalFlag(f, "query-timeout", 2*time.Minute, "longest time of a query")

@@ -1,28 +1,67 @@
 package main
 
 import (
+	"context"
 	"os"
 	"runtime/debug"
+	"runtime/metrics"
+	"time"
 )
+
+// programMemory is about what a server takes that has nothing to do, most of it the program's own text.
+const programMemory = 48 << 20
 
 // memoryParts divides the memory budget.
 type memoryParts struct {
+	// heap is what Go's collector is told, which does not count the program.
+	heap int64
 	// samples is for memtables, writes for requests being received and decoded. What is left is for queries, for
 	// building blocks, and for the collector to work in.
 	samples, writes int64
 }
 
-// ownMemory is about what a server takes that has nothing to do.
-const ownMemory = 32 << 20
-
 func divideMemory(budget int64) memoryParts {
-	rest := budget - ownMemory
-	return memoryParts{samples: rest / 8 * 5, writes: rest / 4}
+	heap := budget - min(programMemory, budget/2)
+	return memoryParts{heap: heap, samples: heap / 2, writes: heap / 4}
 }
 
 // limitMemory tells Go's collector the budget, unless the operator did.
 func limitMemory(o *serveOptions) {
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(int64(*o.memoryBudget))
+		debug.SetMemoryLimit(divideMemory(int64(*o.memoryBudget)).heap)
 	}
+}
+
+// paceCollector sets, until ctx ends, how far the heap may grow between two runs of the collector: by as much as it has to look at in a run.
+// Samples are most of the heap and hold no pointers, so that looking at them costs nothing; by default the heap would grow by
+// their size all the same. An operator who sets GOGC is left alone.
+func paceCollector(ctx context.Context, samples func() int64) {
+	if os.Getenv("GOGC") != "" {
+		return
+	}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	for set := 100; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		metrics.Read(live)
+		if percent := heapGrowth(int64(live[0].Value.Uint64()), samples()); percent != set {
+			debug.SetGCPercent(percent)
+			set = percent
+		}
+	}
+}
+
+// heapGrowth is the percentage for a live heap some of which are samples, in steps of 5.
+func heapGrowth(live, samples int64) int {
+	const least = 64 << 20
+	if live <= least {
+		return 100
+	}
+	percent := max(least, live-samples) * 100 / live
+	return int(min(100, max(10, percent/5*5)))
 }

@@ -118,6 +118,12 @@ func (o *serveOptions) work(ctx context.Context, db *varve.DB, srv *server.Serve
 			log.Error("background work ended", "err", err)
 		}
 	})
+	parts.Go(func() {
+		paceCollector(background, func() int64 {
+			s := db.Status()
+			return s.MemoryBytes - s.NamesBytes
+		})
+	})
 	if o.selfScrape {
 		s := newSelfScrape(db, srv.Handler(), door.addr, log)
 		parts.Go(func() { s.run(background, time.Duration(*o.selfScrapeInterval)) })
