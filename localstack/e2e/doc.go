@@ -9,6 +9,7 @@
 // TestPrometheus compares every label set, timestamp and value bit, staleness
 // markers included, with what Prometheus itself stored; TestAdopt and TestZombie lose a
 // machine, or wrongly think so; TestRacingCommits lets two processes commit to one partition;
+// TestColdReads counts from outside what queries of fresh processes ask of the store;
 // TestRubbish sends what nobody should send.
 //
 // The checks choose free ports, keep all files in temporary folders, and end
