@@ -83,7 +83,7 @@ sim: ## the simulator, STEPS=1000000; SEED= to replay one run
 	$(if $(SEED),,$(GO) test -vet=off -count=1 -tags planted -timeout 0 -run 'Planted' ./internal/sim/)
 
 .PHONY: differential
-differential: ## random queries here and in Prometheus, QUERIES=200000; SEED= to replay (make test runs 20,000)
+differential: ## random queries here and in Prometheus, QUERIES=200000; SEED= to replay (make test runs 26,000)
 	DIFF_QUERIES=$(QUERIES) DIFF_SEED=$(SEED) $(GO) test -vet=off -count=1 -timeout 0 -run TestDifferential -v ./internal/differential/
 
 .PHONY: stress

@@ -28,6 +28,9 @@ func difference(want, got *answer) string {
 	if !slices.Equal(want.infos, got.infos) {
 		return fmt.Sprintf("infos: want %q, got %q", want.infos, got.infos)
 	}
+	if want.samples != got.samples {
+		return fmt.Sprintf("samples looked at: want %d, got %d", want.samples, got.samples)
+	}
 	return ""
 }
 

@@ -209,6 +209,9 @@ func (d *dataset) holes(in []sample) []sample {
 	}
 	out := slices.Clone(in)
 	for range d.rng.IntN(4) {
+		if len(out) == 0 {
+			return out
+		}
 		from, n := d.rng.IntN(len(out)), 1+d.rng.IntN(4)
 		if d.rng.IntN(3) == 0 {
 			n = 18 + d.rng.IntN(25)
@@ -219,6 +222,9 @@ func (d *dataset) holes(in []sample) []sample {
 			from++
 		}
 		out = slices.Delete(out, min(from, to), to)
+	}
+	if len(out) == 0 {
+		return out
 	}
 	switch d.rng.IntN(8) {
 	case 0:

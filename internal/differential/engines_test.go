@@ -24,6 +24,7 @@ type answer struct {
 	value           parser.Value
 	err             error
 	warnings, infos []string // sorted
+	samples         int64    // that were looked at, as the query's statistics say
 	close           func()
 }
 
@@ -47,10 +48,14 @@ func (s *system) ask(ctx context.Context, q *question) (a answer) {
 	ctx = tenant.NewContext(ctx, tenant.Default)
 	var p promql.Query
 	var err error
+	var opts promql.QueryOpts
+	if q.lookback > 0 {
+		opts = promql.NewPrometheusQueryOpts(false, q.lookback, nil)
+	}
 	if q.step == 0 {
-		p, err = s.engine.NewInstantQuery(ctx, s.data, nil, q.expr, at(q.start))
+		p, err = s.engine.NewInstantQuery(ctx, s.data, opts, q.expr, at(q.start))
 	} else {
-		p, err = s.engine.NewRangeQuery(ctx, s.data, nil, q.expr, at(q.start), at(q.end), time.Duration(q.step)*time.Millisecond)
+		p, err = s.engine.NewRangeQuery(ctx, s.data, opts, q.expr, at(q.start), at(q.end), time.Duration(q.step)*time.Millisecond)
 	}
 	if err != nil {
 		return answer{err: err, close: func() {}}
@@ -59,7 +64,7 @@ func (s *system) ask(ctx context.Context, q *question) (a answer) {
 	warnings, infos := r.Warnings.AsStrings(q.expr, 0, 0)
 	slices.Sort(warnings)
 	slices.Sort(infos)
-	return answer{value: r.Value, err: r.Err, warnings: warnings, infos: infos, close: p.Close}
+	return answer{value: r.Value, err: r.Err, warnings: warnings, infos: infos, samples: p.Stats().Samples.TotalSamples, close: p.Close}
 }
 
 // empty reports whether the answer has no series and is no scalar.

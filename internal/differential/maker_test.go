@@ -10,14 +10,19 @@ import (
 type question struct {
 	expr       string
 	start, end int64
-	step       int64 // 0 for an instant query, at start
+	step       int64         // 0 for an instant query, at start
+	lookback   time.Duration // 0 for that of the engine
 }
 
 func (q *question) String() string {
-	if q.step == 0 {
-		return fmt.Sprintf("%s\n\tat %d (%s)", q.expr, q.start, at(q.start).Format(time.TimeOnly))
+	s := fmt.Sprintf("%s\n\tat %d (%s)", q.expr, q.start, at(q.start).Format(time.TimeOnly))
+	if q.step > 0 {
+		s += fmt.Sprintf(" to %d by %d ms", q.end, q.step)
 	}
-	return fmt.Sprintf("%s\n\tfrom %d (%s) to %d by %d ms", q.expr, q.start, at(q.start).Format(time.TimeOnly), q.end, q.step)
+	if q.lookback > 0 {
+		s += fmt.Sprintf(" looking back %v", q.lookback)
+	}
+	return s
 }
 
 // maker makes the questions of a seed.
@@ -43,8 +48,11 @@ func (m *maker) question(number int) *question {
 }
 
 // place puts the question in time: mostly inside of the data, now and then at their edges, on a scrape or off it; with steps shorter and
-// longer than a scrape, than the ranges and than the lookback.
+// longer than a scrape, than the ranges and than the lookback; now and then so many that query splits its work.
 func place(rng *rand.Rand, q *question) {
+	if rng.IntN(12) == 0 {
+		q.lookback = []time.Duration{time.Millisecond, 15 * time.Second, time.Minute, 20 * time.Minute}[rng.IntN(4)]
+	}
 	q.start = dataFrom + rng.Int64N(dataTo-dataFrom)
 	switch rng.IntN(20) {
 	case 0:
@@ -65,8 +73,11 @@ func place(rng *rand.Rand, q *question) {
 	}
 	q.step = steps[rng.IntN(len(steps))]
 	most := int64(25)
-	if rng.IntN(8) == 0 {
+	switch {
+	case rng.IntN(8) == 0:
 		most = 150
+	case rng.IntN(100) == 0 && q.step < scrape:
+		most = 10_000
 	}
 	q.end = q.start + q.step*rng.Int64N(most) + rng.Int64N(q.step)
 }

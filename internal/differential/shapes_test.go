@@ -23,8 +23,10 @@ var overRange = []string{
 	"predict_linear", "double_exponential_smoothing", "ts_of_max_over_time", "ts_of_min_over_time", "ts_of_first_over_time", "ts_of_last_over_time",
 }
 
-// aggregations are those of series.
+// aggregations are those of series; the last ones, others, are of less interest.
 var aggregations = []string{"sum", "avg", "min", "max", "count", "group", "stddev", "stdvar", "topk", "bottomk", "quantile", "count_values", "limitk", "limit_ratio"}
+
+const others = 3
 
 // shaper makes queries of the shapes that people ask for, and of what surrounds them.
 type shaper struct {
@@ -42,7 +44,7 @@ func newShaper(d *dataset, rng *rand.Rand, number int) *shaper {
 // expr is a query of the shaper's function, inside of one of many things.
 func (s *shaper) expr() string {
 	shapes := []func() string{
-		s.ranged, s.grouped, s.grouped, s.grouped, s.ofSelector, s.nested, s.betweenGroups, s.betweenGroups, s.ofOperator,
+		s.ranged, s.grouped, s.grouped, s.grouped, s.ofSelector, s.nested, s.betweenGroups, s.betweenGroups, s.either, s.either, s.either, s.either, s.either, s.ofOperator,
 		s.histogramQuantile, s.sorted, s.relabelled, s.matched, s.subquery, s.scalars, s.wrapped, s.vector,
 	}
 	return shapes[s.rng.IntN(len(shapes))]()
@@ -147,15 +149,16 @@ func (s *shaper) quantile() string {
 
 // ranged is the function of a range; asked again, another one.
 func (s *shaper) ranged() string {
-	f := s.function
-	s.function = overRange[s.rng.IntN(len(overRange))]
-	return s.apply(f, s.selector(s.metric())+s.rangeOf()+s.modifiers())
+	return s.ofMetric(s.metric())
 }
 
 // ofMetric is the function of a range of this metric.
 func (s *shaper) ofMetric(metric string) string {
 	f := s.function
 	s.function = overRange[s.rng.IntN(len(overRange))]
+	if s.chance(6) {
+		s.function = s.pick("predict_linear", "quantile_over_time") // promqlsmith gives them arguments that are not constant
+	}
 	return s.apply(f, s.selector(metric)+s.rangeOf()+s.modifiers())
 }
 
@@ -185,7 +188,7 @@ func (s *shaper) grouping() string {
 
 func (s *shaper) aggregate(arg string) string {
 	op := aggregations[s.aggregation%len(aggregations)]
-	s.aggregation = s.rng.IntN(len(aggregations))
+	s.aggregation = s.rng.IntN(len(aggregations) - others)
 	return s.aggregateWith(op, arg, s.grouping())
 }
 
@@ -193,7 +196,7 @@ func (s *shaper) aggregateWith(op, arg, grouping string) string {
 	param := ""
 	switch op {
 	case "topk", "bottomk", "limitk":
-		param = s.pick("1", "2", "3", "5", "0", "100") + ", "
+		param = s.pick("1", "2", "3", "5", "5", "7", "0", "100") + ", "
 	case "quantile":
 		param = s.quantile() + ", "
 	case "limit_ratio":
@@ -207,7 +210,7 @@ func (s *shaper) aggregateWith(op, arg, grouping string) string {
 func (s *shaper) grouped() string    { return s.aggregate(s.ranged()) }
 func (s *shaper) ofSelector() string { return s.aggregate(s.instant()) }
 func (s *shaper) nested() string {
-	return s.aggregate(s.aggregateWith(s.pick("sum", "max", "avg", "count"), s.ranged(), " by (job, instance, code) "))
+	return s.aggregate(s.aggregateWith(s.pick("sum", "max", "min", "avg", "count", "stddev"), s.ranged(), " by (job, instance, code) "))
 }
 
 // operator is one between vectors.
@@ -225,7 +228,7 @@ func (s *shaper) betweenGroups() string {
 	grouping := " by (" + s.labelNames() + ") "
 	metric := s.metric()
 	sum := func() string {
-		return s.aggregateWith(s.pick("sum", "sum", "avg", "max", "count"), s.ofMetric(metric), grouping)
+		return s.aggregateWith(s.pick("sum", "sum", "avg", "max", "min", "count", "group", "stddev", "stdvar", "quantile"), s.ofMetric(metric), grouping)
 	}
 	op := s.operator()
 	if s.chance(15) {
@@ -234,6 +237,15 @@ func (s *shaper) betweenGroups() string {
 		op = op + s.pick("fill(0) ", "fill_left(1) ", "fill_right(-1) ")
 	}
 	return sum() + op + sum()
+}
+
+// either are two or three queries in one.
+func (s *shaper) either() string {
+	one := s.aggregate(s.ranged()) + s.pick(" or ", " or ", " unless ", " + ", " and ") + s.aggregate(s.ranged())
+	if s.chance(50) {
+		return one + " or " + s.ranged()
+	}
+	return one
 }
 
 // ofOperator aggregates what an operator gives.
