@@ -103,9 +103,9 @@ func TestOpen(t *testing.T) {
 	require.ErrorIs(t, blocks.Verify(newer), model.ErrVersion)
 }
 
-// TestGoldenBlock reads the block of version 1 that lies in testdata and builds it again, byte for byte.
+// TestGoldenBlock reads the block that lies in testdata and builds it again, byte for byte.
 func TestGoldenBlock(t *testing.T) {
-	name := filepath.Join("testdata", "block-v1.vb")
+	name := filepath.Join("testdata", "block-v2.vb")
 	m, b := build(t, small())
 	if *golden {
 		require.NoError(t, os.WriteFile(name, b, 0o644))

@@ -12,8 +12,11 @@ import (
 )
 
 // LabelNames returns the sorted names of the labels of the series that match all matchers. Without
-// matchers it reads the head of the postings only.
+// matchers it reads the head of the postings only, or the series pages of a block that has none.
 func LabelNames(ctx context.Context, r RangeReader, m *Meta, matchers []*labels.Matcher) ([]string, error) {
+	if len(matchers) == 0 && m.PostingsHead == 0 {
+		return unpostedNames(ctx, r, m)
+	}
 	if len(matchers) == 0 {
 		data, err := readBlock(ctx, r, m, []blob.Range{{Offset: m.Postings.Offset, Length: m.PostingsHead}})
 		if err != nil {
@@ -33,8 +36,11 @@ func LabelNames(ctx context.Context, r RangeReader, m *Meta, matchers []*labels.
 }
 
 // LabelValues returns the sorted values of the label of the series that match all matchers. Without matchers it
-// reads the postings of that label only.
+// reads the postings of that label only, or the series pages of a block that has none.
 func LabelValues(ctx context.Context, r RangeReader, m *Meta, name string, matchers []*labels.Matcher) ([]string, error) {
+	if len(matchers) == 0 && m.PostingsHead == 0 {
+		return unpostedValues(ctx, r, m, name)
+	}
 	if len(matchers) == 0 {
 		return postedValues(ctx, r, m, name)
 	}

@@ -30,10 +30,11 @@ type question struct {
 	offset int
 }
 
-// narrow asks the postings which series pages can hold a match.
+// narrow asks the postings which series pages can hold a match. A block without postings is small: it takes no guess at its chunks,
+// of which mostly few are needed, but all of its series pages.
 func (s *selector) narrow(ctx context.Context) ([]stretch, error) {
 	if s.m.PostingsHead == 0 {
-		return nil, nil
+		return []stretch{{series: blob.Range(s.m.SeriesPages)}}, nil
 	}
 	questions := s.choose()
 	ranges := []blob.Range{{Offset: s.m.Postings.Offset, Length: s.m.PostingsHead}}
@@ -154,27 +155,22 @@ func decodePostings(key string, offset int64, b []byte) ([][]byte, error) {
 // pagesOf returns the stretches of the series pages that hold an ordinal of the set.
 func (s *selector) pagesOf(head *index.Head, set index.Set) ([]stretch, error) {
 	var out []stretch
-	for i, p := range head.Pages {
-		if !set.Any(p.First, p.First+p.Series) {
+	for i, g := range head.Groups {
+		if !set.Any(g.First, g.First+g.Series) {
 			continue
 		}
 		end := s.m.Chunks.End()
-		if i+1 < len(head.Pages) {
-			end = head.Pages[i+1].ChunkOffset
+		if i+1 < len(head.Groups) {
+			end = head.Groups[i+1].ChunkOffset
 		}
 		st := stretch{
-			series: blob.Range{Offset: s.m.SeriesPages.Offset + p.Offset, Length: p.Length},
-			chunks: blob.Range{Offset: p.ChunkOffset, Length: end - p.ChunkOffset},
+			series: blob.Range{Offset: s.m.SeriesPages.Offset + g.Offset, Length: g.Length},
+			chunks: blob.Range{Offset: g.ChunkOffset, Length: end - g.ChunkOffset},
 		}
-		if p.Offset+p.Length > s.m.SeriesPages.Length || p.ChunkOffset < s.m.Chunks.Offset || end > s.m.Chunks.End() || st.chunks.Length < 0 {
+		if g.Offset+g.Length > s.m.SeriesPages.Length || g.ChunkOffset < s.m.Chunks.Offset || end > s.m.Chunks.End() || st.chunks.Length < 0 {
 			return nil, corruptAt(s.key, s.m.Postings.Offset, fmt.Errorf("series page outside its section: %w", model.ErrCorrupt))
 		}
-		if n := len(out); n > 0 && out[n-1].series.Offset+out[n-1].series.Length == st.series.Offset {
-			out[n-1].series.Length += st.series.Length
-			out[n-1].chunks.Length += st.chunks.Length
-			continue
-		}
-		out = append(out, st)
+		out = appendStretch(out, st)
 	}
 	return out, nil
 }

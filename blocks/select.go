@@ -76,9 +76,20 @@ type fetched struct {
 	data   []byte
 }
 
-// stretch is a run of whole series pages and the chunk pages that belong to them.
+// stretch is a run of whole series pages, and what lies between the first and the last chunk page that is asked for with them.
 type stretch struct {
 	series, chunks blob.Range
+}
+
+// appendStretch appends a stretch that begins nowhere before the last one does, or makes that one longer if they touch or share a series page.
+func appendStretch(to []stretch, st stretch) []stretch {
+	if len(to) == 0 || st.series.Offset > to[len(to)-1].series.Offset+to[len(to)-1].series.Length {
+		return append(to, st)
+	}
+	last := &to[len(to)-1]
+	last.series.Length = max(last.series.Length, st.series.Offset+st.series.Length-last.series.Offset)
+	last.chunks.Length = st.chunks.Offset + st.chunks.Length - last.chunks.Offset
+	return to
 }
 
 // plan returns the series pages to scan, reading postings if it must.
@@ -128,18 +139,10 @@ func (s *selector) entries(names []string) []stretch {
 	done := 0
 	for _, name := range names {
 		lo, hi := index.FindMetric(dir, name)
-		lo = max(lo, done)
-		if lo >= hi {
+		if lo = max(lo, done); lo >= hi {
 			continue
 		}
-		st := s.between(lo, hi)
-		if lo == done && len(out) > 0 {
-			last := &out[len(out)-1]
-			last.series.Length += st.series.Length
-			last.chunks.Length += st.chunks.Length
-		} else {
-			out = append(out, st)
-		}
+		out = appendStretch(out, s.between(lo, hi))
 		done = hi
 	}
 	return out
@@ -148,9 +151,10 @@ func (s *selector) entries(names []string) []stretch {
 // between returns the stretch of the directory entries [lo, hi).
 func (s *selector) between(lo, hi int) stretch {
 	from := s.m.Directory[lo]
-	series, chunks := s.m.SeriesPages.End(), s.m.Chunks.End()
+	series := index.SeriesEnd(s.m.Directory, hi-1, s.m.SeriesPages.End())
+	chunks := s.m.Chunks.End()
 	if hi < len(s.m.Directory) {
-		series, chunks = s.m.Directory[hi].SeriesOffset, s.m.Directory[hi].ChunkOffset
+		chunks = s.m.Directory[hi].ChunkOffset
 	}
 	return stretch{
 		series: blob.Range{Offset: from.SeriesOffset, Length: series - from.SeriesOffset},

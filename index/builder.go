@@ -10,28 +10,41 @@ import (
 	"github.com/varvedb/varve/model"
 )
 
-// Builder makes an index section. Add series in order, Cut after each stretch whose data is complete, then Finish. Series
+// Builder makes an index section. Add series in order, call Group or Cut after each group of series whose data is complete, then Finish. Series
 // pages are held compressed and postings as compact lists, about 30 bytes a series together.
 type Builder struct {
 	enc    *page.Encoder
 	page   pageWriter
-	first  string // metric of the first series of the open page
+	open   group // its chunks are not known yet
 	last   labels.Labels
 	series int
 
 	pages    []byte // closed series pages
-	closed   []closedPage
+	groups   []group
 	postings postingsBuilder
 	raw      []byte
+
+	maxUnposted int
 }
 
-type closedPage struct {
-	metric      string
-	length      int
-	series      int
-	chunkOffset int64
-	chunkBytes  int64
+// group is a run of series of one page whose data lies together, apart from that of others.
+type group struct {
+	metric string // of the first series
+	series int
+	// page is the number of the series page. In the first group of a page, length is that of the page.
+	page, length int
+	chunkOffset  int64
+	chunkBytes   int64
 }
+
+const (
+	// pageTarget is the raw size from which on a series page is cut with the group. Large pages compress better, and are parsed
+	// and scanned for a single series as well.
+	pageTarget = 8 << 10
+	// maxUnposted is up to how many bytes of series pages a block may go without postings: all that it would ask them is then
+	// found in one GET, within the 64 KiB that a GET may read in vain, and a stage sooner.
+	maxUnposted = 64 << 10
+)
 
 // Section is a finished index section: the bytes in their order in the object, and what the block's Meta says of them. Offsets are
 // those of the object.
@@ -44,7 +57,7 @@ type Section struct {
 
 // NewBuilder returns an empty builder. The encoder stays the caller's.
 func NewBuilder(enc *page.Encoder) *Builder {
-	b := &Builder{enc: enc}
+	b := &Builder{enc: enc, maxUnposted: maxUnposted}
 	b.page.reset()
 	b.postings.names = map[string]*nameLists{}
 	return b
@@ -66,9 +79,10 @@ func (b *Builder) Add(ls labels.Labels, locator []byte) error {
 	if err := check(ls); err != nil {
 		return err
 	}
-	if b.page.series == 0 {
-		b.first = strings.Clone(cutFence(ls.Get(MetricName)))
+	if b.open.series == 0 {
+		b.open.metric = strings.Clone(cutFence(ls.Get(MetricName)))
 	}
+	b.open.series++
 	b.page.add(ls, locator)
 	b.postings.add(ls, b.series)
 	b.last = ls
@@ -85,22 +99,37 @@ func check(ls labels.Labels) error {
 	return nil
 }
 
-// PageFull reports whether the open series page should be cut for its own size.
-func (b *Builder) PageFull() bool {
-	return b.page.series >= maxPageSeries/8 || b.page.size() >= 256<<10 || len(b.page.last) > maxPageLabels/2
+// PageFull reports whether the open series page must be cut now, for its own size.
+func (b *Builder) PageFull() bool { return b.page.full() }
+
+// PageLarge reports whether the open series page is to be cut when its last group ends.
+func (b *Builder) PageLarge() bool { return b.page.size() >= pageTarget }
+
+// Group ends a group of series, whose data lies at chunkOffset and has chunkBytes bytes. It does nothing if no series was added since the last.
+func (b *Builder) Group(chunkOffset, chunkBytes int64) {
+	if b.open.series == 0 {
+		return
+	}
+	b.open.chunkOffset, b.open.chunkBytes = chunkOffset, chunkBytes
+	b.groups = append(b.groups, b.open)
+	b.open = group{page: b.open.page}
 }
 
-// Cut closes the open series page, whose data lies at chunkOffset and has chunkBytes bytes. It does nothing if no series was added since.
+// Cut ends a group as Group does and with it the series page, which gets the prefix. It does nothing if the page is empty.
 func (b *Builder) Cut(prefix []byte, chunkOffset, chunkBytes int64) {
+	b.Group(chunkOffset, chunkBytes)
 	if b.page.series == 0 {
 		return
 	}
 	b.raw = b.page.appendRaw(b.raw[:0], prefix)
 	at := len(b.pages)
 	b.pages = b.enc.Append(b.pages, page.Series, b.raw)
-	b.closed = append(b.closed, closedPage{
-		metric: b.first, length: len(b.pages) - at, series: b.page.series, chunkOffset: chunkOffset, chunkBytes: chunkBytes,
-	})
+	first := len(b.groups) - 1
+	for first > 0 && b.groups[first-1].page == b.open.page {
+		first--
+	}
+	b.groups[first].length = len(b.pages) - at
+	b.open.page++
 	b.page.reset()
 }
 
@@ -118,29 +147,12 @@ func (b *Builder) Finish(offset int64) (*Section, error) {
 	s.Postings = b.enc.Append(nil, page.Head, head)
 	s.PostingsHead = int64(len(s.Postings))
 	var err error
-	s.Postings, s.Fences, err = b.postings.appendPages(s.Postings, b.enc, postingsAt)
-	return s, err
-}
-
-// minEntry is the size of chunks at which a directory entry closes in a small block.
-const minEntry = 64 << 10
-
-// directory merges series pages to entries of at least 64 KiB or 1/512 of the block, which cannot be known before its end.
-func (b *Builder) directory(offset int64) []DirEntry {
-	var total int64
-	for _, p := range b.closed {
-		total += p.chunkBytes + int64(p.length)
+	if s.Postings, s.Fences, err = b.postings.appendPages(s.Postings, b.enc, postingsAt); err != nil {
+		return nil, err
 	}
-	limit := max(minEntry, total/(MaxEntries-1)+1)
-	var dir []DirEntry
-	size := limit
-	for _, p := range b.closed {
-		if size >= limit {
-			dir = append(dir, DirEntry{FirstMetric: p.metric, SeriesOffset: offset, ChunkOffset: p.chunkOffset})
-			size = 0
-		}
-		offset += int64(p.length)
-		size += p.chunkBytes + int64(p.length)
+	// Where most names and values belong to few series, postings are as large as the series pages.
+	if len(b.pages) <= b.maxUnposted && len(s.Postings) > len(b.pages)/2 {
+		s.Postings, s.PostingsHead, s.Fences = nil, 0, nil
 	}
-	return dir
+	return s, nil
 }

@@ -1,7 +1,7 @@
 package index
 
 import (
-	"bytes"
+	"strings"
 
 	"github.com/prometheus/prometheus/model/labels"
 )
@@ -14,33 +14,25 @@ type Cursor struct {
 	left  int
 
 	key []byte
-	// Of the shape that the key was made for: which of its names is the metric name (-1: none), and its names as they stand in keys.
-	shape  *shape
-	metric int
-	names  [][]byte
+	// Of the pattern that the key was made for: its number, which of its labels is the metric name (-1: none), and its names as they stand in keys.
+	pattern int
+	metric  int
+	names   [][]byte
 }
 
 // Cursor returns a cursor that stands before the first series of the page.
 func (p *Page) Cursor() *Cursor {
-	return &Cursor{
-		entry: Entry{shapes: reader{b: p.shapes}, masks: reader{b: p.masks}, lengths: reader{b: p.lengths}, text: reader{b: p.text}},
-		place: -1, left: p.Series,
-	}
+	return &Cursor{entry: p.entry(), place: -1, left: p.Series, pattern: -1}
 }
 
 // Next moves to the next series and reports whether there is one. Errors wrap model.ErrCorrupt.
 func (c *Cursor) Next() (bool, error) {
-	e := &c.entry
 	if c.left == 0 {
-		if len(e.shapes.b)+len(e.masks.b)+len(e.lengths.b)+len(e.text.b) != 0 {
-			return false, corrupt("bytes left over in a series page")
-		}
-		return false, nil
+		return false, c.entry.finish()
 	}
 	c.left--
 	c.place++
-	e.next()
-	if e.bad() {
+	if !c.entry.next() {
 		return false, corrupt("series %d of a series page", c.place)
 	}
 	c.makeKey()
@@ -62,19 +54,20 @@ func (c *Cursor) Key() []byte { return c.key }
 
 func (c *Cursor) makeKey() {
 	e := &c.entry
-	if e.current != c.shape {
-		c.setShape(e.current)
+	if e.pattern != c.pattern {
+		c.setPattern(e.pattern)
 	}
 	k := c.key[:0]
+	names := e.p.patterns[e.pattern].labels
 	if c.metric >= 0 {
-		k = appendPart(k, e.names[c.shape.names[c.metric]].now)
+		k = appendPart(k, e.value(names[c.metric]))
 	} else {
 		k = append(k, partEnd...)
 	}
-	for i, n := range c.shape.names {
+	for i, n := range names {
 		k = append(k, c.names[i]...)
 		if i != c.metric {
-			k = appendPart(k, e.names[n].now)
+			k = appendPart(k, e.value(n))
 		} else {
 			k = append(k, partEnd...)
 		}
@@ -82,22 +75,23 @@ func (c *Cursor) makeKey() {
 	c.key = k
 }
 
-func (c *Cursor) setShape(s *shape) {
-	c.shape, c.metric, c.names = s, -1, c.names[:0]
-	for i, n := range s.names {
-		name := c.entry.names[n].name
+func (c *Cursor) setPattern(number int) {
+	c.pattern, c.metric, c.names = number, -1, c.names[:0]
+	p := c.entry.p
+	for i, n := range p.patterns[number].labels {
+		name := p.names[n].name
 		if name == MetricName {
 			c.metric = i
 		}
-		c.names = append(c.names, appendPart(nil, []byte(name)))
+		c.names = append(c.names, appendPart(nil, name))
 	}
 }
 
 const partEnd = "\x00\x01"
 
-func appendPart(dst, part []byte) []byte {
+func appendPart(dst []byte, part string) []byte {
 	for {
-		i := bytes.IndexByte(part, 0)
+		i := strings.IndexByte(part, 0)
 		if i < 0 {
 			dst = append(dst, part...)
 			return append(dst, partEnd...)

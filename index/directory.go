@@ -16,12 +16,69 @@ const MaxFence = 128
 const MaxEntries = 512
 
 // DirEntry is one entry of the thin directory: where the series pages and the chunks begin of a
-// stretch of series. An entry reaches to the next one, the last to the end of its section.
+// stretch of series. Its chunks reach to those of the next entry. It is either whole series pages, or a part of
+// one: then it has the offset of the page, as the other parts have. See [SeriesEnd].
 type DirEntry struct {
 	// FirstMetric is the metric name of the first series of the entry, cut to MaxFence bytes.
 	FirstMetric string
 	// SeriesOffset and ChunkOffset are offsets within the object.
 	SeriesOffset, ChunkOffset int64
+}
+
+// SeriesEnd returns the end of the last series page of entry i, where the section of the series pages ends at end.
+func SeriesEnd(dir []DirEntry, i int, end int64) int64 {
+	for _, e := range dir[i+1:] {
+		if e.SeriesOffset > dir[i].SeriesOffset {
+			return e.SeriesOffset
+		}
+	}
+	return end
+}
+
+// minEntry is the size of chunks at which a directory entry closes in a small block.
+const minEntry = 64 << 10
+
+// directory makes entries of at least 64 KiB, or as large as it takes for MaxEntries of them.
+func (b *Builder) directory(offset int64) []DirEntry {
+	total := int64(len(b.pages))
+	for i := range b.groups {
+		total += b.groups[i].chunkBytes
+	}
+	for limit := max(minEntry, total/(MaxEntries-1)+1); ; limit += limit/8 + 1 {
+		if dir := b.directoryOf(offset, limit); len(dir) <= MaxEntries {
+			return dir
+		}
+	}
+}
+
+// directoryOf makes entries that close at limit bytes.
+func (b *Builder) directoryOf(offset, limit int64) []DirEntry {
+	var dir []DirEntry
+	size := limit   // of the open entry
+	inside := false // it began inside a page
+	for i := 0; i < len(b.groups); {
+		first, bytes := i, int64(b.groups[i].length)
+		for ; i < len(b.groups) && b.groups[i].page == b.groups[first].page; i++ {
+			bytes += b.groups[i].chunkBytes
+		}
+		// A page goes to the open entry as a whole, or it begins one, of which parts may be split off.
+		join := !inside && size < limit && size+bytes <= 2*limit
+		if !join {
+			size = limit
+		}
+		inside = false
+		for j := first; j < i; j++ {
+			g := &b.groups[j]
+			if size >= limit && !(join && j > first) {
+				dir = append(dir, DirEntry{FirstMetric: g.metric, SeriesOffset: offset, ChunkOffset: g.chunkOffset})
+				size, inside = 0, j > first
+			}
+			size += g.chunkBytes
+		}
+		size += int64(b.groups[first].length)
+		offset += int64(b.groups[first].length)
+	}
+	return dir
 }
 
 // Fence is the first key of a postings page, each part cut to MaxFence bytes, and the offset of the page

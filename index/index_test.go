@@ -16,11 +16,12 @@ import (
 	"github.com/varvedb/varve/model"
 )
 
-// section builds a section whose page i is cut after every perPage series; locators are the labels as text.
+// section builds a section with postings whose page i is cut after every perPage series; locators are the labels as text.
 func section(t require.TestingT, in []labels.Labels, perPage int, offset int64) *Section {
 	enc := page.NewEncoder()
 	defer enc.Close()
 	b := NewBuilder(enc)
+	b.maxUnposted = 0
 	at := int64(8)
 	for i, ls := range in {
 		require.NoError(t, b.Add(ls, []byte(ls.String())))
@@ -191,10 +192,21 @@ func FuzzPage(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		p, err := ParsePage(raw)
 		if err == nil {
-			err = p.Scan([]*labels.Matcher{m}, func(int, *Entry) error { return nil })
+			err = p.Scan([]*labels.Matcher{m}, func(_ int, e *Entry) error {
+				if e.Labels().Len() > maxPageLabels {
+					t.Fatal("too many labels")
+				}
+				return nil
+			})
 		}
 		if err == nil {
 			err = p.Locators(func([]byte) error { return nil })
+		}
+		if err == nil {
+			c := p.Cursor()
+			for more := true; more && err == nil; {
+				more, err = c.Next()
+			}
 		}
 		if err != nil && !errors.Is(err, model.ErrCorrupt) {
 			t.Fatal(err)

@@ -77,13 +77,14 @@ func (l *list) flush() {
 
 // appendHead appends the raw postings head to dst.
 func (b *Builder) appendHead(dst []byte) []byte {
-	dst = binary.AppendUvarint(dst, uint64(len(b.closed)))
+	dst = binary.AppendUvarint(dst, uint64(len(b.groups)))
 	var prevOffset int64
-	for _, p := range b.closed {
-		dst = binary.AppendUvarint(dst, uint64(p.length))
-		dst = binary.AppendUvarint(dst, uint64(p.series))
-		dst = binary.AppendVarint(dst, p.chunkOffset-prevOffset)
-		prevOffset = p.chunkOffset
+	for i := range b.groups {
+		g := &b.groups[i]
+		dst = binary.AppendUvarint(dst, uint64(g.length))
+		dst = binary.AppendUvarint(dst, uint64(g.series))
+		dst = binary.AppendVarint(dst, g.chunkOffset-prevOffset)
+		prevOffset = g.chunkOffset
 	}
 	names := slices.Sorted(maps.Keys(b.postings.names))
 	dst = binary.AppendUvarint(dst, uint64(len(names)))

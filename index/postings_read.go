@@ -8,38 +8,40 @@ import (
 
 // Head is the parsed head of the postings.
 type Head struct {
-	// Pages are the series pages in order.
-	Pages []HeadPage
+	// Groups are the groups of series in order.
+	Groups []HeadGroup
 	// Names are the label names of the block, ascending.
 	Names []string
 }
 
-// HeadPage is one series page as the postings head knows it.
-type HeadPage struct {
-	// Offset is relative to the section of the series pages.
+// HeadGroup is one group of series as the postings head knows it.
+type HeadGroup struct {
+	// Offset and Length are those of its series page, relative to the section of the series pages. Several groups may have the same.
 	Offset, Length int64
 	// First is the ordinal of the first series, Series their number.
 	First, Series int
-	// ChunkOffset is where the data of the page's series begins.
+	// ChunkOffset is where the data of the group begins.
 	ChunkOffset int64
 }
 
 // maxNames bounds the bytes of all label names of a block.
 const maxNames = 64 << 20
 
-// maxPages bounds the series pages of a block that a reader takes: 64 GiB of chunks.
-const maxPages = 1 << 20
+// maxGroups bounds the groups of a block that a reader takes: 64 GiB of chunks.
+const maxGroups = 1 << 20
 
 // ParseHead parses the raw postings head of a block with that many series.
 func ParseHead(raw []byte, series int64) (*Head, error) {
 	r := reader{b: raw}
-	h := &Head{Pages: make([]HeadPage, r.count(min(len(raw)/3, maxPages)))}
-	var at HeadPage
-	for i := range h.Pages {
-		at.Length, at.Series = int64(r.count(1<<30)), r.count(maxPageSeries)
+	h := &Head{Groups: make([]HeadGroup, r.count(min(len(raw)/3, maxGroups)))}
+	var at HeadGroup
+	for i := range h.Groups {
+		if n := int64(r.count(1 << 30)); n > 0 || i == 0 {
+			at.Offset, at.Length = at.Offset+at.Length, n
+		}
+		at.Series = r.count(maxPageSeries)
 		at.ChunkOffset += r.varint()
-		h.Pages[i] = at
-		at.Offset += at.Length
+		h.Groups[i] = at
 		at.First += at.Series
 	}
 	if r.bad || int64(at.First) != series {

@@ -10,106 +10,139 @@ import (
 const (
 	maxPageSeries = 1 << 16
 	maxPageLabels = 1 << 16 // labels of one series, names of one page
+	maxPageCells  = 1 << 19 // labels of all series of a page
+	maxPageText   = 8 << 20 // bytes of the distinct values of a page, in full
 )
 
 // pageWriter collects one series page.
 type pageWriter struct {
-	series                                 int
-	shapes, masks, lengths, text, locators []byte
+	series, cells, text int // cells are the labels of all series, text the bytes of distinct values in full
 
-	names    map[string]int
-	last     []string // last value by name number - 1
-	shapeIDs map[string]int
-	shape    int // of the series before, 0 if none
-	key, def []byte
+	numbers  map[string]int // of the names
+	names    []*nameWriter  // in use, then spare ones
+	used     int            // names in use
+	byKey    map[string]int // patterns
+	key      []byte         // pattern of the series at hand
+	keyCells int
 
-	// Names of that shape and their numbers - 1.
-	shapeNames []string
-	shapeLasts []int
+	patterns, uses, locators []byte
+	nameBytes                int // of what names hold
+}
+
+// nameWriter collects what a page says of one label name.
+type nameWriter struct {
+	name              string
+	ids               map[string]int
+	values            []string
+	last              int // id of the value used last, -1 if none
+	refs, sizes, text []byte
 }
 
 func (w *pageWriter) reset() {
-	w.series, w.shape = 0, 0
-	w.shapes, w.masks, w.lengths, w.text, w.locators = w.shapes[:0], w.masks[:0], w.lengths[:0], w.text[:0], w.locators[:0]
-	w.names, w.shapeIDs = map[string]int{}, map[string]int{}
-	w.last = w.last[:0]
+	if w.numbers == nil {
+		w.numbers, w.byKey = map[string]int{}, map[string]int{}
+	}
+	clear(w.numbers)
+	clear(w.byKey)
+	for _, n := range w.names[:w.used] {
+		n.reset()
+	}
+	w.series, w.cells, w.text, w.used, w.nameBytes = 0, 0, 0, 0, 0
+	w.patterns, w.uses, w.locators = w.patterns[:0], w.uses[:0], w.locators[:0]
 }
 
 // size is the length of the raw page so far, roughly.
-func (w *pageWriter) size() int {
-	return len(w.shapes) + len(w.masks) + len(w.lengths) + len(w.text) + len(w.locators)
+func (w *pageWriter) size() int { return len(w.patterns) + len(w.uses) + len(w.locators) + w.nameBytes }
+
+// full reports whether a reader's bounds come near, or the page is as large as one may become.
+func (w *pageWriter) full() bool {
+	return w.series >= maxPageSeries/8 || w.used > maxPageLabels/2 || w.cells > maxPageCells/2 || w.text > maxPageText/8 || w.size() >= 256<<10
 }
 
 func (w *pageWriter) add(ls labels.Labels, locator []byte) {
-	w.addShape(ls)
-	i, mask := 0, byte(0)
-	ls.Range(func(l labels.Label) {
-		id := w.shapeLasts[i]
-		if prev := w.last[id]; prev != l.Value || prev == "" {
-			mask |= 1 << (i & 7)
-			n := shared(prev, l.Value)
-			w.lengths = binary.AppendUvarint(w.lengths, uint64(n))
-			w.lengths = binary.AppendUvarint(w.lengths, uint64(len(l.Value)-n))
-			w.text = append(w.text, l.Value[n:]...)
-			w.last[id] = l.Value
-		}
-		if i++; i&7 == 0 {
-			w.masks = append(w.masks, mask)
-			mask = 0
-		}
-	})
-	if i&7 != 0 {
-		w.masks = append(w.masks, mask)
+	w.key, w.keyCells = w.key[:0], 0
+	ls.Range(w.addLabel)
+	p, ok := w.byKey[string(w.key)]
+	if !ok {
+		p = len(w.byKey)
+		w.byKey[string(w.key)] = p
+		w.patterns = binary.AppendUvarint(w.patterns, uint64(w.keyCells))
+		w.patterns = append(w.patterns, w.key...)
 	}
+	w.uses = binary.AppendUvarint(w.uses, uint64(p))
 	w.locators = binary.AppendUvarint(w.locators, uint64(len(locator)))
 	w.locators = append(w.locators, locator...)
+	w.cells += w.keyCells
 	w.series++
 }
 
-// addShape writes the shape of ls and makes it the current one.
-func (w *pageWriter) addShape(ls labels.Labels) {
-	if w.sameShape(ls) {
-		w.shapes = append(w.shapes, 0)
-		return
-	}
-	w.key, w.def = w.key[:0], w.def[:0]
-	w.shapeNames, w.shapeLasts = w.shapeNames[:0], w.shapeLasts[:0]
-	ls.Range(func(l labels.Label) {
-		id, ok := w.names[l.Name]
-		if !ok {
-			id = len(w.last) + 1
-			w.names[l.Name] = id
-			w.last = append(w.last, "")
-		}
-		w.key = binary.AppendUvarint(w.key, uint64(id))
-		w.def = binary.AppendUvarint(w.def, uint64(id))
-		if !ok {
-			w.def = binary.AppendUvarint(w.def, uint64(len(l.Name)))
-			w.def = append(w.def, l.Name...)
-		}
-		w.shapeNames, w.shapeLasts = append(w.shapeNames, l.Name), append(w.shapeLasts, id-1)
-	})
-	id, ok := w.shapeIDs[string(w.key)]
+// addLabel adds a label to the pattern of the series at hand, and its value to those of its name.
+func (w *pageWriter) addLabel(l labels.Label) {
+	i, ok := w.numbers[l.Name]
 	if !ok {
-		id = len(w.shapeIDs) + 1
-		w.shapeIDs[string(w.key)] = id
+		i = w.addName(l.Name)
 	}
-	w.shapes = binary.AppendUvarint(w.shapes, uint64(id))
-	if !ok {
-		w.shapes = binary.AppendUvarint(w.shapes, uint64(len(w.shapeNames)))
-		w.shapes = append(w.shapes, w.def...)
+	n := w.names[i]
+	cell := uint64(i) << 1
+	if n.last < 0 || n.values[n.last] != l.Value {
+		cell |= 1
+		before, values := n.bytes(), len(n.values)
+		id := n.id(l.Value)
+		if len(n.values) > values {
+			w.text += len(l.Value)
+		}
+		n.refs = binary.AppendVarint(n.refs, int64(id-n.last-1))
+		n.last = id
+		w.nameBytes += n.bytes() - before
 	}
-	w.shape = id
+	w.key = binary.AppendUvarint(w.key, cell)
+	w.keyCells++
 }
 
-// sameShape reports whether ls has the label names of the series before.
-func (w *pageWriter) sameShape(ls labels.Labels) bool {
-	i, same := 0, w.shape != 0
-	ls.Range(func(l labels.Label) {
-		same = same && i < len(w.shapeNames) && w.shapeNames[i] == l.Name
-		i++
-	})
-	return same && i == len(w.shapeNames)
+// addName takes a name into use.
+func (w *pageWriter) addName(name string) int {
+	if w.used == len(w.names) {
+		w.names = append(w.names, &nameWriter{ids: map[string]int{}})
+	}
+	n := w.names[w.used]
+	n.name, n.last = name, -1
+	w.numbers[name] = w.used
+	w.used++
+	w.nameBytes += len(name) + 4
+	return w.used - 1
+}
+
+// reset forgets all, but keeps the memory.
+func (n *nameWriter) reset() {
+	clear(n.ids)
+	clear(n.values)
+	*n = nameWriter{ids: n.ids, values: n.values[:0], refs: n.refs[:0], sizes: n.sizes[:0], text: n.text[:0]}
+}
+
+func (n *nameWriter) bytes() int { return len(n.refs) + len(n.sizes) + len(n.text) }
+
+// id returns the number of the value, which it adds if the page has not had it.
+func (n *nameWriter) id(value string) int {
+	// Series of one metric follow those of another in the same order, so this is mostly the value that came next then.
+	if next := n.last + 1; next < len(n.values) && n.values[next] == value {
+		return next
+	}
+	id, ok := n.ids[value]
+	if ok {
+		return id
+	}
+	prev := ""
+	if len(n.values) > 0 {
+		prev = n.values[len(n.values)-1]
+	}
+	same := shared(prev, value)
+	n.sizes = binary.AppendUvarint(n.sizes, uint64(same))
+	n.sizes = binary.AppendUvarint(n.sizes, uint64(len(value)-same))
+	n.text = append(n.text, value[same:]...)
+	id = len(n.values)
+	n.ids[value] = id
+	n.values = append(n.values, value)
+	return id
 }
 
 // appendRaw appends the raw page to dst.
@@ -117,14 +150,35 @@ func (w *pageWriter) appendRaw(dst, prefix []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(w.series))
 	dst = binary.AppendUvarint(dst, uint64(len(prefix)))
 	dst = append(dst, prefix...)
-	cols := [...][]byte{w.shapes, w.masks, w.lengths, w.text, w.locators}
-	for _, c := range cols {
-		dst = binary.AppendUvarint(dst, uint64(len(c)))
+	names := w.names[:w.used]
+	dst = binary.AppendUvarint(dst, uint64(len(names)))
+	for _, n := range names {
+		dst = binary.AppendUvarint(dst, uint64(len(n.name)))
+		dst = append(dst, n.name...)
+		for _, size := range []int{len(n.values), len(n.refs), len(n.text)} {
+			dst = binary.AppendUvarint(dst, uint64(size))
+		}
 	}
-	for _, c := range cols {
-		dst = append(dst, c...)
+	dst = binary.AppendUvarint(dst, uint64(len(w.byKey)))
+	dst = append(dst, w.patterns...)
+	dst = binary.AppendUvarint(dst, uint64(len(w.uses)))
+	dst = append(dst, w.uses...)
+	for _, n := range names {
+		dst = append(dst, n.refs...)
 	}
-	return dst
+	sizes := 0
+	for _, n := range names {
+		sizes += len(n.sizes)
+	}
+	dst = binary.AppendUvarint(dst, uint64(w.text))
+	dst = binary.AppendUvarint(dst, uint64(sizes))
+	for _, n := range names {
+		dst = append(dst, n.sizes...)
+	}
+	for _, n := range names {
+		dst = append(dst, n.text...)
+	}
+	return append(dst, w.locators...)
 }
 
 func shared(a, b string) int {

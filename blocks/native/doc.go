@@ -5,15 +5,19 @@
 // A Writer is not safe for concurrent use and writes nothing that it could not finish: the caller discards the
 // output if any call fails. Parsed things are immutable and may be shared.
 //
-// # Format, version 1
+// # Format, version 2
 //
-//	magic           8 bytes "varveVB" 0x01, the last one the version of the layout
+//	magic           8 bytes "varveVB" 0x02, the last one the version of the layout
 //	chunk pages     kind C
 //	run pages       kind R, at most 256 KiB together
-//	index section   see package index: series pages (S), postings head (H), postings pages (P)
+//	index section   see package index: series pages (L), and, if they pay, postings head (D) and postings pages (P)
 //	footer          Meta and trailer, see package blocks
 //
-// All pages are framed and checksummed by package page. A reader refuses other versions of the magic with model.ErrVersion.
+// All pages are framed and checksummed by package page. A reader refuses other versions of the magic with model.ErrVersion. (Version 1, which no
+// release wrote, differs in the index section and in that a series page was one group.)
+//
+// Series and their chunks come in groups. A group ends with a chunk page at 64 KiB of compressed chunks, so that to fetch its chunks on suspicion is
+// cheap; the directory has an entry for each group while that is few enough. A series page has as many groups as it takes to fill it.
 //
 // Chunk page, raw:
 //

@@ -42,21 +42,34 @@ func (g *Group) Of(i int) []ChunkRef {
 	return g.Chunks[from:g.Ends[i]]
 }
 
-// Locate reads prefix and locators of a series page. The pages are checked to lie in chunks, the section of the chunk pages.
-func Locate(p *index.Page, chunks Section) (*Group, error) {
-	g := &Group{Ends: make([]int32, 0, p.Series), Chunks: make([]ChunkRef, 0, p.Series)}
-	if err := g.prefix(p.Prefix, chunks); err != nil {
+// Locate reads prefix and locators of a series page. The pages are checked to lie in the section of the chunk pages.
+func Locate(p *index.Page, section Section) (*Group, error) {
+	chunks, err := countChunks(p)
+	if err != nil {
+		return nil, err
+	}
+	g := &Group{Ends: make([]int32, 0, p.Series), Chunks: make([]ChunkRef, 0, chunks)}
+	if err := g.prefix(p.Prefix, section); err != nil {
 		return nil, err
 	}
 	var at locator
-	err := p.Locators(func(l []byte) error { return g.locate(l, &at) })
-	if err != nil {
+	if err := p.Locators(func(l []byte) error { return g.locate(l, &at) }); err != nil {
 		return nil, err
 	}
 	if int(at.page) != len(g.Pages)-1 {
 		return nil, corrupt("locators use %d of %d chunk pages", at.page+1, len(g.Pages))
 	}
 	return g, nil
+}
+
+// countChunks adds up what the locators say, each of which takes a byte for a chunk.
+func countChunks(p *index.Page) (n int64, err error) {
+	err = p.Locators(func(l []byte) error {
+		d := decoder{b: l}
+		n += d.number(uint64(len(l)))
+		return nil
+	})
+	return n, err
 }
 
 func (g *Group) prefix(b []byte, chunks Section) error {

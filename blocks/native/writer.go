@@ -14,12 +14,12 @@ import (
 )
 
 // Magic begins every hot block; its last byte is the version of the layout.
-const Magic = "varveVB\x01"
+const Magic = "varveVB\x02"
 
 const (
 	// pageTarget is the raw size at which a chunk page is closed.
 	pageTarget = 256 << 10
-	// groupTarget is the compressed size of chunks at which a series page is closed with them.
+	// groupTarget is the compressed size of chunks at which a group of series ends.
 	groupTarget = 64 << 10
 	// maxHistogram bounds one opaque histogram.
 	maxHistogram = 4 << 20
@@ -49,10 +49,12 @@ type Writer struct {
 	runs   runTable
 	page   chunkPage
 
-	// The group: the open series page and the chunk pages of its series.
-	groupAt  int64
+	groupAt int64 // where the chunk pages of the open group begin
+
+	// The open series page.
+	pageAt   int64   // where its chunk pages begin
 	lengths  []int64 // of its closed chunk pages
-	newPage  bool    // the next chunk begins a page that is not the first of the group
+	newPage  bool    // the next chunk begins a chunk page that is not the first of the series page
 	lastRun  int     // number of the last run in the section
 	lastMinT int64   // of the last chunk with a run in its page
 
@@ -81,7 +83,7 @@ func (w *Writer) Add(ls labels.Labels, c *model.Columns) error {
 		if err := w.write([]byte(Magic)); err != nil {
 			return err
 		}
-		w.groupAt = w.at
+		w.groupAt, w.pageAt = w.at, w.at
 	}
 	w.count(c)
 	parts := cut(c)
@@ -186,7 +188,8 @@ func (w *Writer) closePage() error {
 	return w.write(w.framed)
 }
 
-// closeGroup closes the series page and the chunk page when they are full, or in any case if force is set.
+// closeGroup ends the chunk page and the group when they are full, and with the group the series page when that is large enough; or
+// all of them in any case if force is set.
 func (w *Writer) closeGroup(force bool) error {
 	full := force || w.idx.PageFull()
 	if full || w.page.raw() >= pageTarget {
@@ -200,14 +203,24 @@ func (w *Writer) closeGroup(force bool) error {
 	if err := w.closePage(); err != nil {
 		return err
 	}
-	prefix := binary.AppendUvarint(nil, uint64(w.groupAt))
+	if full || w.idx.PageLarge() {
+		w.cutSeries()
+	} else {
+		w.idx.Group(w.groupAt, w.at-w.groupAt)
+	}
+	w.groupAt = w.at
+	return nil
+}
+
+// cutSeries ends the series page with the group.
+func (w *Writer) cutSeries() {
+	prefix := binary.AppendUvarint(nil, uint64(w.pageAt))
 	prefix = binary.AppendUvarint(prefix, uint64(len(w.lengths)))
 	for _, n := range w.lengths {
 		prefix = binary.AppendUvarint(prefix, uint64(n))
 	}
 	w.idx.Cut(prefix, w.groupAt, w.at-w.groupAt)
-	w.groupAt, w.lengths, w.newPage, w.lastRun, w.lastMinT = w.at, w.lengths[:0], false, 0, 0
-	return nil
+	w.pageAt, w.lengths, w.newPage, w.lastRun, w.lastMinT = w.at, w.lengths[:0], false, 0, 0
 }
 
 func (w *Writer) write(b []byte) error {

@@ -40,9 +40,9 @@ type Kind byte
 const (
 	Chunks   Kind = 'C'
 	Runs     Kind = 'R'
-	Series   Kind = 'S'
+	Series   Kind = 'L' // 'S' in version 1 of the index section
 	Postings Kind = 'P'
-	Head     Kind = 'H'
+	Head     Kind = 'D' // 'H' in version 1
 )
 
 const (
