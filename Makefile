@@ -94,6 +94,10 @@ stress: ## one test many times: PKGS=./wal RUN=TestGroupCommit COUNT=100
 e2e: ## real Prometheus, real kill -9, emulated clouds (E2E=full for the ten-minute runs)
 	E2E=$(E2E) $(GO) test -vet=off -count=1 -tags e2e -timeout 60m -v -run '$(RUN)' ./localstack/e2e/
 
+.PHONY: sql
+sql: ## DuckDB reads parquet blocks (needs a C compiler)
+	cd localstack/duckdb && CGO_ENABLED=1 $(GO) test -vet=off -count=1 ./...
+
 .PHONY: localstack
 localstack: ## emulated clouds, no Docker, until interrupted
 	$(GO) run ./localstack/up
