@@ -136,7 +136,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if explain {
 			var a *query.Account
 			ctx, a = query.WithAccount(ctx)
-			w = &explained{ResponseWriter: w, account: a}
+			e := &explained{ResponseWriter: w, account: a}
+			defer e.end()
+			w = e
 		}
 	}
 	if r.URL.Path != Prefix+"/notifications/live" {

@@ -1,10 +1,12 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -12,12 +14,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/snappy"
 	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/prompb"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/util/annotations"
 	"github.com/stretchr/testify/require"
 
+	"github.com/varvedb/varve/blob"
+	"github.com/varvedb/varve/blob/mem"
+	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/model"
 	"github.com/varvedb/varve/query"
 	"github.com/varvedb/varve/tenant"
@@ -28,6 +35,7 @@ type fake struct {
 	err error
 	// contexts holds that of each call.
 	contexts []context.Context
+	before   func(ctx context.Context) // each Select, if set
 }
 
 func (f *fake) Querier(int64, int64) (storage.Querier, error) { return f, nil }
@@ -35,6 +43,9 @@ func (f *fake) Close() error                                  { return nil }
 
 func (f *fake) Select(ctx context.Context, _ bool, _ *storage.SelectHints, ms ...*labels.Matcher) storage.SeriesSet {
 	f.contexts = append(f.contexts, ctx)
+	if f.before != nil {
+		f.before(ctx)
+	}
 	if f.err != nil {
 		return storage.ErrSeriesSet(f.err)
 	}
@@ -255,6 +266,39 @@ func TestExplain(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestExplainStreamed has a remote read of two queries, the answer to the first of which is sent before the second is read.
+func TestExplainStreamed(t *testing.T) {
+	bucket := blob.New(mem.New(), nil)
+	q, err := query.New(nil, query.Components{Catalog: catalog.New(bucket, nil, catalog.Components{})})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, q.Close()) }()
+	f := &fake{before: func(ctx context.Context) {
+		querier, err := q.Querier(1_000_000, 1_100_000)
+		require.NoError(t, err)
+		defer querier.Close()
+		_, _, err = querier.LabelNames(ctx, nil)
+		require.NoError(t, err)
+	}}
+	server := httptest.NewServer(newHandler(t, f))
+	defer server.Close()
+	ask := &prompb.Query{StartTimestampMs: 1_000_000, EndTimestampMs: 1_100_000, Matchers: []*prompb.LabelMatcher{{Name: "__name__", Value: "up"}}}
+	body, err := (&prompb.ReadRequest{Queries: []*prompb.Query{ask, ask}, AcceptedResponseTypes: []prompb.ReadRequest_ResponseType{prompb.ReadRequest_STREAMED_XOR_CHUNKS}}).Marshal()
+	require.NoError(t, err)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+"/api/v1/read?explain=true", bytes.NewReader(snappy.Encode(nil, body)))
+	require.NoError(t, err)
+	resp, err := server.Client().Do(r)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	_, err = io.Copy(io.Discard, resp.Body)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, resp.StatusCode)
+	var first, all query.Explain
+	require.NoError(t, json.Unmarshal([]byte(resp.Header.Get(ExplainHeader)), &first))
+	require.NoError(t, json.Unmarshal([]byte(resp.Trailer.Get(ExplainHeader)), &all))
+	require.Equal(t, 2*first.Gets, all.Gets)
+	require.Positive(t, first.Gets)
 }
 
 func TestOrigins(t *testing.T) {

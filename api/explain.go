@@ -8,7 +8,8 @@ import (
 )
 
 // ExplainHeader carries a query.Explain as JSON in the answer to a request with explain=true. It is a header and no field of the
-// body because it also comes with errors and leaves the body, compressed or not, as Prometheus' handlers made it.
+// body because it also comes with errors and leaves the body, compressed or not, as Prometheus' handlers made it. An answer that
+// is streamed while it is read (remote read) has it a second time, in the trailer, with the final counts.
 const ExplainHeader = "X-Varve-Explain"
 
 // explained adds ExplainHeader to an answer when it begins, which is after the query has ended.
@@ -16,6 +17,7 @@ type explained struct {
 	http.ResponseWriter
 	account *query.Account
 	begun   bool
+	told    query.Explain // by the header
 }
 
 func (e *explained) begin() {
@@ -23,8 +25,22 @@ func (e *explained) begin() {
 		return
 	}
 	e.begun = true
-	if b, err := json.Marshal(e.account.Explain()); err == nil {
-		e.Header().Set(ExplainHeader, string(b))
+	e.tell(ExplainHeader)
+}
+
+// end is to be called when the answer is complete.
+func (e *explained) end() {
+	if !e.begun {
+		e.begin() // an answer without a body
+	} else if e.account.Explain() != e.told {
+		e.tell(http.TrailerPrefix + ExplainHeader)
+	}
+}
+
+func (e *explained) tell(header string) {
+	e.told = e.account.Explain()
+	if b, err := json.Marshal(e.told); err == nil {
+		e.Header().Set(header, string(b))
 	}
 }
 
