@@ -12,6 +12,7 @@ import (
 	"github.com/varvedb/varve/blob"
 	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/query"
+	"github.com/varvedb/varve/query/columnar"
 	"github.com/varvedb/varve/tenant"
 )
 
@@ -21,7 +22,7 @@ type Reader struct {
 	owned     bool
 	catalog   *catalog.Store
 	parser    parser.Parser
-	engine    *promql.Engine
+	engine    *columnar.Engine
 	queryable *query.Queryable
 }
 
@@ -84,8 +85,8 @@ func (r *Reader) Catalog() *catalog.Store { return r.catalog }
 // Queryable is the storage behind Prometheus' interfaces. The tenant of a call is in its context (tenant.NewContext).
 func (r *Reader) Queryable() *query.Queryable { return r.queryable }
 
-// Engine is Prometheus' engine with our limits; Parser is the parser that it uses.
-func (r *Reader) Engine() *promql.Engine { return r.engine }
+// Engine is Prometheus' engine with our limits, whose heavy parts are evaluated column-wise; Parser is the parser that it uses.
+func (r *Reader) Engine() *columnar.Engine { return r.engine }
 
 // Parser is the parser that Engine uses.
 func (r *Reader) Parser() parser.Parser { return r.parser }

@@ -96,6 +96,14 @@ func (e engine) NewRangeQuery(ctx context.Context, q storage.Queryable, opts pro
 	return coatedQuery{p}, nil
 }
 
+// AcquireQuerySlot implements promql.QuerySlotAcquirer if the engine within does, so that what is asked beside queries waits with them.
+func (e engine) AcquireQuerySlot(ctx context.Context, qs string) (func(), error) {
+	if a, ok := e.QueryEngine.(promql.QuerySlotAcquirer); ok {
+		return a.AcquireQuerySlot(ctx, qs)
+	}
+	return func() {}, nil
+}
+
 type coatedQuery struct{ promql.Query }
 
 func (q coatedQuery) Exec(ctx context.Context) *promql.Result {

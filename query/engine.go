@@ -9,6 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
+
+	"github.com/varvedb/varve/query/columnar"
 )
 
 // EngineOptions are the limits of an engine. The zero value has Prometheus' defaults.
@@ -25,6 +27,8 @@ type EngineOptions struct {
 	SubqueryStep time.Duration
 	// StartTimestamps lets rate and its relatives use the start timestamps of samples, an experiment of Prometheus'. Default off, as there.
 	StartTimestamps bool
+	// NoColumnar leaves every query to Prometheus' engine as a whole. It is for comparison: answers are the same. Default false.
+	NoColumnar bool
 }
 
 func (o *EngineOptions) withDefaults() EngineOptions {
@@ -50,10 +54,11 @@ func NewParser() parser.Parser {
 	})
 }
 
-// NewEngine returns Prometheus' engine with every option of the language on. opts, logger and reg may be nil.
-func NewEngine(opts *EngineOptions, p parser.Parser, logger *slog.Logger, reg prometheus.Registerer) *promql.Engine {
+// NewEngine returns Prometheus' engine with every option of the language on, whose heavy parts are evaluated column-wise. Close it
+// after use. opts, logger and reg may be nil.
+func NewEngine(opts *EngineOptions, p parser.Parser, logger *slog.Logger, reg prometheus.Registerer) *columnar.Engine {
 	o := opts.withDefaults()
-	return promql.NewEngine(promql.EngineOpts{
+	inner := promql.NewEngine(promql.EngineOpts{
 		Logger:                   logger,
 		Reg:                      reg,
 		MaxSamples:               o.MaxSamples,
@@ -67,6 +72,13 @@ func NewEngine(opts *EngineOptions, p parser.Parser, logger *slog.Logger, reg pr
 		EnableDelayedNameRemoval: true,
 		UseStartTimestamps:       o.StartTimestamps,
 		Parser:                   p,
+	})
+	return columnar.New(inner, columnar.Options{
+		Timeout:         o.Timeout,
+		MaxSamples:      o.MaxSamples,
+		StartTimestamps: o.StartTimestamps,
+		Off:             o.NoColumnar,
+		Registerer:      reg,
 	})
 }
 

@@ -3,6 +3,7 @@ package query
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
@@ -129,6 +130,34 @@ type series struct {
 }
 
 func (s *series) Labels() labels.Labels { return s.labels }
+
+// Columns implements columnar.Decoder. Where dst.H is not nil afterwards there is a native histogram, and V means nothing.
+func (s *series) Columns(dst *model.Columns) error {
+	var scratch model.Columns
+	if err := decode(dst, &scratch, s.parts, s.r); err != nil {
+		return fmt.Errorf("decode %s: %w", s.labels, err)
+	}
+	if s.decoded != nil {
+		if err := s.decoded(dst.Len()); err != nil {
+			return err
+		}
+	}
+	for i, h := range dst.H {
+		if h == nil {
+			continue
+		}
+		rich, err := decodeRich(h)
+		if err != nil {
+			return fmt.Errorf("%s at %s: %w", s.labels, utc(dst.T[i]), err)
+		}
+		if rich.isHistogram() {
+			return nil
+		}
+		dst.V[i] = rich.value
+	}
+	dst.H = nil
+	return nil
+}
 
 // Iterator reuses the memory of an iterator of ours.
 func (s *series) Iterator(it chunkenc.Iterator) chunkenc.Iterator {

@@ -1,0 +1,62 @@
+package columnar
+
+import (
+	"math"
+	"slices"
+	"sort"
+)
+
+// keeper keeps all values of a group until the end, for their quantile.
+type keeper struct {
+	n        int
+	quantile float64
+	meter    *meter
+	series   []result
+}
+
+func (k *keeper) keep(e *evaluated) error {
+	values := slices.Clone(e.values[e.from:e.to])
+	k.series = append(k.series, result{from: e.from, values: values})
+	return k.meter.hold(max(int64(e.count), int64(len(values)/2)))
+}
+
+func (k *keeper) add(int, []float64) { panic("columnar: a keeper keeps") }
+
+func (k *keeper) finish() []float64 {
+	out := make([]float64, k.n)
+	var values ascending
+	for i := range out {
+		values = values[:0]
+		for _, s := range k.series {
+			if j := i - s.from; j >= 0 && j < len(s.values) && !isAbsent(s.values[j]) {
+				values = append(values, s.values[j])
+			}
+		}
+		out[i] = absent
+		if len(values) > 0 {
+			out[i] = quantile(k.quantile, values)
+		}
+	}
+	return out
+}
+
+// quantile is that of the values, which it sorts, for a q within [0, 1].
+func quantile(q float64, values ascending) float64 {
+	sort.Sort(values)
+	n := float64(len(values))
+	rank := q * (n - 1)
+	lower := math.Max(0, math.Floor(rank))
+	upper := math.Min(n-1, lower+1)
+	weight := rank - math.Floor(rank)
+	if weight == 0 {
+		return values[int(lower)]
+	}
+	return values[int(lower)]*(1-weight) + values[int(upper)]*weight
+}
+
+// ascending sorts as the engine does, whose order is none where there are several NaN; the sort is the same, and so is what comes of it.
+type ascending []float64
+
+func (a ascending) Len() int           { return len(a) }
+func (a ascending) Less(i, j int) bool { return math.IsNaN(a[i]) || a[i] < a[j] }
+func (a ascending) Swap(i, j int)      { a[i], a[j] = a[j], a[i] }

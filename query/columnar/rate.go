@@ -1,0 +1,167 @@
+package columnar
+
+// extrapolated is rate, increase and delta.
+type extrapolated struct {
+	counter bool
+	seconds float64 // of the range, if the result is per second
+}
+
+// stretch is what a rate needs of the timestamps of a window.
+type stretch struct {
+	// interval is the time between first and last sample, toStart and toEnd how far beyond them is extrapolated, in seconds, factor the result of
+	// all that on a difference of values.
+	interval, toStart, toEnd, factor float64
+}
+
+// measure computes the stretches of all windows. It follows the engine's function step by step.
+func (e extrapolated) measure(s *series) {
+	g := s.windows.grid
+	s.rates = grown(s.rates, g.n)
+	for i, w := range s.windows.at {
+		if w.hi-w.lo < 2 {
+			continue
+		}
+		end := g.startMs + int64(i)*g.stepMs - s.windows.offsetMs
+		start := end - s.windows.spanMs
+		firstT, lastT := s.t[w.lo], s.t[w.hi-1]
+		r := &s.rates[i]
+		r.toStart = float64(firstT-start) / 1000
+		r.toEnd = float64(end-lastT) / 1000
+		r.interval = float64(lastT-firstT) / 1000
+		between := r.interval / float64(w.hi-w.lo-1)
+		threshold := between * 1.1
+		if r.toStart >= threshold {
+			r.toStart = between / 2
+		}
+		if r.toEnd >= threshold {
+			r.toEnd = between / 2
+		}
+		r.factor = e.factor(r, r.toStart)
+	}
+}
+
+func (e extrapolated) factor(r *stretch, toStart float64) float64 {
+	factor := (r.interval + toStart + r.toEnd) / r.interval
+	if e.seconds != 0 {
+		factor /= e.seconds
+	}
+	return factor
+}
+
+func (e extrapolated) eval(s *series, out []float64) error {
+	if s.moved {
+		e.measure(s)
+	}
+	var drops []int32
+	if e.counter {
+		drops = s.findResets()
+	}
+	v := s.v
+	for i, w := range s.windows.at {
+		if w.hi-w.lo < 2 {
+			out[i] = absent
+			continue
+		}
+		first := v[w.lo]
+		result := v[w.hi-1] - first
+		if len(drops) > 0 {
+			for len(drops) > 0 && drops[0] <= w.lo {
+				drops = drops[1:]
+			}
+			for _, d := range drops {
+				if d >= w.hi {
+					break
+				}
+				result += v[d-1]
+			}
+		}
+		r := &s.rates[i]
+		factor := r.factor
+		if e.counter && result > 0 && first >= 0 {
+			// A counter is not extrapolated below zero.
+			if toZero := r.interval * (first / result); toZero < r.toStart {
+				factor = e.factor(r, toZero)
+			}
+		}
+		out[i] = result * factor
+	}
+	return nil
+}
+
+// findResets lists the samples that are lower than the one before.
+func (s *series) findResets() []int32 {
+	s.resets = s.resets[:0]
+	for i := 1; i < len(s.v); i++ {
+		if s.v[i] < s.v[i-1] {
+			s.resets = append(s.resets, int32(i))
+		}
+	}
+	return s.resets
+}
+
+// irate is the rate between the last two samples.
+func irate(s *series, out []float64) error {
+	for i, w := range s.windows.at {
+		if w.hi-w.lo < 2 {
+			out[i] = absent
+			continue
+		}
+		before, last := s.v[w.hi-2], s.v[w.hi-1]
+		result := last
+		if !(last < before) {
+			result = last - before
+		}
+		result /= float64(s.t[w.hi-1]-s.t[w.hi-2]) / 1000
+		out[i] = result
+	}
+	return nil
+}
+
+// idelta is the difference of the last two samples.
+func idelta(s *series, out []float64) error {
+	for i, w := range s.windows.at {
+		out[i] = absent
+		if w.hi-w.lo >= 2 {
+			out[i] = s.v[w.hi-1] - s.v[w.hi-2]
+		}
+	}
+	return nil
+}
+
+// resets counts the samples that are lower than the one before.
+func resets(s *series, out []float64) error {
+	s.prefix = grown(s.prefix, len(s.v))
+	var n float64
+	for i := range s.v {
+		if i > 0 && s.v[i] < s.v[i-1] {
+			n++
+		}
+		s.prefix[i] = n
+	}
+	s.differences(out)
+	return nil
+}
+
+// changes counts the samples that differ from the one before; NaN does not differ from NaN.
+func changes(s *series, out []float64) error {
+	s.prefix = grown(s.prefix, len(s.v))
+	var n float64
+	for i := range s.v {
+		if i > 0 && s.v[i] != s.v[i-1] && (s.v[i] == s.v[i] || s.v[i-1] == s.v[i-1]) {
+			n++
+		}
+		s.prefix[i] = n
+	}
+	s.differences(out)
+	return nil
+}
+
+// differences gives the count between the first and the last sample of each window.
+func (s *series) differences(out []float64) {
+	for i, w := range s.windows.at {
+		out[i] = absent
+		if w.lo < w.hi {
+			out[i] = s.prefix[w.hi-1] - s.prefix[w.lo]
+		}
+	}
+}
