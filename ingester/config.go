@@ -72,6 +72,9 @@ type Config struct {
 	MaxInFlightBytes int64
 	// MaxUnshippedBytes bounds the log that ModeObject may hold back while the bucket is away. Default 256 MiB.
 	MaxUnshippedBytes int64
+	// DiskBytes bounds the log and the blocks in the data directory, which grow while the bucket is away or too slow; beyond it writes are
+	// refused until the bucket has taken some. The blocks of what is in memory then may come on top. 0 is no bound.
+	DiskBytes int64
 	// SegmentGrace is how long shipped segments outlive the release of their generation. Default 1 h.
 	SegmentGrace time.Duration
 	// FlushParallel is how many partitions are uploaded and committed at one time by Run, Flush and Close. Default 8; with 1 they start no goroutine for it.

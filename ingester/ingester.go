@@ -127,11 +127,15 @@ func (i *Ingester) current() *writer {
 }
 
 // Ready returns nil while writes are accepted, and otherwise why not: the roster does not name this writer yet, it was adopted, it
-// is closed, or the last fsync failed and no fresh segment has been written since. The bucket's trouble is in Status.
+// is closed, the last fsync failed and no fresh segment has been written since, or as much waits for the bucket as may. What else troubles
+// the bucket is in Status.
 func (i *Ingester) Ready() error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return i.readyLocked()
+	if err := i.readyLocked(); err != nil {
+		return err
+	}
+	return i.waitingLocked()
 }
 
 func (i *Ingester) readyLocked() error {

@@ -94,6 +94,8 @@ func (m *metrics) watch(i *Ingester) {
 		{"in_flight_bytes", "Bytes of requests being written.", func(s *Status) float64 { return float64(s.InFlightBytes) }},
 		{"unshipped_bytes", "About the bytes of log that are not in the bucket.", func(s *Status) float64 { return float64(s.UnshippedBytes) }},
 		{"log_bytes", "Bytes of the local log.", func(s *Status) float64 { return float64(s.LogBytes) }},
+		{"disk_bytes", "Bytes of log and blocks in the data directory.", func(s *Status) float64 { return float64(s.DiskBytes) }},
+		{"disk_limit_bytes", "How many of them there may be until writes are refused, 0 for no limit.", func(s *Status) float64 { return float64(s.DiskLimit) }},
 		{"generations", "Generations that are not released.", func(s *Status) float64 { return float64(len(s.Generations)) }},
 		{"active_series", "Series of the active generation.", func(s *Status) float64 { return float64(s.Generations[len(s.Generations)-1].Series) }},
 		{"uncommitted_block_bytes", "Bytes of local blocks that are not in the catalog.", (*Status).uncommitted},

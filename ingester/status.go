@@ -24,6 +24,9 @@ type Status struct {
 	NamesBytes  int64 `json:"names_bytes"`
 	// UnshippedBytes is about the length of the log that is not in the bucket.
 	UnshippedBytes int64 `json:"unshipped_bytes"`
+	// DiskBytes is what log and blocks take in the data directory, DiskLimit how much they may, 0 for no limit.
+	DiskBytes int64 `json:"disk_bytes"`
+	DiskLimit int64 `json:"disk_limit,omitempty"`
 	// LogSegments and LogBytes are those of the local log.
 	LogSegments int   `json:"log_segments"`
 	LogBytes    int64 `json:"log_bytes"`
@@ -74,7 +77,10 @@ func (i *Ingester) Status() Status {
 		InFlightBytes: i.inFlight.Load(), MemoryBytes: w.memoryLocked(), NamesBytes: w.active.table.Names().Bytes(), UnshippedBytes: w.unshipped.Load(),
 		NextGeneration: w.next.gen, NextSeq: w.next.seq, ShippedWaiting: len(i.file.Shipped),
 	}
+	s.DiskBytes, s.DiskLimit = w.diskLocked(), i.cfg.DiskBytes
 	if err := i.readyLocked(); err != nil {
+		s.NotReady = err.Error()
+	} else if err := i.waitingLocked(); err != nil {
 		s.NotReady = err.Error()
 	}
 	for what, err := range maps.All(i.trouble) {

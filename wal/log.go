@@ -115,6 +115,16 @@ func (l *Log) Segments() []SegmentInfo {
 	return append([]SegmentInfo(nil), l.segments...)
 }
 
+// Bytes is the length of all local segments.
+func (l *Log) Bytes() (n int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range l.segments {
+		n += l.segments[i].Bytes
+	}
+	return n
+}
+
 // Close lets go of the open file. Nobody may be in a call of the log, except to wait for a group, which fails.
 func (l *Log) Close() error {
 	l.lead()
