@@ -154,7 +154,7 @@ func (r Replace) apply(p *Partition, nowMs int64) error {
 		by = append(by, m.ID)
 	}
 	p.retire(inputs, by, nowMs)
-	p.Claims = slices.DeleteFunc(p.Claims, func(c Claim) bool { return c.Job == r.Job })
+	p.endClaim(r.Job)
 	for _, m := range r.Outputs {
 		p.insert(Entry{Meta: m, Order: order, AddedMs: nowMs})
 	}
@@ -249,6 +249,8 @@ func (d Drop) apply(p *Partition, nowMs int64) error {
 type Quarantine struct {
 	IDs    []string
 	Reason string
+	// Job is the job that failed because of them: its claim ends. "" is none.
+	Job string
 }
 
 // String names the operation in errors.
@@ -271,6 +273,7 @@ func (q Quarantine) apply(p *Partition, nowMs int64) error {
 			p.Quarantined = append(p.Quarantined, Quarantined{ID: id, AtMs: nowMs, Reason: q.Reason})
 		}
 	}
+	p.endClaim(q.Job)
 	return nil
 }
 
@@ -297,6 +300,10 @@ func (c TakeClaim) apply(p *Partition, nowMs int64) error {
 	}
 	p.Claims = append(p.Claims, Claim(c))
 	return nil
+}
+
+func (p *Partition) endClaim(job string) {
+	p.Claims = slices.DeleteFunc(p.Claims, func(c Claim) bool { return c.Job == job })
 }
 
 // AddTombstone masks samples. Its order becomes the generation of its own commit, whatever Order says.

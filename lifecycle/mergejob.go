@@ -217,7 +217,7 @@ func (j *mergeJob) blame(ctx context.Context, cause error, r *Report) ([]*blocks
 	default:
 		return nil, resultFailed, cause
 	}
-	_, err := j.l.c.Catalog.Commit(ctx, j.tenant, j.day, catalog.Quarantine{IDs: guilty, Reason: reason(cause)})
+	_, err := j.l.c.Catalog.Commit(ctx, j.tenant, j.day, catalog.Quarantine{IDs: guilty, Reason: reason(cause), Job: j.merge.Job()})
 	if errors.Is(err, model.ErrConflict) || errors.Is(err, catalog.ErrGravestone) {
 		return nil, resultLost, nil
 	}
