@@ -50,6 +50,7 @@ func TestColdReads(t *testing.T) {
 		{"three metrics", []*labels.Matcher{re(metricName, "a_metric_0001|some|z_metric_0900")}, 404, []string{"a_metric_0001", "some", "z_metric_0900"}, false},
 		{"50,000 series", []*labels.Matcher{eq(metricName, "huge")}, 50_000, []string{"huge"}, false},
 		{"a seventh of 50,000 series", []*labels.Matcher{eq(metricName, "huge"), eq("job", "job-3")}, 7_142, []string{"huge"}, false},
+		{"three of 50,000 series, far apart", []*labels.Matcher{eq(metricName, "huge"), eq("writer", "1"), re("instance", "host-(00001|12000|24999)")}, 3, []string{"huge"}, false},
 		{"a big metric", []*labels.Matcher{eq(metricName, "big")}, 50_000, []string{"big"}, true},
 		{"a few of a big metric", []*labels.Matcher{eq(metricName, "big"), re("instance", "host-(00042|17000)")}, 4, []string{"big"}, true},
 		{"no name", []*labels.Matcher{eq("instance", "host-00142")}, 6, nil, true},

@@ -9,18 +9,23 @@ import (
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 
 	"github.com/varvedb/varve/localstack/reader"
+	varvequery "github.com/varvedb/varve/query"
 	"github.com/varvedb/varve/tenant"
 )
 
 // coldReport is what the first query of a fresh reader asked of the bucket: one metric, all of its time.
 type coldReport struct {
-	Metric   string `json:"metric"`
-	Stages   int    `json:"stages"`
-	Requests int    `json:"requests"`
-	Lists    int    `json:"lists"`
-	Bytes    int64  `json:"bytes"`
-	Series   int    `json:"series"`
-	Samples  int    `json:"samples"`
+	Metric string `json:"metric"`
+	// Stages are those of the query's own account: what depends on what, not what a busy machine makes of it.
+	Stages   int   `json:"stages"`
+	Requests int   `json:"requests"`
+	Lists    int   `json:"lists"`
+	Bytes    int64 `json:"bytes"`
+	// Needed of Bytes, which include catalogs.
+	Needed  int64   `json:"bytes_needed"`
+	CostUSD float64 `json:"cost_usd"`
+	Series  int     `json:"series"`
+	Samples int     `json:"samples"`
 }
 
 // coldQuery selects all samples of a metric through a reader that has seen nothing yet.
@@ -40,7 +45,8 @@ func (r *report) coldQuery(ctx context.Context, bucket, metric string, fromMs, t
 		return fmt.Errorf("cold query: %w", err)
 	}
 	cold := &coldReport{Metric: metric}
-	set := querier.Select(tenant.NewContext(ctx, tenant.Default), true, nil, m)
+	ctx, account := varvequery.WithAccount(tenant.NewContext(ctx, tenant.Default))
+	set := querier.Select(ctx, true, nil, m)
 	var it chunkenc.Iterator
 	for set.Next() {
 		cold.Series++
@@ -55,10 +61,14 @@ func (r *report) coldQuery(ctx context.Context, bucket, metric string, fromMs, t
 	if err := set.Err(); err != nil {
 		return fmt.Errorf("cold query: %w", err)
 	}
-	counts := rd.Counts()
-	cold.Stages, cold.Bytes, cold.Lists = counts.Stages, counts.Bytes, counts.Requests["list"]
+	counts, e := rd.Counts(), account.Explain()
+	cold.Stages, cold.Needed, cold.CostUSD = e.Stages, e.BytesNeeded, e.CostUSD
+	cold.Bytes, cold.Lists = counts.Bytes, counts.Requests["list"]
 	for _, n := range counts.Requests {
 		cold.Requests += n
+	}
+	if cold.Requests != e.Gets+e.Lists || cold.Bytes != e.BytesFetched+e.CatalogBytes {
+		return fmt.Errorf("cold query: its own account (%+v) differs from what the bucket saw (%d requests, %d bytes)", e, cold.Requests, cold.Bytes)
 	}
 	r.Cold = cold
 	return nil

@@ -102,6 +102,8 @@ func rows() []row {
 		{"cold query, requests", func(r *report) float64 { return float64(r.cold().Requests) }, 0},
 		{"cold query, lists", func(r *report) float64 { return float64(r.cold().Lists) }, 0},
 		{"cold query, KiB", func(r *report) float64 { return float64(r.cold().Bytes) / 1024 }, 1},
+		{"cold query, KiB needed", func(r *report) float64 { return float64(r.cold().Needed) / 1024 }, 1},
+		{"cold query, 0.000001 USD", func(r *report) float64 { return r.cold().CostUSD * 1e6 }, 1},
 		{"cold query, series", func(r *report) float64 { return float64(r.cold().Series) }, 0},
 		{"cold query, samples", func(r *report) float64 { return float64(r.cold().Samples) }, 0},
 	}
