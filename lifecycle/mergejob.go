@@ -197,8 +197,9 @@ func (j *mergeJob) blame(ctx context.Context, cause error, r *Report) ([]*blocks
 	guilty := ids(j.merge.Inputs)
 	var input *blocks.InputError
 	ours := errors.As(cause, &input)
+	why := reason(cause)
 	if ours {
-		guilty = []string{input.ID}
+		guilty, why = []string{input.ID}, reason(input.Err)
 	}
 	switch {
 	case errors.Is(cause, model.ErrUnavailable), ctx.Err() != nil:
@@ -217,7 +218,7 @@ func (j *mergeJob) blame(ctx context.Context, cause error, r *Report) ([]*blocks
 	default:
 		return nil, resultFailed, cause
 	}
-	_, err := j.l.c.Catalog.Commit(ctx, j.tenant, j.day, catalog.Quarantine{IDs: guilty, Reason: reason(cause), Job: j.merge.Job()})
+	_, err := j.l.c.Catalog.Commit(ctx, j.tenant, j.day, catalog.Quarantine{IDs: guilty, Reason: why, Job: j.merge.Job()})
 	if errors.Is(err, model.ErrConflict) || errors.Is(err, catalog.ErrGravestone) {
 		return nil, resultLost, nil
 	}
@@ -227,7 +228,7 @@ func (j *mergeJob) blame(ctx context.Context, cause error, r *Report) ([]*blocks
 	j.l.c.Logger.Error("blocks are quarantined: merges leave them alone from now on, queries still read them",
 		"tenant", j.tenant, "day", j.day.Dashed(), "blocks", guilty, "err", cause)
 	for _, id := range guilty {
-		r.Quarantined = append(r.Quarantined, fmt.Sprintf("%s/%s %s: %s", j.tenant, j.day.Dashed(), id, reason(cause)))
+		r.Quarantined = append(r.Quarantined, fmt.Sprintf("%s/%s %s: %s", j.tenant, j.day.Dashed(), id, why))
 	}
 	return nil, resultQuarantined, nil
 }

@@ -57,7 +57,7 @@ func knownFlags(root *cobra.Command) map[string]bool {
 	for _, c := range root.Commands() {
 		c.LocalFlags().VisitAll(func(f *pflag.Flag) { known[f.Name] = true })
 	}
-	for _, no := range []string{"help", "config", "time", "start", "end", "step", "json", "explain"} {
+	for _, no := range []string{"help", "config", "time", "start", "end", "step", "json", "once", "explain"} {
 		delete(known, no)
 	}
 	return known

@@ -31,7 +31,14 @@ func (r *report) print(w io.Writer) error {
 		blank(t, r.Catalog != nil)
 		title(t, "Blocks", len(r.Blocks), "DAY\tID\tORDER\tFROM\tTO\tSERIES\tSAMPLES\tBYTES\tPER SAMPLE\tWRITER\tGENERATION")
 		for _, x := range r.Blocks {
-			row(t, x.Day, x.ID, x.Order, clock(x.MinMs), clock(x.MaxMs), x.Series, x.Samples, size(x.Bytes), perSample(x.Bytes, x.Samples), x.Writer, x.Generation)
+			row(t, x.Day, x.ID, x.Order, clock(x.MinMs), clock(x.MaxMs), x.Series, x.Samples, size(x.Bytes), perSample(x.Bytes, x.Samples), origin(&x), x.Generation)
+		}
+	}
+	if len(r.Quarantined) > 0 {
+		blank(t, true)
+		title(t, "Quarantined blocks, which merges leave alone", len(r.Quarantined), "DAY\tID\tSINCE\tREASON")
+		for _, x := range r.Quarantined {
+			row(t, x.Day, x.ID, clock(x.AtMs), x.Reason)
 		}
 	}
 	if r.WAL != nil {
@@ -72,6 +79,14 @@ func row(w io.Writer, cells ...any) {
 		text[i] = fmt.Sprint(c)
 	}
 	fmt.Fprintln(w, strings.Join(text, "\t"))
+}
+
+// origin says who flushed a block.
+func origin(x *blockRow) string {
+	if x.Merged > 0 {
+		return fmt.Sprintf("(merge of %d)", x.Merged)
+	}
+	return orDash(x.Writer)
 }
 
 func size(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }

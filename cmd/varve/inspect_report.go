@@ -21,7 +21,9 @@ type report struct {
 	Roster  []rosterRow  `json:"roster,omitzero"`
 	Catalog *catalogPart `json:"catalog,omitempty"`
 	Blocks  []blockRow   `json:"blocks,omitzero"`
-	WAL     *walPart     `json:"wal,omitempty"`
+	// Quarantined are blocks that merges leave alone.
+	Quarantined []quarantineRow `json:"quarantined,omitempty"`
+	WAL         *walPart        `json:"wal,omitempty"`
 	// Problems are what could not be read; the rest is shown all the same.
 	Problems []string `json:"problems,omitzero"`
 }
@@ -67,6 +69,15 @@ type blockRow struct {
 	Bytes      int64  `json:"bytes"`
 	Writer     string `json:"writer"`
 	Generation uint64 `json:"generation"`
+	// Merged is how many blocks it was merged from; 0 if it was flushed.
+	Merged int `json:"merged,omitempty"`
+}
+
+type quarantineRow struct {
+	Day    string `json:"day"`
+	ID     string `json:"id"`
+	AtMs   int64  `json:"at_ms"`
+	Reason string `json:"reason"`
 }
 
 type walPart struct {
@@ -111,6 +122,7 @@ func (i *inspector) inspect(ctx context.Context, what string) (*report, error) {
 		if what != "catalog" {
 			r.Blocks = blockRows(parts)
 		}
+		r.Quarantined = quarantineRows(parts)
 	}
 	if all || what == "wal" {
 		r.WAL = i.wal(ctx, roster)
@@ -184,8 +196,17 @@ func blockRows(parts []*catalog.Partition) []blockRow {
 		for _, b := range p.Blocks {
 			rows = append(rows, blockRow{
 				p.Day.Dashed(), b.ID, blocks.Key(b.Meta), b.Order, b.MinT, b.MaxT,
-				b.Series, b.Samples, b.Size, b.Writer, b.Generation,
+				b.Series, b.Samples, b.Size, b.Writer, b.Generation, len(b.Replaces),
 			})
+		}
+	}
+	return rows
+}
+
+func quarantineRows(parts []*catalog.Partition) (rows []quarantineRow) {
+	for _, p := range parts {
+		for _, q := range p.Quarantined {
+			rows = append(rows, quarantineRow{p.Day.Dashed(), q.ID, q.AtMs, q.Reason})
 		}
 	}
 	return rows

@@ -17,6 +17,7 @@ import (
 	"github.com/varvedb/varve"
 	"github.com/varvedb/varve/api"
 	"github.com/varvedb/varve/blob"
+	"github.com/varvedb/varve/lifecycle"
 	"github.com/varvedb/varve/protocol/remotewrite"
 	"github.com/varvedb/varve/query"
 	"github.com/varvedb/varve/server"
@@ -68,7 +69,11 @@ func serve(ctx context.Context, o *serveOptions, e *environment) (err error) {
 	}
 	door.Open(srv)
 	greet(o, e, ln.Addr().String())
-	return o.work(ctx, db, srv, door, log)
+	tidier, err := o.tidier(db, reg, log)
+	if err != nil {
+		return errors.Join(err, db.Close(ctx))
+	}
+	return o.work(ctx, db, srv, tidier, door, log)
 }
 
 // door is a server.Door that serves until it is closed.
@@ -109,7 +114,7 @@ func (d *door) close() error {
 }
 
 // work runs the parts and ends them in order: first no new requests, then no background work, then the flush.
-func (o *serveOptions) work(ctx context.Context, db *varve.DB, srv *server.Server, door *door, log *slog.Logger) error {
+func (o *serveOptions) work(ctx context.Context, db *varve.DB, srv *server.Server, tidier *lifecycle.Lifecycle, door *door, log *slog.Logger) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var parts sync.WaitGroup
@@ -124,6 +129,13 @@ func (o *serveOptions) work(ctx context.Context, db *varve.DB, srv *server.Serve
 			return s.MemoryBytes - s.NamesBytes
 		})
 	})
+	if tidier != nil {
+		parts.Go(func() {
+			if err := tidier.Run(background); err != nil {
+				log.Error("lifecycle ended", "err", err)
+			}
+		})
+	}
 	if o.selfScrape {
 		s := newSelfScrape(db, srv.Handler(), door.addr, log)
 		parts.Go(func() { s.run(background, time.Duration(*o.selfScrapeInterval)) })
@@ -142,6 +154,19 @@ func (o *serveOptions) work(ctx context.Context, db *varve.DB, srv *server.Serve
 		log.Info("everything is in the bucket")
 	}
 	return err
+}
+
+// tidier is the lifecycle worker of this process, nil if there is to be none. What it holds is a part of the memory budget; of the
+// default one, as much as the worker takes at most.
+func (o *serveOptions) tidier(db *varve.DB, reg *prometheus.Registry, log *slog.Logger) (*lifecycle.Lifecycle, error) {
+	if !o.lifecycle {
+		return nil, nil
+	}
+	output := min(int64(*o.memoryBudget)/16, 128<<20)
+	return db.Lifecycle(&lifecycle.Config{
+		Merge:     lifecycle.MergeSettings{MaxOutputBytes: output, MaxOutputSeries: output / 256},
+		ReadBytes: output / 4,
+	}, lifecycle.Components{Logger: log, Registerer: reg})
 }
 
 func (o *serveOptions) server(db *varve.DB, reg *prometheus.Registry, log *slog.Logger, started time.Time) (*server.Server, error) {

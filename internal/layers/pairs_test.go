@@ -3,7 +3,7 @@ package layers
 // arrows lists, for each room, the rooms that it imports. Test rooms and cmd, which wires everything, are left out.
 func arrows() map[room][]room {
 	return map[room][]room{
-		".":                    {"blob", "catalog", "cluster/wire", "ingester", "internal/vfs", "model", "protocol/remotewrite", "query", "tenant"},
+		".":                    {"blob", "blocks", "cache", "catalog", "cluster/wire", "ingester", "internal/vfs", "lifecycle", "model", "protocol/remotewrite", "query", "tenant"},
 		"api":                  {"model", "query"},
 		"blob":                 {"model"},
 		"blob/azure":           {"blob", "blob/internal/cdk", "model"},

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/varvedb/varve/blob"
+	"github.com/varvedb/varve/catalog"
+	"github.com/varvedb/varve/lifecycle"
+	"github.com/varvedb/varve/model"
+)
+
+const lifecycleHelp = `Looks after a bucket: merges the small blocks that flushes leave, above 48 a day, into larger ones, so that queries need fewer requests.
+
+` + "`varve serve`" + ` does the same in the background, unless --lifecycle=false says otherwise. Any number of processes may do it; they keep out of each
+other's way. It needs the right to read, write and list, and up to 256 MiB of memory, no disk.
+
+With --once it does what is due now, prints what it did, and ends: for cron. Without, it goes on until it is told to end. It may be ended at
+any moment; what it was doing is done again by whoever looks next.
+`
+
+// lifecycleMemory is the limit that the command gives Go's collector.
+const lifecycleMemory = 256 << 20
+
+type lifecycleOptions struct {
+	location
+	once, json bool
+	interval   *interval
+}
+
+func newLifecycle(e *environment) *cobra.Command {
+	o := &lifecycleOptions{}
+	cmd := &cobra.Command{
+		Use: "lifecycle", Short: "Merge small blocks", Long: lifecycleHelp, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.json && !o.once {
+				return usagef("--json prints the report of --once")
+			}
+			if *o.interval < 1 {
+				return usagef("--lifecycle-interval must be more than 0")
+			}
+			return runLifecycle(cmd.Context(), o, e)
+		},
+	}
+	f := cmd.Flags()
+	o.location.register(f)
+	f.BoolVar(&o.once, "once", false, "do what is due now, and end")
+	f.BoolVar(&o.json, "json", false, "print the report of --once as JSON")
+	o.interval = intervalFlag(f, "lifecycle-interval", 2*time.Minute, "time between two looks at the bucket")
+	return cmd
+}
+
+func runLifecycle(ctx context.Context, o *lifecycleOptions, e *environment) (err error) {
+	url, err := o.forReading()
+	if err != nil {
+		return err
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(lifecycleMemory)
+	}
+	b, err := blob.Open(ctx, url, openers(), nil)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.Close()) }()
+	c := lifecycle.Components{Bucket: b, Catalog: catalog.New(b, nil, catalog.Components{})}
+	bar := newJobBar(e.err)
+	c.Progress = bar.show
+	if !o.once {
+		c.Logger = slog.New(slog.NewTextHandler(e.err, nil))
+	}
+	l, err := lifecycle.New(&lifecycle.Config{Interval: time.Duration(*o.interval)}, c)
+	if err != nil {
+		return err
+	}
+	if !o.once {
+		return l.Run(ctx)
+	}
+	report, err := l.Once(ctx)
+	bar.end()
+	if printErr := printLifecycle(e.out, &report, o.json); printErr != nil {
+		return errors.Join(err, printErr)
+	}
+	if err == nil && len(report.Failures) > 0 {
+		return fmt.Errorf("%d partitions failed, the first with: %s: %w", len(report.Failures), report.Failures[0], model.ErrUnavailable)
+	}
+	return err
+}
+
+func printLifecycle(w io.Writer, r *lifecycle.Report, asJSON bool) error {
+	if asJSON {
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		return enc.Encode(r)
+	}
+	_, err := fmt.Fprintf(w, "%d partitions, %d catalogs read; %d merges: %d blocks of %s became %d of %s, %s samples\n",
+		r.Partitions, r.Read, r.Jobs, r.InputBlocks, size(r.InputBytes), r.OutputBlocks, size(r.OutputBytes), humanize.Comma(r.Samples))
+	for _, q := range r.Quarantined {
+		fmt.Fprintf(w, "quarantined: %s\n", q)
+	}
+	for _, f := range r.Failures {
+		fmt.Fprintf(w, "failed, try again: %s\n", f)
+	}
+	return err
+}
+
+// jobBar shows on a terminal how far the job of the moment is.
+type jobBar struct {
+	w   *os.File
+	job string
+	bar *progressbar.ProgressBar
+}
+
+func newJobBar(w io.Writer) *jobBar {
+	f, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return &jobBar{}
+	}
+	return &jobBar{w: f}
+}
+
+// show is lifecycle.Components.Progress.
+func (b *jobBar) show(p lifecycle.Progress) {
+	if b.w == nil {
+		return
+	}
+	if name := fmt.Sprintf("%s %s %s", p.Tenant, p.Day.Dashed(), p.Job); name != b.job {
+		b.end()
+		b.job = name
+		b.bar = progressbar.NewOptions64(p.Total, progressbar.OptionSetDescription(name), progressbar.OptionSetWriter(b.w),
+			progressbar.OptionShowBytes(true), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
+	}
+	_ = b.bar.Set64(p.Done) // a bar that cannot be drawn is no trouble
+}
+
+func (b *jobBar) end() {
+	if b.bar != nil {
+		_ = b.bar.Finish()
+		b.bar, b.job = nil, ""
+	}
+}
