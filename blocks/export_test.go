@@ -1,6 +1,7 @@
 package blocks
 
 import (
+	"context"
 	"encoding/binary"
 	"hash/crc32"
 )
@@ -26,4 +27,9 @@ func ForgeChecksum(data []byte) []byte {
 		binary.LittleEndian.PutUint32(data[n-4:], Checksum(data))
 	}
 	return data
+}
+
+// OpenGuessing is Open with another first guess at the length of the footer.
+func OpenGuessing(ctx context.Context, r RangeReader, size, guess int64) (*Meta, error) {
+	return openBlock(ctx, r, "key", size, guess)
 }

@@ -34,11 +34,15 @@ const (
 // Open reads the Meta of the block under key from its footer; size is the length of the object, as a listing tells it. For
 // tools and rebuilding; queries take the Meta from the catalog.
 func Open(ctx context.Context, r RangeReader, key string, size int64) (*Meta, error) {
+	return openBlock(ctx, r, key, size, footerGuess)
+}
+
+func openBlock(ctx context.Context, r RangeReader, key string, size, guess int64) (*Meta, error) {
 	if size < int64(len(native.Magic)+trailerSize) {
 		return nil, corruptAt(key, 0, fmt.Errorf("block of %d bytes: %w", size, model.ErrCorrupt))
 	}
-	last := tail{r: r, key: key, end: size}
-	b, err := last.read(ctx, footerGuess)
+	last := tail{r: r, key: key, guess: guess, end: size}
+	b, err := last.read(ctx, guess)
 	if err != nil {
 		return nil, err
 	}
@@ -75,16 +79,16 @@ func Open(ctx context.Context, r RangeReader, key string, size int64) (*Meta, er
 
 // tail reads an object backwards from end.
 type tail struct {
-	r    RangeReader
-	key  string
-	end  int64
-	have []byte // the bytes before end
+	r          RangeReader
+	key        string
+	guess, end int64
+	have       []byte // the bytes before end
 }
 
-// read returns the bytes before end, n of them or more. What it has not got it reads, and footerGuess bytes at least.
+// read returns the bytes before end, n of them or more. What it has not got it reads, and guess bytes at least.
 func (t *tail) read(ctx context.Context, n int64) ([]byte, error) {
 	if n > int64(len(t.have)) {
-		n = min(max(n, footerGuess), t.end)
+		n = min(max(n, t.guess), t.end)
 		b, err := readOne(ctx, t.r, t.key, blob.Range{Offset: t.end - n, Length: n})
 		if err != nil {
 			return nil, err

@@ -14,8 +14,9 @@ const (
 	deltaMini  = deltaBlock / deltaMinis
 )
 
-// appendDelta appends the encoding of m, at least one number. With bytes set the widths are whole bytes and the least delta of
-// a block stays that of the block before if no width grows by it.
+// appendDelta appends the encoding of m, at least one number. The jump back to the next series, one delta far below the others of its block,
+// would make all of them wide; then the base of the block is the second least delta, and the jump, taken modulo 2^64, makes only
+// its own miniblock wide. With bytes set the widths are whole bytes, and the base stays that of the block before if no width grows by it.
 func appendDelta(dst []byte, m []int64, bytes bool) []byte {
 	dst = append(dst, deltaBlock&0x7f|0x80, deltaBlock>>7, deltaMinis)
 	dst = binary.AppendUvarint(dst, uint64(len(m)))
@@ -24,14 +25,23 @@ func appendDelta(dst []byte, m []int64, bytes bool) []byte {
 	prev, base, first := m[0], int64(0), true
 	for m = m[1:]; len(m) > 0; {
 		n := min(len(m), deltaBlock)
-		least := int64(math.MaxInt64)
+		least, next := int64(math.MaxInt64), int64(math.MaxInt64) // but for one of the least
 		for i, x := range m[:n] {
 			d[i] = x - prev
-			least = min(least, d[i])
+			if d[i] < least {
+				least, next = d[i], least
+			} else {
+				next = min(next, d[i])
+			}
 			prev = x
 		}
 		m = m[n:]
 		w := widths(d[:n], least, bytes)
+		if n > 1 && next > least {
+			if without := widths(d[:n], next, bytes); sum(without) < sum(w) {
+				least, w = next, without
+			}
+		}
 		if bytes && !first && base < least && widths(d[:n], base, bytes) == w {
 			least = base
 		}
@@ -61,6 +71,13 @@ func widths(d []int64, base int64, bytes bool) (w [deltaMinis]byte) {
 		}
 	}
 	return w
+}
+
+func sum(w [deltaMinis]byte) (n int) {
+	for _, x := range w {
+		n += int(x)
+	}
+	return n
 }
 
 // pack appends one miniblock, filled up with zeros: the deltas above base in w bits each, least significant first.

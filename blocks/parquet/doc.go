@@ -45,8 +45,9 @@
 // at the same rows. The pages of such a cut are a stripe: about 32 Ki rows, ending at the end of a series if that
 // is near. Page heads are written in one way only (see appendHead), and a reader compares all of it, so a flipped bit anywhere is found.
 //
-// Delta pages of ts have widths of whole bytes and keep the least delta from block to block where that costs nothing: scrape jitter that series of
-// one target share then repeats byte for byte, and zstd finds it. Pages of scaled have the least widths.
+// Delta pages of ts have widths of whole bytes and keep their base from block to block where that costs nothing: scrape jitter that series of
+// one target share then repeats byte for byte, and zstd finds it. Pages of scaled have the least widths. The base of a block need not
+// be its least delta (see appendDelta); readers add modulo 2^64, as the format has it.
 //
 // Prefix of a series page: where the rows of its series lie.
 //
