@@ -18,6 +18,7 @@ import (
 // server, Open lets requests through to it. Safe for concurrent use.
 type Door struct {
 	log    *slog.Logger
+	limit  int
 	server atomic.Pointer[Server]
 }
 
@@ -26,8 +27,14 @@ func NewDoor(log *slog.Logger) *Door {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Door{log: log}
+	return &Door{log: log, limit: maxConnections}
 }
+
+// maxConnections is the default of Limit.
+const maxConnections = 10_000
+
+// Limit bounds the connections that there are at one time. Call it before Serve. Default 10,000.
+func (d *Door) Limit(connections int) { d.limit = connections }
 
 // Open has the server answer all requests from now on.
 func (d *Door) Open(s *Server) { d.server.Store(s) }
@@ -70,6 +77,7 @@ func (d *Door) Serve(ctx context.Context, ln net.Listener) error {
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       3 * time.Minute,
 		MaxHeaderBytes:    1 << 20,
+		ConnState:         newConnections(d.limit).changed,
 		BaseContext:       func(net.Listener) context.Context { return base },
 		ErrorLog:          slog.NewLogLogger(d.log.Handler(), slog.LevelDebug),
 	}

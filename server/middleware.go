@@ -115,7 +115,7 @@ func (s *Server) withForm(next handlerFunc) handlerFunc {
 		if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 			return next(w, r)
 		}
-		stop := s.bodyDeadline(w)
+		stop := s.bodyDeadline(w, r.ContentLength)
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.opts.MaxFormBytes))
 		stop()
 		if err != nil {
@@ -127,10 +127,17 @@ func (s *Server) withForm(next handlerFunc) handlerFunc {
 	}
 }
 
-// bodyDeadline limits the time to read the body; the returned function lifts the limit.
-func (s *Server) bodyDeadline(w http.ResponseWriter) (stop func()) {
+// slowestBody is how many bytes of a body have to arrive in a second, on the average and after the first ten seconds: what has arrived holds memory.
+const slowestBody = 32 << 10
+
+// bodyDeadline limits the time to read a body of the length, -1 if that isn't known; the returned function lifts the limit.
+func (s *Server) bodyDeadline(w http.ResponseWriter, length int64) (stop func()) {
+	limit := s.opts.BodyTimeout
+	if length >= 0 {
+		limit = min(limit, 10*time.Second+time.Duration(length/slowestBody)*time.Second)
+	}
 	c := http.NewResponseController(w)
-	if err := c.SetReadDeadline(time.Now().Add(s.opts.BodyTimeout)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(limit)); err != nil {
 		return func() {} // no connection beneath: a test, or the self-scrape
 	}
 	return func() { _ = c.SetReadDeadline(time.Time{}) }

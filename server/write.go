@@ -1,13 +1,10 @@
 package server
 
 import (
-	"bytes"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/varvedb/varve/model"
 	"github.com/varvedb/varve/protocol/remotewrite"
@@ -50,72 +47,6 @@ func (s *Server) write(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
-}
-
-// receive reads and decodes the body. The memory of all writes together is bounded: that of bodies grows with what has
-// arrived, so that slow senders hold little; that of decoding is admitted by what the body declares, when all of it is there.
-func (s *Server) receive(w http.ResponseWriter, r *http.Request) (req *remotewrite.Request, leave func(), err error) {
-	buf := bodies.Get().(*bytes.Buffer)
-	defer putBody(buf)
-	body := &reservation{a: s.arriving}
-	defer body.free()
-	declared, err := s.receiveBody(w, r, buf, body)
-	if err != nil {
-		return nil, nil, err
-	}
-	// The decoded message, and the arrays of samples and series that are made of it.
-	admitted, err := s.admission.enter(r.Context(), 2*declared)
-	if err != nil {
-		return nil, nil, err
-	}
-	if req, err = s.decoder.Decode(buf.Bytes()); err != nil {
-		admitted()
-		return nil, nil, err
-	}
-	return req, admitted, nil
-}
-
-// arrivingStep is by how much the reservation of a body grows.
-const arrivingStep = 256 << 10
-
-// receiveBody reads the body into buf and returns what size it declares to have when decoded.
-func (s *Server) receiveBody(w http.ResponseWriter, r *http.Request, buf *bytes.Buffer, room *reservation) (declared int64, err error) {
-	defer s.bodyDeadline(w)()
-	buf.Reset()
-	if _, err := buf.ReadFrom(io.LimitReader(r.Body, remotewrite.HeaderBytes)); err != nil {
-		return 0, fmt.Errorf("read body: %w", err)
-	}
-	if declared, err = s.decoder.DeclaredSize(buf.Bytes(), r.ContentLength); err != nil {
-		return 0, err
-	}
-	limit := r.ContentLength
-	if limit < 0 {
-		// No encoder makes a body twice as large as what is in it.
-		limit = min(s.opts.Write.MaxBodyBytes, 2*declared+1024)
-	}
-	for int64(buf.Len()) <= limit {
-		step := min(arrivingStep, limit+1-int64(buf.Len()))
-		if err := room.grow(r.Context(), step); err != nil {
-			return 0, err
-		}
-		n, err := buf.ReadFrom(io.LimitReader(r.Body, step))
-		if err != nil {
-			return 0, fmt.Errorf("read body: %w", err)
-		}
-		if n < step {
-			return declared, nil
-		}
-	}
-	return 0, fmt.Errorf("the body is longer than the %d bytes that its beginning declares: %w", limit, model.ErrInvalid)
-}
-
-// bodies are buffers for compressed bodies. A large one is left to the garbage collector.
-var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
-
-func putBody(b *bytes.Buffer) {
-	if b.Cap() <= 4<<20 {
-		bodies.Put(b)
-	}
 }
 
 // seriesRetryAfter is in seconds: the limit on active series lifts with a flush, which is minutes away.

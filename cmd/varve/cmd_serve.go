@@ -85,8 +85,8 @@ func newServe(e *environment) *cobra.Command {
 	o.queryLimits.register(f)
 	o.queryLookback = intervalFlag(f, "query-lookback", 5*time.Minute, "how old the last sample of a series may be to count as its value")
 
-	o.limitBody = bytesFlag(f, "limit-body", remotewrite.DefaultMaxBodyBytes, "largest write request, compressed")
-	o.limitDecoded = bytesFlag(f, "limit-decoded", remotewrite.DefaultMaxDecodedBytes, "largest write request, decompressed")
+	o.limitBody = bytesFlag(f, "limit-body", remotewrite.DefaultMaxBodyBytes, "largest write request, compressed; at most a sixteenth of the memory budget")
+	o.limitDecoded = bytesFlag(f, "limit-decoded", remotewrite.DefaultMaxDecodedBytes, "largest write request, decompressed; at most about a twelfth of the memory budget")
 	f.IntVar(&o.limitSeries, "limit-series", 1_000_000, "most series in a write request")
 	f.IntVar(&o.limitSamples, "limit-samples", 2_000_000, "most samples in a write request")
 	f.IntVar(&o.limitLabels, "limit-labels", 64, "most labels of a series, its name included")

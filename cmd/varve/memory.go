@@ -18,11 +18,16 @@ type memoryParts struct {
 	// samples is for memtables, writes for requests being received and decoded. What is left is for queries, for
 	// building blocks, and for the collector to work in.
 	samples, writes int64
+	// connections is how many there may be in an eighth of it.
+	connections int
 }
+
+// connectionMemory is about what an idle connection takes.
+const connectionMemory = 32 << 10
 
 func divideMemory(budget int64) memoryParts {
 	heap := budget - min(programMemory, budget/2)
-	return memoryParts{heap: heap, samples: heap / 2, writes: heap / 4}
+	return memoryParts{heap: heap, samples: heap / 2, writes: heap / 4, connections: int(min(50_000, heap/8/connectionMemory))}
 }
 
 // limitMemory tells Go's collector the budget, unless the operator did.

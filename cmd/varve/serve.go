@@ -40,7 +40,7 @@ func serve(ctx context.Context, o *serveOptions, e *environment) (err error) {
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	door := openDoor(ctx, ln, log)
+	door := openDoor(ctx, ln, divideMemory(int64(*o.memoryBudget)).connections, log)
 	defer func() { err = errors.Join(err, door.close()) }()
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildMetric())
@@ -86,9 +86,10 @@ type door struct {
 }
 
 // openDoor begins to answer on ln, and goes on until ctx ends or close is called.
-func openDoor(ctx context.Context, ln net.Listener, log *slog.Logger) *door {
+func openDoor(ctx context.Context, ln net.Listener, connections int, log *slog.Logger) *door {
 	ctx, cancel := context.WithCancel(ctx)
 	d := &door{Door: server.NewDoor(log), addr: ln.Addr().String(), cancel: cancel, closed: make(chan struct{})}
+	d.Limit(connections)
 	go func() {
 		defer close(d.closed)
 		d.err = d.Serve(ctx, ln)
@@ -171,6 +172,7 @@ func (o *serveOptions) tidier(db *varve.DB, reg *prometheus.Registry, log *slog.
 
 func (o *serveOptions) server(db *varve.DB, reg *prometheus.Registry, log *slog.Logger, started time.Time) (*server.Server, error) {
 	b := readBuildInfo()
+	memory := divideMemory(int64(*o.memoryBudget))
 	reads, err := api.New(&api.Options{
 		Version: b.Version, Revision: b.Revision, Timeout: time.Duration(*o.queryTimeout), Lookback: time.Duration(*o.queryLookback),
 	}, api.Components{
@@ -181,9 +183,10 @@ func (o *serveOptions) server(db *varve.DB, reg *prometheus.Registry, log *slog.
 	}
 	return server.New(&server.Options{
 		Write: remotewrite.Options{
-			MaxBodyBytes: int64(*o.limitBody), MaxDecodedBytes: int64(*o.limitDecoded), MaxSeries: o.limitSeries, MaxSamples: o.limitSamples,
+			// One request must not take more than all of them together may.
+			MaxBodyBytes: min(int64(*o.limitBody), memory.writes/4), MaxDecodedBytes: min(int64(*o.limitDecoded), memory.writes/8*3), MaxSeries: o.limitSeries, MaxSamples: o.limitSamples,
 		},
-		MaxInFlightBytes: divideMemory(int64(*o.memoryBudget)).writes,
+		MaxInFlightBytes: memory.writes,
 		AnswerTimeout:    time.Duration(*o.queryTimeout) + 5*time.Minute,
 		Profiling:        o.pprof, Version: b.Version,
 	}, server.Components{

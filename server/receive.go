@@ -1,0 +1,127 @@
+package server
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+
+	"github.com/varvedb/varve/model"
+	"github.com/varvedb/varve/protocol/remotewrite"
+)
+
+// receive reads and decodes the body. The memory of all writes together is bounded: that of bodies grows with what has
+// arrived, so that slow senders hold little; that of decoding is admitted by what the body declares, when all of it is there.
+func (s *Server) receive(w http.ResponseWriter, r *http.Request) (req *remotewrite.Request, leave func(), err error) {
+	body := &arrivingBody{room: reservation{a: s.arriving}}
+	defer body.free()
+	declared, err := s.receiveBody(w, r, body)
+	if err != nil {
+		return nil, nil, err
+	}
+	// The decoded message, and the arrays of samples and series that are made of it.
+	admitted, err := s.admission.enter(r.Context(), 2*declared)
+	if err != nil {
+		return nil, nil, err
+	}
+	if req, err = s.decoder.Decode(body.bytes()); err != nil {
+		admitted()
+		return nil, nil, err
+	}
+	return req, admitted, nil
+}
+
+// arrivingStep is by how much the reservation of a body grows.
+const arrivingStep = 256 << 10
+
+// receiveBody reads the body and returns what size it declares to have when decoded.
+func (s *Server) receiveBody(w http.ResponseWriter, r *http.Request, body *arrivingBody) (declared int64, err error) {
+	defer s.bodyDeadline(w, r.ContentLength)()
+	whole, err := body.begin(r.Body)
+	if err != nil {
+		return 0, fmt.Errorf("read body: %w", err)
+	}
+	if declared, err = s.decoder.DeclaredSize(body.bytes(), r.ContentLength); err != nil || whole {
+		return declared, err
+	}
+	limit := r.ContentLength
+	if limit < 0 {
+		// No encoder makes a body twice as large as what is in it.
+		limit = min(s.opts.Write.MaxBodyBytes, 2*declared+1024)
+	}
+	for int64(len(body.bytes())) <= limit {
+		step := min(arrivingStep, limit+1-int64(len(body.bytes())))
+		if err := body.room.grow(r.Context(), step); err != nil {
+			return 0, err
+		}
+		n, err := body.read(io.LimitReader(r.Body, step))
+		if err != nil {
+			return 0, fmt.Errorf("read body: %w", err)
+		}
+		if n < step {
+			return declared, nil
+		}
+	}
+	return 0, fmt.Errorf("the body is longer than the %d bytes that its beginning declares: %w", limit, model.ErrInvalid)
+}
+
+// headBytes is how much of a body arrives before any memory is reserved for it: who is slower than that holds a connection and little else.
+const headBytes = 4 << 10
+
+// arrivingBody is what has arrived of a body. For one goroutine; free gives its memory back.
+type arrivingBody struct {
+	room reservation
+	head *[headBytes]byte
+	n    int           // of head
+	rest *bytes.Buffer // all of it, once it is more than head
+}
+
+// begin reads the first bytes, and reports whether they are all there are.
+func (b *arrivingBody) begin(r io.Reader) (whole bool, err error) {
+	b.head = heads.Get().(*[headBytes]byte)
+	for b.n < headBytes {
+		n, err := r.Read(b.head[b.n:])
+		b.n += n
+		if errors.Is(err, io.EOF) {
+			return true, nil
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// read appends what r has.
+func (b *arrivingBody) read(r io.Reader) (int64, error) {
+	if b.rest == nil {
+		b.rest = bodies.Get().(*bytes.Buffer)
+		b.rest.Reset()
+		b.rest.Write(b.head[:b.n])
+	}
+	return b.rest.ReadFrom(r)
+}
+
+func (b *arrivingBody) bytes() []byte {
+	if b.rest != nil {
+		return b.rest.Bytes()
+	}
+	return b.head[:b.n]
+}
+
+func (b *arrivingBody) free() {
+	b.room.free()
+	heads.Put(b.head)
+	// A large buffer is left to the garbage collector.
+	if b.rest != nil && b.rest.Cap() <= 4<<20 {
+		bodies.Put(b.rest)
+	}
+}
+
+// heads and bodies are memory for bodies, compressed as they come.
+var (
+	heads  = sync.Pool{New: func() any { return new([headBytes]byte) }}
+	bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+)
