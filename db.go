@@ -68,8 +68,15 @@ func Open(ctx context.Context, opts *Options) (*DB, error) {
 // longestPeerTimeout is how long a query waits for another writer's answer, unless Options.Peers says otherwise.
 const longestPeerTimeout = 30 * time.Second
 
-// Run ships, flushes and commits in the background until ctx ends, and returns when everything it started has ended. Call it once.
-func (db *DB) Run(ctx context.Context) error { return db.ingester.Run(ctx) }
+// Run ships, flushes, commits and fills the cache directory in the background until ctx ends, and returns when everything it started has ended. Call it once.
+func (db *DB) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var copying sync.WaitGroup
+	copying.Go(func() { db.Reader.Run(ctx) })
+	defer copying.Wait()
+	defer cancel()
+	return db.ingester.Run(ctx)
+}
 
 // Append implements model.Appender: the good part of the batch is durable when it returns nil.
 func (db *DB) Append(ctx context.Context, tenantName string, b *model.Batch) (model.AppendResult, error) {

@@ -33,6 +33,8 @@ type Options struct {
 	Query query.Config
 	// Engine are the limits of PromQL: timeout, concurrency, samples, lookback.
 	Engine query.EngineOptions
+	// Cache is what is kept of blocks between queries.
+	Cache CacheOptions
 	// Peers is how other writers of the bucket are asked for their recent samples.
 	Peers wire.ClientOptions
 
@@ -42,6 +44,17 @@ type Options struct {
 	Logger *slog.Logger
 	// Registerer gets the metrics of all rooms. Default: none.
 	Registerer prometheus.Registerer
+}
+
+// CacheOptions bound what is kept of blocks, besides their catalogs (query.Config.CatalogCacheBytes).
+type CacheOptions struct {
+	// MemoryBytes is the budget of what lies in memory. Default 64 MiB; negative keeps nothing.
+	MemoryBytes int64
+	// Dir is where copies of blocks that are read much are made, while Run runs. One process at a time has it; a second one works
+	// without. Default none.
+	Dir string
+	// DiskBytes is the budget of Dir. Default 1 GiB.
+	DiskBytes int64
 }
 
 func (o *Options) withDefaults() Options {
@@ -54,6 +67,9 @@ func (o *Options) withDefaults() Options {
 	}
 	if r.Now == nil {
 		r.Now = time.Now
+	}
+	if r.Cache.MemoryBytes == 0 {
+		r.Cache.MemoryBytes = 64 << 20
 	}
 	return r
 }

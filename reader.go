@@ -24,6 +24,7 @@ type Reader struct {
 	parser    parser.Parser
 	engine    *columnar.Engine
 	queryable *query.Queryable
+	caches    *caches
 }
 
 // OpenReader opens a bucket for reading, without a data directory and without reaching any writer: for an active one it reads the
@@ -52,7 +53,15 @@ func openReader(ctx context.Context, o *Options) (*Reader, error) {
 
 // wire makes the engine and what it reads from. sources may be nil.
 func (r *Reader) wire(o *Options, s *sources) (err error) {
-	c := query.Components{Catalog: r.catalog, Blocks: blockReader{r.bucket}, Logs: r.bucket, Registerer: o.Registerer}
+	if r.caches, err = openCaches(o, r.bucket); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, r.caches.close())
+		}
+	}()
+	c := query.Components{Catalog: r.catalog, Blocks: r.caches.reader(), Logs: r.bucket, Registerer: o.Registerer}
 	if s != nil {
 		c.Sources = s.of
 	}
@@ -66,7 +75,7 @@ func (r *Reader) wire(o *Options, s *sources) (err error) {
 
 // Close lets go of the bucket and the caches. Queries must have ended.
 func (r *Reader) Close() error {
-	return errors.Join(r.engine.Close(), r.queryable.Close(), r.closeBucket())
+	return errors.Join(r.engine.Close(), r.queryable.Close(), r.caches.close(), r.closeBucket())
 }
 
 func (r *Reader) closeBucket() error {
@@ -115,12 +124,4 @@ func (r *Reader) QueryRange(ctx context.Context, tenantName, expr string, start,
 		return nil, fmt.Errorf("query: %w", err)
 	}
 	return q.Exec(ctx), nil
-}
-
-// blockReader reads ranges of blocks from the bucket.
-type blockReader struct{ b *blob.Bucket }
-
-// ReadRanges implements blocks.RangeReader.
-func (r blockReader) ReadRanges(ctx context.Context, key string, ranges []blob.Range) ([][]byte, error) {
-	return r.b.ReadRanges(ctx, key, ranges, nil)
 }

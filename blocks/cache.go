@@ -3,6 +3,7 @@ package blocks
 import (
 	"context"
 	"errors"
+	"hash/crc32"
 	"strconv"
 	"strings"
 
@@ -31,13 +32,22 @@ func (c *Cache) ReadRanges(ctx context.Context, key string, ranges []blob.Range)
 	return c.bytes.ReadRanges(ctx, key, ranges)
 }
 
+// Forget lets go of the bytes of a block that is no more. What was parsed of it ages.
+func (c *Cache) Forget(key string) { c.bytes.Forget(key) }
+
 // object describes the object of a block to a cache.
 func object(m *Meta) *cache.Object {
-	o := &cache.Object{Key: Key(m)}
-	if m.Format == Native {
-		o.Size, o.CRC, o.Unsummed = m.Size, m.CRC, int64(trailerSize-4)
+	return &cache.Object{Key: Key(m), Size: m.Size, CRC: m.CRC, Tail: m.Size - m.Postings.End(), SumTail: sumTail}
+}
+
+// sumTail continues a checksum of a block, as Checksum computes it, from behind its sections to the end.
+func sumTail(crc uint32, tail []byte) uint32 {
+	const own = int64(trailerSize - 4)
+	trailer := max(own, int64(len(tail))-parquetEnd(tail))
+	if trailer > int64(len(tail)) {
+		return crc
 	}
-	return o
+	return crc32.Update(crc32.Update(crc, castagnoli(), tail[:trailer-own]), castagnoli(), tail[trailer:])
 }
 
 // warm is a Cache, or none, at work on one block.

@@ -151,7 +151,7 @@ func (c *copies) readFrom(l *localCopy, o *Object, ranges []blob.Range) (out [][
 func (l *localCopy) table(f vfs.File, o *Object) ([]uint32, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.sums != nil && l.of == *o {
+	if l.sums != nil && l.of.is(o) {
 		return l.sums, nil
 	}
 	info, err := f.Stat()

@@ -36,9 +36,15 @@ const (
 type Object struct {
 	Key  string
 	Size int64
-	// CRC is the CRC-32C of all but the last Unsummed bytes of the object.
-	CRC      uint32
-	Unsummed int64
+	// CRC is its checksum: the CRC-32C of all but the last Tail bytes, as SumTail continues it over these.
+	CRC     uint32
+	Tail    int64
+	SumTail func(crc uint32, tail []byte) uint32
+}
+
+// is reports whether o has the bytes of other.
+func (o *Object) is(other *Object) bool {
+	return o.Key == other.Key && o.Size == other.Size && o.CRC == other.CRC
 }
 
 func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
@@ -53,7 +59,8 @@ type copyWriter struct {
 	w    io.Writer
 	o    *Object
 	done int64
-	crc  uint32 // of the object up to done, what is unsummed left out
+	crc  uint32 // of the object up to done, but for its tail
+	tail []byte
 	sums []byte
 }
 
@@ -64,9 +71,9 @@ func (c *copyWriter) write(p []byte) error {
 		c.sums = binary.LittleEndian.AppendUint32(c.sums, crc32.Checksum(rest[:n], castagnoli()))
 		rest = rest[n:]
 	}
-	if n := min(int64(len(p)), c.o.Size-c.o.Unsummed-c.done); n > 0 {
-		c.crc = crc32.Update(c.crc, castagnoli(), p[:n])
-	}
+	head := max(0, min(int64(len(p)), c.o.Size-c.o.Tail-c.done))
+	c.crc = crc32.Update(c.crc, castagnoli(), p[:head])
+	c.tail = append(c.tail, p[head:]...)
 	c.done += int64(len(p))
 	_, err := c.w.Write(p)
 	return err
@@ -74,6 +81,9 @@ func (c *copyWriter) write(p []byte) error {
 
 // finish checks the object and appends table and trailer.
 func (c *copyWriter) finish() error {
+	if c.o.SumTail != nil {
+		c.crc = c.o.SumTail(c.crc, c.tail)
+	}
 	if c.done != c.o.Size || c.crc != c.o.CRC {
 		return fmt.Errorf("%d bytes with checksum %08x, want %d with %08x: %w", c.done, c.crc, c.o.Size, c.o.CRC, model.ErrCorrupt)
 	}

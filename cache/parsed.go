@@ -124,8 +124,8 @@ func (p *Parsed[V]) make(key string, m *making[V], make func() (V, int64, error)
 // Delete forgets the key.
 func (p *Parsed[V]) Delete(key string) { p.c.Del(key) }
 
-// settle waits until what was put so far has been decided on.
-func (p *Parsed[V]) settle() { p.c.Wait() }
+// Settle waits until what was put so far has been decided on. Only tests need to know.
+func (p *Parsed[V]) Settle() { p.c.Wait() }
 
 // Close forgets everything and ends the cache's goroutines.
 func (p *Parsed[V]) Close() { p.c.Close() }

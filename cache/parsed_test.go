@@ -17,16 +17,16 @@ func TestParsed(t *testing.T) {
 	require.False(t, ok)
 	one, two := 1, 2
 	c.Put("a", &one, 100)
-	c.settle()
+	c.Settle()
 	got, ok := c.Get("a")
 	require.True(t, ok)
 	require.Same(t, &one, got)
 	c.Put("a", &two, 100)
-	c.settle()
+	c.Settle()
 	got, _ = c.Get("a")
 	require.Same(t, &two, got)
 	c.Delete("a")
-	c.settle()
+	c.Settle()
 	_, ok = c.Get("a")
 	require.False(t, ok)
 }
@@ -39,7 +39,7 @@ func TestBudget(t *testing.T) {
 	defer c.Close()
 	for i := range 1000 {
 		c.Put(fmt.Sprint(i), i, each)
-		c.settle()
+		c.Settle()
 	}
 	kept := 0
 	for i := range 1000 {
@@ -51,7 +51,7 @@ func TestBudget(t *testing.T) {
 	require.LessOrEqual(t, kept*each, budget)
 	require.Greater(t, kept*each, budget/2)
 	c.Put("huge", 1, budget+1)
-	c.settle()
+	c.Settle()
 	_, ok := c.Get("huge")
 	require.False(t, ok, "larger than the budget")
 }

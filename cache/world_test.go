@@ -7,7 +7,6 @@ import (
 	"hash/crc32"
 	"log/slog"
 	"math/rand/v2"
-	"path"
 	"strings"
 	"sync"
 	"testing"
@@ -66,7 +65,8 @@ func (s *store) took() (requests int, bytes int64) {
 	return requests, bytes
 }
 
-const unsummed = 12
+// tail of the objects, whose last byte their checksums leave out.
+const tail = 12
 
 // object makes one of noise.
 func (s *store) object(key string, size int) *Object {
@@ -75,7 +75,8 @@ func (s *store) object(key string, size int) *Object {
 	b := make([]byte, size)
 	_, _ = rand.NewChaCha8([32]byte{byte(len(s.objects))}).Read(b)
 	s.objects[key] = b
-	return &Object{Key: key, Size: int64(size), CRC: crc32.Checksum(b[:max(0, size-unsummed)], castagnoli()), Unsummed: unsummed}
+	sum := func(crc uint32, tail []byte) uint32 { return crc32.Update(crc, castagnoli(), tail[:len(tail)-1]) }
+	return &Object{Key: key, Size: int64(size), CRC: crc32.Checksum(b[:size-1], castagnoli()), Tail: min(tail, int64(size)), SumTail: sum}
 }
 
 // world is a Bucket over a store.
@@ -148,8 +149,6 @@ func (w *world) free(o *Object) {
 func (w *world) faults(reason string) int {
 	return int(testutil.ToFloat64(w.metrics.faults.WithLabelValues(reason)))
 }
-
-func fileOf(o *Object) string { return path.Join(dir, nameOf(o.Key)) }
 
 // files are the names in the directory but for the lock.
 func files(t *testing.T, fsys vfs.FS, dir string) (names []string) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/varvedb/varve/blob"
 	"github.com/varvedb/varve/blocks"
+	"github.com/varvedb/varve/cache"
 )
 
 // Prices of S3 standard in us-east-1, in USD a request. Other stores and classes differ; the order of magnitude does not.
@@ -33,6 +34,10 @@ type Explain struct {
 	Blocks  int   `json:"blocks"`
 	Series  int64 `json:"series"`
 	Samples int64 `json:"samples"`
+	// CacheHits are ranges of blocks, and what was parsed of them, that took no request of this query because caches had them. CacheBytes
+	// are what they would have fetched.
+	CacheHits  int64 `json:"cache_hits"`
+	CacheBytes int64 `json:"cache_bytes"`
 	// CostUSD is what the requests cost at PriceGet and PriceList. Traffic within a region is free.
 	CostUSD float64 `json:"cost_usd"`
 }
@@ -68,6 +73,7 @@ func (g *GetsByKind) of(key string) *int {
 // Account collects what the queries of one context do. Safe for concurrent use.
 type Account struct {
 	selected blocks.Stats
+	cached   cache.Usage
 
 	mu     sync.Mutex // guards what follows
 	sum    Explain
@@ -97,6 +103,7 @@ func (a *Account) Explain() Explain {
 	e := a.sum
 	e.Series = a.selected.Series.Load()
 	e.BytesNeeded = a.selected.Needed.Load() + a.logged
+	e.CacheHits, e.CacheBytes = a.cached.Hits.Load(), a.cached.Bytes.Load()
 	e.CostUSD = e.cost()
 	return e
 }

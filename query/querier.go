@@ -8,6 +8,7 @@ import (
 
 	"github.com/varvedb/varve/blob"
 	"github.com/varvedb/varve/blocks"
+	"github.com/varvedb/varve/cache"
 	"github.com/varvedb/varve/model"
 	"github.com/varvedb/varve/tenant"
 )
@@ -95,7 +96,7 @@ func (q *querier) begin(ctx context.Context) (context.Context, func(), error) {
 	if q.late != nil {
 		ended = context.AfterFunc(q.late, func() { cancel(context.Cause(q.late)) })
 	}
-	ctx = blob.WithTrace(ctx, q.account.trace(l))
+	ctx = cache.WithUsage(blob.WithTrace(ctx, q.account.trace(l)), &q.account.cached)
 	q.stop = append(q.stop, func() { cancel(nil) })
 	q.active.Add(1)
 	return ctx, func() { ended(); cancel(nil); q.active.Done() }, nil

@@ -77,7 +77,8 @@ type Unreachable struct {
 // Components are what a Queryable works with. Catalog and Blocks are required.
 type Components struct {
 	Catalog Catalog
-	// Blocks reads ranges of block objects: a bucket, or a cache before one.
+	// Blocks reads ranges of block objects: a bucket, or a cache before one (blocks.Cache). If it has a method Forget it is told the keys
+	// of blocks that are no longer in their catalog.
 	Blocks blocks.RangeReader
 	// Logs reads the logs of writers that cannot be reached; nil if that is never to happen.
 	Logs Logs
@@ -103,7 +104,10 @@ func New(cfg *Config, c Components) (*Queryable, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make catalog cache: %w", err)
 	}
-	q.views = &views{catalog: c.Catalog, cache: parsed}
+	q.views = &views{catalog: c.Catalog, cache: parsed, forget: func(string) {}}
+	if f, ok := c.Blocks.(interface{ Forget(key string) }); ok {
+		q.views.forget = f.Forget
+	}
 	if q.c.Sources == nil {
 		q.c.Sources = func(*catalog.Roster) ([]model.Source, []Unreachable) { return nil, nil }
 	}

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/varvedb/varve/blob"
+	"github.com/varvedb/varve/blocks"
 	"github.com/varvedb/varve/cache"
 	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/model"
@@ -26,6 +27,8 @@ type view struct {
 type views struct {
 	catalog Catalog
 	cache   *cache.Parsed[any]
+	// forget is told of the keys of blocks that have left their catalog.
+	forget func(key string)
 }
 
 // read makes the first view, everything in parallel.
@@ -90,7 +93,22 @@ func (v *views) keep(w *view) {
 	keep(v.cache, rosterKey, w.roster, rosterBytes)
 	keep(v.cache, rootKey(w.tenant), w.Root, rootBytes)
 	for _, p := range w.Partitions {
-		keep(v.cache, partitionKey(w.tenant, p.Day), p, partitionBytes)
+		if keep(v.cache, partitionKey(w.tenant, p.Day), p, partitionBytes) {
+			v.tidy(p)
+		}
+	}
+}
+
+// tidy has caches let go of the blocks of the partition that fresh views do not name any more: nobody will ask for them, and what was
+// erased from the bucket must not live on beside it.
+func (v *views) tidy(p *catalog.Partition) {
+	for _, r := range p.Retired {
+		v.forget(blocks.KeyOf(p.Tenant, p.Day, r.ID, r.Format))
+	}
+	for _, d := range p.Dropped {
+		for _, f := range [...]blocks.Format{blocks.Native, blocks.Parquet} {
+			v.forget(blocks.KeyOf(p.Tenant, p.Day, d.ID, f))
+		}
 	}
 }
 
@@ -102,10 +120,14 @@ func cached[T any](c *cache.Parsed[any], key string) (*T, bool) {
 	return v.(*T), true
 }
 
-func keep[T any](c *cache.Parsed[any], key string, t *T, size func(*T) int64) {
-	if have, ok := cached[T](c, key); !ok || have != t {
-		c.Put(key, t, size(t))
+// keep caches t, and reports whether it is new.
+func keep[T any](c *cache.Parsed[any], key string, t *T, size func(*T) int64) bool {
+	have, ok := cached[T](c, key)
+	if ok && have == t {
+		return false
 	}
+	c.Put(key, t, size(t))
+	return true
 }
 
 // The sizes of decoded things in memory, roughly.
