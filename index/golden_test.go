@@ -51,7 +51,8 @@ func goldenSection(t *testing.T) *Section {
 	return s
 }
 
-// rawPages are the pages of a section as they are before compression, so that a new compressor changes nothing, in hexadecimal digits, a line each.
+// rawPages are the pages of a section as they are before compression, in hexadecimal digits, a line each: a new compressor changes nothing but the
+// lengths of pages in the head.
 func rawPages(t *testing.T, s *Section) (out []byte) {
 	line := func(kind page.Kind, raw []byte) {
 		out = append(append(append(out, byte(kind), ' '), hex.EncodeToString(raw)...), '\n')
