@@ -33,7 +33,7 @@ type warmed struct {
 }
 
 // warm opens one; memory and dir as cache.BucketOptions have them.
-func (w *world) warm(memory int64, dir string, from func(cache.Reader) cache.Reader) *warmed {
+func (w *world) warm(memory int64, dir string, from func(cache.Reader) cache.Reader, keepParsed bool) *warmed {
 	counted := countblob.Wrap(w.driver, nil)
 	bucket := blob.New(counted, nil)
 	m := cache.NewMetrics(nil)
@@ -44,8 +44,8 @@ func (w *world) warm(memory int64, dir string, from func(cache.Reader) cache.Rea
 	bytes, err := cache.NewBucket(&cache.BucketOptions{MemoryBytes: memory, Dir: dir, KeepFree: 1}, cache.Components{From: below, Metrics: m})
 	require.NoError(w.t, err)
 	var parsed *cache.Parsed[any]
-	if memory > 0 {
-		parsed, err = cache.NewParsed[any](&cache.Options{MaxBytes: memory, TypicalBytes: 64 << 10, Metrics: m})
+	if keepParsed {
+		parsed, err = cache.NewParsed[any](&cache.Options{MaxBytes: 64 << 20, TypicalBytes: 64 << 10, Metrics: m})
 		require.NoError(w.t, err)
 	}
 	q, err := New(&w.cfg, Components{Catalog: catalog.New(bucket, nil, catalog.Components{}), Blocks: blocks.NewCache(bytes, parsed), Logs: bucket})
@@ -170,7 +170,7 @@ func TestWarm(t *testing.T) {
 				if c.dir {
 					dir = t.TempDir()
 				}
-				q := w.warm(c.memory, dir, nil)
+				q := w.warm(c.memory, dir, nil, c.memory > 0)
 				defer q.close()
 				run := func(ctx context.Context, q *Queryable) { ask(ctx, t, q) }
 				cold, views, e := q.ask(w.ctx(), run)
@@ -220,7 +220,7 @@ func tally(set storage.SeriesSet) (samples int, err error) {
 	return samples, set.Err()
 }
 
-func copiesIn(t *testing.T, dir string) (names []string) {
+func copiesIn(t testing.TB, dir string) (names []string) {
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	for _, e := range entries {
@@ -237,7 +237,7 @@ func TestWarmDamage(t *testing.T) {
 	w := newWorld(t)
 	m := w.flushTargets(1, day0, t0, 300)
 	dir := t.TempDir()
-	q := w.warm(0, dir, nil)
+	q := w.warm(0, dir, nil, false)
 	defer q.close()
 	cpu := labels.MustNewMatcher(labels.MatchEqual, metricName, "cpu")
 	file := func() string { return copiesIn(t, dir)[0] }
@@ -315,7 +315,7 @@ func TestWarmTransfer(t *testing.T) {
 	w := newWorld(t)
 	m := w.flushTargets(1, day0, t0, 300)
 	s := &spoiler{}
-	q := w.warm(16<<20, "", func(r cache.Reader) cache.Reader { s.Reader = r; return s })
+	q := w.warm(16<<20, "", func(r cache.Reader) cache.Reader { s.Reader = r; return s }, true)
 	defer q.close()
 	cpu := labels.MustNewMatcher(labels.MatchEqual, metricName, "cpu")
 	ask := func() (int, error) {
@@ -344,7 +344,7 @@ func TestWarmGone(t *testing.T) {
 	w := newWorld(t)
 	first, second := w.flushTargets(1, day0, t0, 100), w.flushTargets(2, day0, t0+7_200_000, 100)
 	dir := t.TempDir()
-	q := w.warm(0, dir, nil)
+	q := w.warm(0, dir, nil, false)
 	defer q.close()
 	ask := func() {
 		querier, err := q.Querier(t0, t0+model.MsPerDay-1)

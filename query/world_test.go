@@ -33,7 +33,7 @@ const (
 // world is a bucket with two doors: store and bucket act at once, the queryable goes through a
 // driver whose hook sees each call first.
 type world struct {
-	t      *testing.T
+	t      testing.TB
 	bucket *blob.Bucket
 	store  *catalog.Store
 
@@ -43,7 +43,7 @@ type world struct {
 	cfg     Config
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	objects := mem.New()
 	w := &world{t: t, driver: faultblob.Wrap(objects), cfg: Config{CatalogCacheBytes: 1 << 20}}
 	w.bucket = blob.New(objects, nil)
