@@ -159,7 +159,12 @@ func (d *dataset) addClassic(i int, t *target, base []string) {
 // addOdd adds what real systems rarely have.
 func (d *dataset) addOdd() {
 	times := d.times(0)
-	for i, next := range []func() float64{d.special, d.bits, d.gauge(1e300, 0), d.gauge(1e-300, 0), func() float64 { return math.Copysign(0, -1) }} {
+	of := func(all ...float64) func() float64 { return func() float64 { return all[d.rng.IntN(len(all))] } }
+	kinds := []func() float64{
+		d.special, d.bits, d.gauge(1e300, 0), d.gauge(1e-300, 0), of(0, math.Copysign(0, -1)),
+		of(1e16, -1e16, 1, 3, 0.1), of(1<<53, 1<<53-1, -1<<53, 1, 3), of(math.NaN(), 1, 2), d.counter(1e15, true),
+	}
+	for i, next := range kinds {
 		d.add("weird", d.floats(times, next), false, "kind", strconv.Itoa(i))
 	}
 	d.add("weird", []sample{{t: times[len(times)/2], v: 7}}, false, "kind", "single")
@@ -259,12 +264,21 @@ func (d *dataset) counter(step float64, whole bool) func() float64 {
 	}
 }
 
-// gauge walks about middle; with decimals above 0 its values are rounded to them. A few are special.
+// gauge walks about middle; with decimals above 0 its values are rounded to them. Now and then it is something special for some samples, or keeps its value.
 func (d *dataset) gauge(middle float64, decimals int) func() float64 {
 	v := middle
+	var odd float64
+	left := 0 // samples for which the value is odd
 	return func() float64 {
-		if d.rng.IntN(80) == 0 {
-			return d.special()
+		switch d.rng.IntN(100) {
+		case 0:
+			odd, left = d.special(), 1+d.rng.IntN(6)
+		case 1:
+			odd, left = v, 1+d.rng.IntN(6)
+		}
+		if left > 0 {
+			left--
+			return odd
 		}
 		v += middle * 0.1 * d.rng.NormFloat64()
 		if decimals == 0 {

@@ -57,7 +57,7 @@ func (s *shaper) chance(percent int) bool { return s.rng.IntN(100) < percent }
 // metric is a metric, mostly one with several series of floats.
 func (s *shaper) metric() string {
 	if s.chance(60) {
-		return s.pick("requests_total", "errors_total", "bytes_total", "temperature", "memory_ratio", "up", "latency_seconds_bucket")
+		return s.pick("requests_total", "errors_total", "bytes_total", "temperature", "memory_ratio", "up", "latency_seconds_bucket", "weird")
 	}
 	return s.pick(s.data.names...)
 }
