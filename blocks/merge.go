@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/varvedb/varve/index"
 	"github.com/varvedb/varve/model"
 )
 
@@ -38,7 +39,7 @@ func (e *InputError) Error() string { return "merge input " + e.ID + ": " + e.Er
 // Unwrap returns the cause.
 func (e *InputError) Unwrap() error { return e.Err }
 
-// Merger streams the series of several native blocks of one partition in the order of a block, each once, with the samples of
+// Merger streams the series of several blocks of one partition in the order of a block, each once, with the samples of
 // all; of samples with one timestamp that of the later input stays. Memory does not grow with the inputs (see MergeOptions), and each
 // byte of them is read once, from front to back, postings not at all. Everything read is checked as in Select, and at the end of a
 // block that it held what its Meta says.
@@ -46,9 +47,9 @@ func (e *InputError) Unwrap() error { return e.Err }
 // Not safe for concurrent use. Close waits for requests on their way.
 type Merger struct {
 	opts   MergeOptions
-	inputs []*mergeInput
+	inputs []mergeSource
 	// heap holds the inputs that are at a series, the least key first, and of equal keys the one of the lowest priority.
-	heap    []*mergeInput
+	heap    []mergeSource
 	begun   bool
 	err     error
 	key     []byte
@@ -73,7 +74,7 @@ func NewMerger(r RangeReader, inputs []*Meta, opts *MergeOptions) *Merger {
 	}
 	budget := m.opts.ReadBytes / int64(max(1, len(inputs)))
 	for i, meta := range inputs {
-		m.inputs = append(m.inputs, newMergeInput(r, meta, i, budget, m.opts.Sequential))
+		m.inputs = append(m.inputs, newMergeSource(r, meta, i, budget, m.opts.Sequential))
 	}
 	return m
 }
@@ -110,7 +111,7 @@ func (m *Merger) Done() bool { return m.begun && m.err == nil && len(m.heap) == 
 func (m *Merger) Progress() (done, total int64) {
 	for _, in := range m.inputs {
 		done += in.read()
-		total += in.m.SeriesPages.Length + in.m.Chunks.Length
+		total += in.meta().SeriesPages.Length + in.meta().Chunks.Length
 	}
 	return done, total
 }
@@ -130,7 +131,7 @@ func (m *Merger) begin(ctx context.Context) error {
 	for _, in := range m.inputs {
 		fetch := func() error {
 			if err := in.fetchFirst(gctx); err != nil {
-				return &InputError{in.m.ID, err}
+				return &InputError{in.meta().ID, err}
 			}
 			return nil
 		}
@@ -146,7 +147,7 @@ func (m *Merger) begin(ctx context.Context) error {
 	for _, in := range m.inputs {
 		ok, err := in.begin(ctx)
 		if err != nil {
-			return &InputError{in.m.ID, err}
+			return &InputError{in.meta().ID, err}
 		}
 		if ok {
 			m.heap = append(m.heap, in)
@@ -161,14 +162,14 @@ func (m *Merger) begin(ctx context.Context) error {
 // next takes the least series off all inputs that have it.
 func (m *Merger) next(ctx context.Context) (BuildSeries, error) {
 	first := m.heap[0]
-	m.key = append(m.key[:0], first.page.Key()...)
-	ls := first.page.Labels()
+	m.key = append(m.key[:0], first.cursor().Key()...)
+	ls := first.cursor().Labels()
 	m.columns.Reset()
-	for len(m.heap) > 0 && bytes.Equal(m.heap[0].page.Key(), m.key) {
+	for len(m.heap) > 0 && bytes.Equal(m.heap[0].cursor().Key(), m.key) {
 		in := m.heap[0]
 		n := m.columns.Len()
 		if err := in.samples(ctx, &m.columns); err != nil {
-			return BuildSeries{}, &InputError{in.m.ID, err}
+			return BuildSeries{}, &InputError{in.meta().ID, err}
 		}
 		m.read += int64(m.columns.Len() - n)
 		if n > 0 && n < m.columns.Len() && m.columns.T[n] <= m.columns.T[n-1] {
@@ -190,7 +191,7 @@ func (m *Merger) advance(ctx context.Context) error {
 	in := m.heap[0]
 	ok, err := in.next(ctx)
 	if err != nil {
-		return &InputError{in.m.ID, err}
+		return &InputError{in.meta().ID, err}
 	}
 	if !ok {
 		last := len(m.heap) - 1
@@ -205,7 +206,7 @@ func (m *Merger) down(i int) {
 	for {
 		least := i
 		for child := 2*i + 1; child <= 2*i+2 && child < len(m.heap); child++ {
-			if m.heap[child].before(m.heap[least]) {
+			if before(m.heap[child], m.heap[least]) {
 				least = child
 			}
 		}
@@ -217,9 +218,34 @@ func (m *Merger) down(i int) {
 	}
 }
 
-func (in *mergeInput) before(other *mergeInput) bool {
-	if c := bytes.Compare(in.page.Key(), other.page.Key()); c != 0 {
+// mergeSource is one block of a merge, at one of its series.
+type mergeSource interface {
+	meta() *Meta
+	// cursor stands at the series.
+	cursor() *index.Cursor
+	// rank is the priority: the higher wins.
+	rank() int
+	// fetchFirst reads what a start takes, begin goes to the first series and next to the one after; they report whether there is one.
+	fetchFirst(ctx context.Context) error
+	begin(ctx context.Context) (bool, error)
+	next(ctx context.Context) (bool, error)
+	// samples appends all samples of the series to dst. It is called once for each series.
+	samples(ctx context.Context, dst *model.Columns) error
+	// read is how many bytes of the sections were used.
+	read() int64
+	close()
+}
+
+func newMergeSource(r RangeReader, m *Meta, priority int, budget int64, sequential bool) mergeSource {
+	if m.Format == Parquet {
+		return newRowInput(r, m, priority, budget, sequential)
+	}
+	return newMergeInput(r, m, priority, budget, sequential)
+}
+
+func before(a, b mergeSource) bool {
+	if c := bytes.Compare(a.cursor().Key(), b.cursor().Key()); c != 0 {
 		return c < 0
 	}
-	return in.priority < other.priority
+	return a.rank() < b.rank()
 }

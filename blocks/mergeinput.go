@@ -57,6 +57,10 @@ func newMergeInput(r RangeReader, m *Meta, priority int, budget int64, sequentia
 	}
 }
 
+func (in *mergeInput) meta() *Meta           { return in.m }
+func (in *mergeInput) cursor() *index.Cursor { return in.page }
+func (in *mergeInput) rank() int             { return in.priority }
+
 // maxWindow bounds one request of a stream.
 const maxWindow = 4 << 20
 

@@ -103,7 +103,6 @@ func TestParquetRanges(t *testing.T) {
 	// 60 series are 57,600 rows a window: metrics 0, 1 and 2 fill a range, 1,092 series of metric 3 another, the rest of it a third, and
 	// metrics 4 and 5 begin a fourth.
 	require.Equal(t, map[int]int{0: 4, 1: 4, 2: 4, 3: 4, 4: 4, 5: 4}, windows)
-	require.NoError(t, blocks.Verify(b))
 	nm, nb := build(t, in)
 	for _, ms := range []*labels.Matcher{
 		labels.MustNewMatcher(labels.MatchRegexp, "instance", "host-010[89].|host-00000|host-01299"),

@@ -2,8 +2,6 @@ package blocks
 
 import (
 	"context"
-	"slices"
-	"sort"
 
 	"github.com/varvedb/varve/blob"
 	"github.com/varvedb/varve/blocks/parquet"
@@ -162,41 +160,18 @@ func (s *rowSelector) scanPage(raw []byte) error {
 
 // fetchRows fills the pages of the stripes that series need: from what was speculated, else by one more stage.
 func (s *rowSelector) fetchRows(ctx context.Context) error {
-	type place struct {
-		parquet.PageRef
-		stored *[]byte
-	}
-	var missing []place
+	var missing []pagePlace
 	for _, st := range s.rows.inOrder {
 		refs := st.stripe.Needed()
 		st.stored = make([][]byte, len(refs))
 		for i, ref := range refs {
 			if st.stored[i] = s.speculatedRange(ref.Offset, ref.Length); st.stored[i] == nil {
-				missing = append(missing, place{ref, &st.stored[i]})
+				missing = append(missing, pagePlace{ref, &st.stored[i]})
 			}
 		}
 	}
-	slices.SortFunc(missing, func(a, b place) int { return int(a.Offset - b.Offset) })
-	// Pages that touch are one range.
-	var ranges []blob.Range
-	for _, p := range missing {
-		if n := len(ranges); n > 0 && ranges[n-1].Offset+ranges[n-1].Length >= p.Offset {
-			ranges[n-1].Length = max(ranges[n-1].Length, p.Offset+p.Length-ranges[n-1].Offset)
-			continue
-		}
-		ranges = append(ranges, blob.Range{Offset: p.Offset, Length: p.Length})
-	}
-	data, err := s.fetch(ctx, ranges)
-	if err != nil {
-		return err
-	}
-	for _, p := range missing {
-		i := sort.Search(len(ranges), func(i int) bool { return ranges[i].Offset > p.Offset }) - 1
-		at := p.Offset - ranges[i].Offset
-		*p.stored = data[i][at : at+p.Length]
-	}
 	s.speculated = nil
-	return nil
+	return fetchPages(missing, func(ranges []blob.Range) ([][]byte, error) { return s.fetch(ctx, ranges) })
 }
 
 func (s *selector) speculatedRange(offset, length int64) []byte {

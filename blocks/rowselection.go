@@ -213,15 +213,8 @@ func (s *rowSeries) part(dst *model.Columns, start int, r model.TimeRange, p row
 	}
 	defer s.sel.release(p.stripe)
 	t := rows.T[p.from:p.to]
-	last := int64(-1 << 63)
-	if n := len(dst.T); n > start {
-		last = dst.T[n-1]
-	}
-	for i, at := range t {
-		if at <= last && (i > 0 || len(dst.T) > start) {
-			return corruptAt(s.sel.key, p.stripe.stripe.Key(), fmt.Errorf("row %d at %d, after %d: %w", p.from+i, at, last, model.ErrCorrupt))
-		}
-		last = at
+	if err := checkAscending(t, dst.T[start:]); err != nil {
+		return corruptAt(s.sel.key, p.stripe.stripe.Key(), err)
 	}
 	if lo, hi := within(t, r); lo < hi {
 		rows.Append(dst, p.from+lo, p.from+hi)

@@ -157,7 +157,7 @@ func (w *Writer) addToIndex(begin int64) error {
 			done[j] += n
 		}
 		end := i+1 == len(w.open.series)
-		if !end && !w.idx.PageFull() {
+		if !end && !w.idx.PageFull() && !w.idx.PageLarge() {
 			continue
 		}
 		// The last page answers for all rows of the range, so that a directory entry ends where ranges end.
