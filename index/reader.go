@@ -58,13 +58,6 @@ func (r *reader) take(n int) []byte {
 // bytes reads a string field. The result aliases b.
 func (r *reader) bytes() []byte { return r.take(r.count(len(r.b))) }
 
-func (r *reader) u8() byte {
-	if v := r.take(1); v != nil {
-		return v[0]
-	}
-	return 0
-}
-
 func corrupt(format string, args ...any) error {
 	return fmt.Errorf("index "+format+": %w", append(args, model.ErrCorrupt)...)
 }
