@@ -163,6 +163,7 @@ func (d *dataset) addOdd() {
 	kinds := []func() float64{
 		d.special, d.bits, d.gauge(1e300, 0), d.gauge(1e-300, 0), of(0, math.Copysign(0, -1)),
 		of(1e16, -1e16, 1, 3, 0.1), of(1<<53, 1<<53-1, -1<<53, 1, 3), of(math.NaN(), 1, 2), d.counter(1e15, true),
+		of(1.1e308, 1.7e308, -1.3e308, 1e292), of(1.3e308, 1.6e308, 1e293, 3),
 	}
 	for i, next := range kinds {
 		d.add("weird", d.floats(times, next), false, "kind", strconv.Itoa(i))

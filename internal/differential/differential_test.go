@@ -15,15 +15,16 @@ const lookback = 5 * time.Minute
 // perWorld is how many questions are asked of the same data.
 const perWorld = 1000
 
-// size is that of a world, in copies of its targets. A metric of the largest, one in 26, has more series than query evaluates at a time.
-func size(world int) int {
+// formOf makes the worlds differ. A metric of the largest, one in 26, has more series than query evaluates at a time.
+func formOf(world int) form {
+	f := form{copies: 1, merged: world%2 == 1, cached: world%3 == 1}
 	switch {
 	case world%26 == 13:
-		return 20
+		f.copies = 20
 	case world%4 == 2:
-		return 3
+		f.copies = 3
 	}
-	return 1
+	return f
 }
 
 // setting reads a number from the environment.
@@ -52,7 +53,8 @@ func TestDifferential(t *testing.T) {
 	total := newTally()
 	for number := first - first%perWorld; number < end; number += perWorld {
 		world := number / perWorld
-		w := newWorld(t, seed+uint64(world), size(world))
+		w := newWorld(t, seed+uint64(world), formOf(world))
+		total.merges += w.merges
 		compare(t, w, total, seed, max(first, number), min(end, number+perWorld))
 	}
 	t.Log(total)
@@ -72,6 +74,9 @@ func compare(t *testing.T, w *world, total *tally, seed uint64, first, end int) 
 	}
 	const most = 5
 	for number := first; number < end && total.verdicts[different] < 20*most; number++ {
+		if number%100 == 0 {
+			w.idle(t)
+		}
 		q := m.question(number)
 		v, d, empty := j.ask(t.Context(), q)
 		total.count(v, empty, metrics)

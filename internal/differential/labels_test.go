@@ -21,7 +21,7 @@ import (
 func TestLabels(t *testing.T) {
 	seed := setting(t, "DIFF_SEED", uint64(time.Now().UnixNano()))
 	t.Logf("DIFF_SEED=%d", seed)
-	w := newWorld(t, seed, 1)
+	w := newWorld(t, seed, form{copies: 1, merged: true, cached: true})
 	l := &labelTest{t: t, w: w, rng: rand.New(rand.NewPCG(seed, 1)), ctx: tenant.NewContext(t.Context(), tenant.Default)}
 	filled := 0
 	for number := range 600 {

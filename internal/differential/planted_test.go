@@ -17,7 +17,7 @@ import (
 // TestPlanted gives the test candidates with a fault each. It must find every one.
 func TestPlanted(t *testing.T) {
 	const queries, seed = 2500, 3
-	w := newWorld(t, seed, 1)
+	w := newWorld(t, seed, form{copies: 1})
 	m := newMaker(seed, w.data)
 	good := system{referenceEngine(lookback), w.reference}
 	bad := map[string]system{

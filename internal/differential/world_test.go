@@ -16,9 +16,12 @@ import (
 
 	"github.com/varvedb/varve/blob"
 	"github.com/varvedb/varve/blob/mem"
+	"github.com/varvedb/varve/blocks"
+	"github.com/varvedb/varve/cache"
 	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/ingester"
 	"github.com/varvedb/varve/internal/vfs/memfs"
+	"github.com/varvedb/varve/lifecycle"
 	"github.com/varvedb/varve/model"
 	"github.com/varvedb/varve/protocol/remotewrite"
 	"github.com/varvedb/varve/query"
@@ -33,15 +36,26 @@ const (
 	closes  = rounds / 3
 )
 
+// form is what a world is like.
+type form struct {
+	copies int  // of the targets
+	merged bool // lifecycle merges blocks
+	cached bool // blocks are read through caches, which are far too small
+}
+
 // world is the same data twice.
 type world struct {
+	form
 	data      *dataset
 	reference storage.Queryable
 	tsdb      storage.Storage
 	candidate *query.Queryable
-	// blocks counts the flushes of each writer, and recent what has been appended since the last.
-	blocks [writers]int
-	recent int
+	bucket    *blob.Bucket
+	catalog   *catalog.Store
+	cache     *cache.Bucket // nil without one
+	// blocks counts the flushes of each writer, recent what has been appended since the last, merges what lifecycle did.
+	blocks         [writers]int
+	recent, merges int
 }
 
 // load is a part of one series' samples that is delivered at one time.
@@ -51,16 +65,15 @@ type load struct {
 }
 
 // newWorld spreads data drawn from the seed over both sides.
-func newWorld(t *testing.T, seed uint64, copies int) *world {
-	w := &world{data: newDataset(seed, copies)}
+func newWorld(t *testing.T, seed uint64, f form) *world {
+	w := &world{form: f, data: newDataset(seed, f.copies), bucket: blob.New(mem.New(), nil)}
 	w.tsdb = teststorage.New(t, func(o *tsdb.Options) { o.OutOfOrderTimeWindow = 24 * 60 * minute })
 	w.reference = sorted{w.tsdb}
-	bucket := blob.New(mem.New(), nil)
-	store := catalog.New(bucket, nil, catalog.Components{})
+	w.catalog = catalog.New(w.bucket, nil, catalog.Components{})
 	var running [writers]*ingester.Ingester
 	for i := range running {
 		cfg := ingester.Config{SkipProbe: true, FlushParallel: 1, Shipping: ingester.ShippingOff}
-		c := ingester.Components{FS: memfs.New(), Dir: "data", Bucket: bucket, Catalog: store}
+		c := ingester.Components{FS: memfs.New(), Dir: "data", Bucket: w.bucket, Catalog: w.catalog}
 		ing, err := ingester.Open(t.Context(), cfg, c)
 		require.NoError(t, err)
 		running[i] = ing
@@ -70,11 +83,11 @@ func newWorld(t *testing.T, seed uint64, copies int) *world {
 		for _, ing := range running[:writers-1] {
 			require.NoError(t, ing.Abandon())
 		}
-		require.NoError(t, bucket.Close())
+		require.NoError(t, w.bucket.Close())
 	})
 	q, err := query.New(nil, query.Components{
-		Catalog: catalog.New(bucket, nil, catalog.Components{}),
-		Blocks:  rangeReader{bucket},
+		Catalog: catalog.New(w.bucket, nil, catalog.Components{}),
+		Blocks:  w.reader(t),
 		Sources: func(*catalog.Roster) ([]model.Source, []query.Unreachable) {
 			return []model.Source{running[0], running[1]}, nil
 		},
@@ -83,6 +96,45 @@ func newWorld(t *testing.T, seed uint64, copies int) *world {
 	t.Cleanup(func() { require.NoError(t, q.Close()) })
 	w.candidate = q
 	return w
+}
+
+// reader reads blocks straight from the bucket, or through caches that have to let most of it go again.
+func (w *world) reader(t *testing.T) blocks.RangeReader {
+	if !w.cached {
+		return rangeReader{w.bucket}
+	}
+	bytes, err := cache.NewBucket(&cache.BucketOptions{MemoryBytes: 64 << 10, Dir: "cache"}, cache.Components{From: w.bucket, FS: memfs.New()})
+	require.NoError(t, err)
+	parsed, err := cache.NewParsed[any](&cache.Options{MaxBytes: 128 << 10})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		parsed.Close()
+		require.NoError(t, bytes.Close())
+	})
+	w.cache = bytes
+	return blocks.NewCache(bytes, parsed)
+}
+
+// idle makes the local copies that are due.
+func (w *world) idle(t *testing.T) {
+	if w.cache != nil {
+		w.cache.Drain(t.Context())
+	}
+}
+
+// merge merges blocks until there are too few for that.
+func (w *world) merge(t *testing.T) {
+	if !w.merged {
+		return
+	}
+	cfg := &lifecycle.Config{Merge: lifecycle.MergeSettings{MaxBlocks: 1}, Sequential: true}
+	l, err := lifecycle.New(cfg, lifecycle.Components{Bucket: w.bucket, Catalog: w.catalog})
+	require.NoError(t, err)
+	r, err := l.Once(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, r.Failures)
+	require.Empty(t, r.Quarantined)
+	w.merges += r.Jobs
 }
 
 // sorted asks for series in order. The engine itself does not care to, and then the TSDB's head answers in the order in which it came to know them; but an
@@ -116,6 +168,9 @@ func (w *world) deliver(t *testing.T, running *[writers]*ingester.Ingester) {
 			require.NoError(t, running[writers-1].Close(ctx))
 			w.blocks[writers-1]++
 		}
+		if round == rounds/2 {
+			w.merge(t)
+		}
 		appender := w.tsdb.Appender(ctx)
 		for i, ing := range running {
 			loads := plan[round][i]
@@ -137,6 +192,7 @@ func (w *world) deliver(t *testing.T, running *[writers]*ingester.Ingester) {
 		require.NoError(t, appender.Commit())
 	}
 	require.NotZero(t, w.recent, "the memtables are empty")
+	w.merge(t)
 }
 
 // plan says for each round what each writer gets. A series moves from writer to writer, some of it comes rounds too late, and
