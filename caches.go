@@ -20,7 +20,7 @@ type caches struct {
 // openCaches never fails for want of the directory: everything in it can be had from the bucket.
 func openCaches(o *Options, b *blob.Bucket) (*caches, error) {
 	memory := max(o.Cache.MemoryBytes, 0)
-	opts := &cache.BucketOptions{MemoryBytes: memory - memory/3, Dir: o.Cache.Dir, DiskBytes: o.Cache.DiskBytes}
+	opts := &cache.BucketOptions{MemoryBytes: memory - memory/3, Dir: o.Cache.Dir, DiskBytes: o.Cache.DiskBytes, Eager: o.Cache.Eager}
 	components := cache.Components{From: b, Now: o.Now, Logger: o.Logger, Metrics: cache.NewMetrics(o.Registerer)}
 	bytes, err := cache.NewBucket(opts, components)
 	if err != nil {

@@ -55,6 +55,8 @@ type CacheOptions struct {
 	Dir string
 	// DiskBytes is the budget of Dir. Default 1 GiB.
 	DiskBytes int64
+	// Eager copies blocks sooner: for a process that ends soon and calls KeepWarm.
+	Eager bool
 }
 
 func (o *Options) withDefaults() Options {

@@ -24,6 +24,8 @@ type BucketOptions struct {
 	Dir string
 	// DiskBytes is the budget of Dir. Default 1 GiB.
 	DiskBytes int64
+	// Eager copies an object once an eighth of its price was spent on parts of it: for processes that end before they learn more.
+	Eager bool
 	// KeepFree is how much of Dir's file system copies leave free, where that can be told. Default 1 GiB.
 	KeepFree int64
 }
@@ -51,6 +53,7 @@ type Components struct {
 type Bucket struct {
 	from    Reader
 	metrics *Metrics
+	eager   bool
 	memory  *ranges // nil if nothing is kept in memory
 	copier  *copier // nil without a directory
 }
@@ -62,7 +65,7 @@ func NewBucket(opts *BucketOptions, c Components) (*Bucket, error) {
 	if c.Metrics == nil {
 		c.Metrics = NewMetrics(nil)
 	}
-	b := &Bucket{from: c.From, metrics: c.Metrics}
+	b := &Bucket{from: c.From, metrics: c.Metrics, eager: o.Eager}
 	if o.MemoryBytes > 0 {
 		b.memory = newRanges(o.MemoryBytes, b.metrics.memory)
 	}
@@ -166,7 +169,11 @@ func (b *Bucket) pay(o *Object, parts []blob.Range) {
 	for _, r := range parts {
 		spent += r.Length + requestBytes
 	}
-	if b.copier.pay(o.Key, spent) >= o.Size {
+	price := o.Size
+	if b.eager {
+		price /= 8
+	}
+	if b.copier.pay(o.Key, spent) >= price {
 		b.copier.offer(o)
 	}
 }

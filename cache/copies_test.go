@@ -74,6 +74,19 @@ func TestNoCopyWithoutRun(t *testing.T) {
 	require.Empty(t, w.copier.queue)
 }
 
+// TestEager: a process that lives for one query copies what that read a good part of.
+func TestEager(t *testing.T) {
+	opts := onDisk(0, 100<<20)
+	opts.Eager = true
+	w := newWorld(t, memfs.New(), opts)
+	small, large := w.store.object("d/a/small", 600_000), w.store.object("d/a/large", 1<<20)
+	w.check(small, rg(0, 10_000))
+	w.check(large, rg(0, 10_000))
+	w.Drain(t.Context())
+	require.True(t, w.Has(small, rg(0, 1)))
+	require.False(t, w.Has(large, rg(0, 1)))
+}
+
 func TestRestart(t *testing.T) {
 	disk := memfs.New()
 	opts := onDisk(0, 100<<20)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -36,6 +37,7 @@ type queryOptions struct {
 	stepGiven                bool
 	maxSamples               int
 	limits                   queryLimits
+	caches                   cacheFlags
 	json, explain            bool
 }
 
@@ -61,6 +63,7 @@ func newQuery(e *environment) *cobra.Command {
 	o.lookback = intervalFlag(f, "query-lookback", 5*time.Minute, "how old the last sample of a series may be to count as its value")
 	f.IntVar(&o.maxSamples, "query-max-samples", 50_000_000, "samples that the query may hold in memory")
 	o.limits.register(f)
+	o.caches.registerOnce(f)
 	f.BoolVar(&o.explain, "explain", false, "print what the query did at the bucket instead of its result: requests, bytes, cost")
 	f.BoolVar(&o.json, "json", false, "print the JSON that Prometheus' API answers")
 	return cmd
@@ -124,7 +127,8 @@ func runQuery(ctx context.Context, o *queryOptions, expr string, e *environment)
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(*o.timeout))
 	defer cancel()
 	r, err := varve.OpenReader(ctx, &varve.Options{
-		Bucket: bucket, Openers: openers(), Query: query.Config{Limits: o.limits.limits()},
+		Bucket: bucket, Openers: openers(), Query: query.Config{Limits: o.limits.limits()}, Cache: o.caches.once(bucket),
+		Logger: slog.New(slog.NewTextHandler(e.err, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Engine: query.EngineOptions{
 			Timeout: time.Duration(*o.timeout), Lookback: time.Duration(*o.lookback), MaxSamples: o.maxSamples, MaxConcurrency: 1,
 		},
@@ -157,6 +161,7 @@ func runQuery(ctx context.Context, o *queryOptions, expr string, e *environment)
 		}
 		err = printResult(e.out, result.Value)
 	}
+	r.KeepWarm(ctx)
 	return errors.Join(err, r.Close())
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/varvedb/varve"
 	"github.com/varvedb/varve/ingester"
 	"github.com/varvedb/varve/memtable"
 	"github.com/varvedb/varve/protocol/remotewrite"
@@ -42,6 +43,7 @@ type serveOptions struct {
 	queryTimeout, queryLookback       *interval
 	queryConcurrency, queryMaxSamples int
 	queryLimits                       queryLimits
+	caches                            cacheFlags
 	limitBody, limitDecoded           *byteSize
 	limitSeries, limitSamples         int
 
@@ -74,7 +76,7 @@ func newServe(e *environment) *cobra.Command {
 	f.StringSliceVar(&o.replaces, "replaces", nil, "ids of dead writers whose logs this one adopts")
 	o.flushEvery = intervalFlag(f, "flush-every", 2*time.Hour, "longest time until samples become blocks in the bucket")
 	f.BoolVar(&o.detachedReaders, "detached-readers", false, "keep the log short for queries that read straight from the bucket; flushes every 5m unless --flush-every is shorter")
-	o.memoryBudget = bytesFlag(f, "memory-budget", 2<<30, "memory to aim for: beyond 48MiB for the program half for recent samples, a quarter for writes in flight; also sets the limit of Go's collector unless GOMEMLIMIT is set")
+	o.memoryBudget = bytesFlag(f, "memory-budget", 2<<30, "memory to aim for: beyond 48MiB for the program half for recent samples, a quarter for writes in flight, a sixteenth for caches; also sets the limit of Go's collector unless GOMEMLIMIT is set")
 	f.BoolVar(&o.lifecycle, "lifecycle", true, "merge small blocks of the bucket in the background; false leaves that to other processes (varve lifecycle)")
 	o.diskBudget = bytesFlag(f, "disk-budget", 0, "bytes of log and blocks that may wait in the data directory for the bucket; beyond it writes are refused with 503; 0 is no limit")
 	o.shutdownTimeout = intervalFlag(f, "shutdown-timeout", 2*time.Minute, "how long a graceful end may take")
@@ -83,6 +85,7 @@ func newServe(e *environment) *cobra.Command {
 	f.IntVar(&o.queryConcurrency, "query-concurrency", 20, "queries evaluated at a time; more wait")
 	f.IntVar(&o.queryMaxSamples, "query-max-samples", 50_000_000, "samples that one query may hold in memory")
 	o.queryLimits.register(f)
+	o.caches.registerServer(f)
 	o.queryLookback = intervalFlag(f, "query-lookback", 5*time.Minute, "how old the last sample of a series may be to count as its value")
 
 	o.limitBody = bytesFlag(f, "limit-body", remotewrite.DefaultMaxBodyBytes, "largest write request, compressed; at most a sixteenth of the memory budget")
@@ -118,6 +121,9 @@ func (o *serveOptions) check() error {
 	}
 	if *o.memoryBudget < 64<<20 {
 		return usagef("--memory-budget is %s, want at least 64MiB", o.memoryBudget)
+	}
+	if err := o.caches.check(int64(*o.memoryBudget)); err != nil {
+		return err
 	}
 	if o.durability == string(ingester.ModeObject) && o.ship == "off" {
 		return usagef("--durability object acknowledges what is in the bucket, so --ship cannot be off")
@@ -189,6 +195,16 @@ func (o *serveOptions) ingest(bound string) ingester.Config {
 		c.RotateAfter = 5 * time.Minute
 	}
 	return c
+}
+
+// cached is the memory for catalogs, and what is kept of blocks.
+func (o *serveOptions) cached() (catalogs int64, blocks varve.CacheOptions) {
+	memory := int64(*o.caches.memory)
+	if memory == 0 {
+		memory = divideMemory(int64(*o.memoryBudget)).caches
+	}
+	catalogs = memory / 4
+	return catalogs, o.caches.options(o.bucket, o.dataDir, memory-catalogs)
 }
 
 // advertised is the address for the roster: what was asked for, else where we listen, with a name of this host in place of

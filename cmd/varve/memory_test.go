@@ -11,7 +11,8 @@ func TestDivideMemory(t *testing.T) {
 		m := divideMemory(budget)
 		require.Less(t, m.heap, budget)
 		require.Positive(t, m.samples)
-		require.LessOrEqual(t, m.samples+m.writes, m.heap/4*3, "something is left for queries and flushes")
+		require.Positive(t, m.caches)
+		require.LessOrEqual(t, m.samples+m.writes+m.caches, m.heap/8*7, "something is left for queries and flushes")
 	}
 }
 

@@ -69,6 +69,7 @@ func printExplain(w io.Writer, e query.Explain, asJSON bool) error {
 	fmt.Fprintf(t, "lists\t%d\n", e.Lists)
 	fmt.Fprintf(t, "bytes fetched\t%d\tand %d of catalogs\n", e.BytesFetched, e.CatalogBytes)
 	fmt.Fprintf(t, "bytes needed\t%d\n", e.BytesNeeded)
+	fmt.Fprintf(t, "from caches\t%d\tin %d hits\n", e.CacheBytes, e.CacheHits)
 	fmt.Fprintf(t, "selected\t%d\tblocks, %d series in them, %d samples\n", e.Blocks, e.Series, e.Samples)
 	fmt.Fprintf(t, "cost\t%s USD\n", strconv.FormatFloat(e.CostUSD, 'f', -1, 64))
 	return t.Flush()

@@ -45,10 +45,12 @@ func serve(ctx context.Context, o *serveOptions, e *environment) (err error) {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildMetric())
 	started := time.Now()
+	catalogs, blocks := o.cached()
 	db, err := varve.Open(ctx, &varve.Options{
 		Bucket: forWriting(o.bucket), Openers: openers(), DataDir: o.dataDir,
 		Ingest: o.ingest(ln.Addr().String()),
-		Query:  query.Config{Limits: o.queryLimits.limits()},
+		Query:  query.Config{Limits: o.queryLimits.limits(), CatalogCacheBytes: catalogs},
+		Cache:  blocks,
 		Engine: query.EngineOptions{
 			Timeout: time.Duration(*o.queryTimeout), MaxConcurrency: o.queryConcurrency,
 			MaxSamples: o.queryMaxSamples, Lookback: time.Duration(*o.queryLookback),
@@ -163,10 +165,10 @@ func (o *serveOptions) tidier(db *varve.DB, reg *prometheus.Registry, log *slog.
 	if !o.lifecycle {
 		return nil, nil
 	}
-	output := min(int64(*o.memoryBudget)/16, 128<<20)
+	output := min(int64(*o.memoryBudget)/16, 96<<20)
 	return db.Lifecycle(&lifecycle.Config{
 		Merge:     lifecycle.MergeSettings{MaxOutputBytes: output, MaxOutputSeries: output / 256},
-		ReadBytes: output / 4,
+		ReadBytes: output / 3,
 	}, lifecycle.Components{Logger: log, Registerer: reg})
 }
 
