@@ -25,6 +25,8 @@ type Config struct {
 	Merge MergeSettings
 	// ReadBytes bounds what a merge holds of its inputs. Default 32 MiB.
 	ReadBytes int64
+	// Grace is how long the objects of retired blocks are kept: longer than anybody goes by an old catalog, plus the longest query. Default 1 hour.
+	Grace time.Duration
 	// ClaimFor is how long others leave a job alone; a worker prolongs its claim while it works. Default 10 minutes.
 	ClaimFor time.Duration
 	// Sequential starts no goroutine within a job, for tests that need a fixed order of calls.
@@ -35,6 +37,9 @@ func (c *Config) withDefaults() Config {
 	r := *c
 	if r.Interval <= 0 {
 		r.Interval = 2 * time.Minute
+	}
+	if r.Grace <= 0 {
+		r.Grace = time.Hour
 	}
 	if r.ClaimFor <= 0 {
 		r.ClaimFor = 10 * time.Minute
@@ -80,11 +85,13 @@ type Lifecycle struct {
 
 	// seen is what is remembered of each partition, by the key of its catalog.
 	seen map[string]*seen
+	// swept are the dropped ids whose objects this worker has deleted, and when.
+	swept map[string]int64
 }
 
 // New returns a worker. It starts nothing.
 func New(cfg *Config, c Components) (*Lifecycle, error) {
-	l := &Lifecycle{c: c, seen: map[string]*seen{}}
+	l := &Lifecycle{c: c, seen: map[string]*seen{}, swept: map[string]int64{}}
 	if cfg != nil {
 		l.cfg = *cfg
 	}

@@ -19,7 +19,7 @@ type MergeSettings struct {
 	// MaxInputs bounds the blocks of one merge: each takes memory. Default 32.
 	MaxInputs int
 	// MaxOutputBytes bounds the inputs of a merge together, and so, but for what an index grows, the output, which is
-	// held in memory. Default 128 MiB.
+	// held in memory. Default 96 MiB.
 	MaxOutputBytes int64
 	// MaxOutputSeries bounds the series of one output, whose index is held in memory; a merge of more makes several
 	// blocks, one after another in the order of series. Default 500,000.
@@ -38,7 +38,7 @@ func (s *MergeSettings) withDefaults() MergeSettings {
 		r.MaxInputs = 32
 	}
 	if r.MaxOutputBytes <= 0 {
-		r.MaxOutputBytes = 128 << 20
+		r.MaxOutputBytes = 96 << 20
 	}
 	if r.MaxOutputSeries <= 0 {
 		r.MaxOutputSeries = 500_000
@@ -56,7 +56,7 @@ type Merge struct {
 
 // Job is the name under which the merge is claimed.
 func (m *Merge) Job() string {
-	return claimName("merge", m.Inputs[0].Order, m.Inputs[len(m.Inputs)-1].Order)
+	return claimName(jobMerge, m.Inputs[0].Order, m.Inputs[len(m.Inputs)-1].Order)
 }
 
 // wantedInputs is how many blocks a merge should have: with fewer, every flush into a full partition would bring

@@ -263,7 +263,7 @@ func TestMergePlansOnRandomDays(t *testing.T) {
 			most = max(most, len(p.Blocks))
 		}
 		t.Logf("%d flushes of %d writers, %.0f KiB: at most %d of %d blocks, %d merges, each byte written %.2f times", flushes, writers, mean/1024, most, s.MaxBlocks, merges, float64(written)/float64(flushed))
-		full := int(flushed/(128<<20)) * 4
+		full := int(flushed/(96<<20)) * 4
 		require.LessOrEqual(t, most, max(s.MaxBlocks, 12)+full, "blocks")
 		require.LessOrEqual(t, float64(written)/float64(flushed), 8.0, "write amplification")
 	}

@@ -6,14 +6,18 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// jobMerge is the kind of job in metrics and claims.
-const jobMerge = "merge"
+// The kinds of jobs, in metrics and claims.
+const (
+	jobMerge   = "merge"
+	jobCollect = "collect"
+)
 
 // metrics are what a worker counts. They exist unregistered too, so that nothing has to ask.
 type metrics struct {
 	jobs                               *prometheus.CounterVec
 	failures                           prometheus.Counter
 	inputBytes, outputBytes, samples   prometheus.Counter
+	collected                          prometheus.Counter
 	jobSeconds, lookSeconds            prometheus.Histogram
 	partitions, mostBlocks, quarantine prometheus.Gauge
 }
@@ -39,6 +43,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		inputBytes:  counter("merge_input_bytes_total", "Bytes of blocks that were merged."),
 		outputBytes: counter("merge_output_bytes_total", "Bytes of blocks made by merges."),
 		samples:     counter("merge_samples_total", "Samples read by merges that were committed."),
+		collected:   counter("collected_blocks_total", "Retired blocks whose objects were deleted."),
 		jobSeconds:  seconds("job_seconds", "Time of a job that was committed."),
 		lookSeconds: seconds("look_seconds", "Time of one look at all partitions, jobs included."),
 		partitions:  gauge("partitions", "Partitions in the bucket at the last look."),
@@ -47,9 +52,12 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	}
 	for _, result := range []string{resultDone, resultLost, resultQuarantined, resultFailed} {
 		m.jobs.WithLabelValues(jobMerge, result)
+		if result != resultQuarantined {
+			m.jobs.WithLabelValues(jobCollect, result)
+		}
 	}
 	if r != nil {
-		r.MustRegister(m.jobs, m.failures, m.inputBytes, m.outputBytes, m.samples, m.jobSeconds, m.lookSeconds, m.partitions, m.mostBlocks, m.quarantine)
+		r.MustRegister(m.jobs, m.failures, m.inputBytes, m.outputBytes, m.samples, m.collected, m.jobSeconds, m.lookSeconds, m.partitions, m.mostBlocks, m.quarantine)
 	}
 	return m
 }

@@ -26,6 +26,9 @@ type Report struct {
 	InputBytes   int64 `json:"input_bytes"`
 	OutputBytes  int64 `json:"output_bytes"`
 	Samples      int64 `json:"samples"`
+	// Collected are retired blocks whose objects were deleted.
+	Collected      int   `json:"collected"`
+	CollectedBytes int64 `json:"collected_bytes"`
 	// Quarantined are blocks that were put aside, with the reason.
 	Quarantined []string `json:"quarantined"`
 	// Failures are what went wrong otherwise, and will be tried again.
@@ -47,8 +50,9 @@ type seen struct {
 	size     int64
 	modified time.Time
 	// settled: the catalog was read again after a listing that did not differ, so that nothing can have
-	// come between listing and reading; there is nothing to do until it changes.
+	// come between listing and reading; there is nothing to do until it changes, or until wakeMs, if that is not 0.
 	settled bool
+	wakeMs  int64
 	// hot and quarantined are numbers of live blocks.
 	hot, quarantined int
 	present          bool
@@ -84,6 +88,7 @@ func (l *Lifecycle) Once(ctx context.Context) (r Report, err error) {
 			return r, fmt.Errorf("lifecycle: %w", err)
 		}
 	}
+	l.forgetSwept()
 	l.metrics.looked(l.seen, l.c.Now().Sub(began))
 	return r, nil
 }
@@ -109,7 +114,7 @@ func (l *Lifecycle) list(ctx context.Context) ([]*seen, error) {
 		}
 		s.present = true
 		same := s.size == o.Size && s.modified.Equal(o.Modified)
-		if s.settled && same {
+		if s.settled && same && (s.wakeMs == 0 || l.nowMs() < s.wakeMs) {
 			continue
 		}
 		s.settled, s.size, s.modified = same, o.Size, o.Modified
@@ -154,11 +159,27 @@ func (l *Lifecycle) visit(ctx context.Context, s *seen, r *Report) error {
 			lost = 0
 		}
 		if result == "" || lost >= maxLost {
-			// Claims end without a change of the catalog.
-			s.settled = s.settled && lost == 0 && len(p.Claims) == 0
+			s.settled = s.settled && lost == 0
+			s.wakeMs = l.wake(p)
 			return nil
 		}
 	}
+}
+
+// wake is when there may be something to do in the partition though it does not change: a claim ends, or a grace. 0 is never.
+func (l *Lifecycle) wake(p *catalog.Partition) (ms int64) {
+	sooner := func(atMs int64) {
+		if ms == 0 || atMs < ms {
+			ms = atMs
+		}
+	}
+	for _, c := range p.Claims {
+		sooner(c.UntilMs + 1)
+	}
+	for _, r := range p.Retired {
+		sooner(r.AtMs + l.cfg.Grace.Milliseconds())
+	}
+	return ms
 }
 
 // Step does one job of the partition, if one is due, and reports whether there was one, be it done by this worker or by others.
@@ -173,11 +194,17 @@ func (l *Lifecycle) Step(ctx context.Context, tenant string, day model.Day) (did
 
 // step plans and does one job on a reading of the partition. The result is "" if none is due.
 func (l *Lifecycle) step(ctx context.Context, p *catalog.Partition, r *Report) (result string, err error) {
-	m, _ := PlanMerge(p, &l.cfg.Merge, l.nowMs())
-	if m == nil {
-		return "", nil
+	if m, _ := PlanMerge(p, &l.cfg.Merge, l.nowMs()); m != nil {
+		return l.merge(ctx, p, m, r)
 	}
-	return l.merge(ctx, p, m, r)
+	if due := PlanCollect(p, l.cfg.Grace, l.nowMs()); len(due) > 0 {
+		result, err = l.collect(ctx, p, due, r)
+		if result != "" {
+			l.metrics.jobs.WithLabelValues(jobCollect, result).Inc()
+			return result, err
+		}
+	}
+	return "", l.sweep(ctx, p)
 }
 
 // bucketReader reads ranges of blocks.

@@ -25,14 +25,14 @@ import (
 const lifecycleHelp = `Looks after a bucket: merges the small blocks that flushes leave, above 48 a day, into larger ones, so that queries need fewer requests.
 
 ` + "`varve serve`" + ` does the same in the background, unless --lifecycle=false says otherwise. Any number of processes may do it; they keep out of each
-other's way. It needs the right to read, write and list, and up to 256 MiB of memory, no disk.
+other's way. It needs the right to read, write, list and delete, up to 256 MiB of memory, and no disk. Blocks that were merged are deleted an hour later.
 
 With --once it does what is due now, prints what it did, and ends: for cron. Without, it goes on until it is told to end. It may be ended at
 any moment; what it was doing is done again by whoever looks next.
 `
 
-// lifecycleMemory is the limit that the command gives Go's collector.
-const lifecycleMemory = 256 << 20
+// lifecycleMemory is the limit that the command gives Go's collector; the program itself comes on top.
+const lifecycleMemory = 200 << 20
 
 type lifecycleOptions struct {
 	location
@@ -105,8 +105,8 @@ func printLifecycle(w io.Writer, r *lifecycle.Report, asJSON bool) error {
 		enc.SetIndent("", "  ")
 		return enc.Encode(r)
 	}
-	_, err := fmt.Fprintf(w, "%d partitions, %d catalogs read; %d merges: %d blocks of %s became %d of %s, %s samples\n",
-		r.Partitions, r.Read, r.Jobs, r.InputBlocks, size(r.InputBytes), r.OutputBlocks, size(r.OutputBytes), humanize.Comma(r.Samples))
+	_, err := fmt.Fprintf(w, "%d partitions, %d catalogs read; %d merges: %d blocks of %s became %d of %s, %s samples; %d merged blocks of %s deleted\n",
+		r.Partitions, r.Read, r.Jobs, r.InputBlocks, size(r.InputBytes), r.OutputBlocks, size(r.OutputBytes), humanize.Comma(r.Samples), r.Collected, size(r.CollectedBytes))
 	for _, q := range r.Quarantined {
 		fmt.Fprintf(w, "quarantined: %s\n", q)
 	}

@@ -5,8 +5,10 @@ import (
 	"time"
 
 	"github.com/varvedb/varve/blob/faultblob"
+	"github.com/varvedb/varve/blocks"
 	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/lifecycle"
+	"github.com/varvedb/varve/model"
 )
 
 // tidier is a lifecycle worker. Like an adopter it is a process of its own, with faults of its own, for the length of one step; another one may begin
@@ -66,6 +68,7 @@ func (w *world) tidy() {
 	w.note("tidy: %+v: %v", r, err)
 	w.counts["merge"] += r.Jobs
 	w.counts["merge lost"] += r.Lost
+	w.counts["collected blocks"] += r.Collected
 	if err != nil && t.fate == noFault && !allowed(err) {
 		w.broken("tidy: unexpected error: %w", err)
 	}
@@ -84,7 +87,7 @@ func (w *world) race(m *machine) {
 	}
 }
 
-// tidyAll merges without faults until nothing is due.
+// tidyAll merges and collects without faults until nothing is due.
 func (w *world) tidyAll() {
 	if w.violation != nil {
 		return
@@ -94,5 +97,45 @@ func (w *world) tidyAll() {
 	w.note("tidy at the end: %+v: %v", r, err)
 	if err != nil || len(r.Failures)+len(r.Quarantined) > 0 {
 		w.broken("tidy without faults: %v, %+v", err, r)
+	}
+}
+
+// checkObjects demands that no object is left of a block that was retired longer than the grace ago, or dropped lately.
+func (w *world) checkObjects() {
+	if w.violation != nil {
+		return
+	}
+	gone := map[string]string{}
+	c, _ := w.components(nil)
+	for _, tenant := range tenants {
+		root, err := c.Catalog.Root(context.Background(), tenant, nil)
+		if err != nil {
+			w.broken("read root %s: %w", tenant, err)
+			return
+		}
+		for _, day := range root.Days {
+			p, err := c.Catalog.Partition(context.Background(), tenant, day, nil)
+			if err != nil {
+				w.broken("read catalog %s %s: %w", tenant, day, err)
+				return
+			}
+			for _, r := range p.Retired {
+				gone[blocks.KeyOf(tenant, day, r.ID, r.Format)] = "retired"
+			}
+			for _, d := range p.Dropped {
+				if w.nowMs-d.AtMs < model.MsPerDay/2 {
+					gone[blocks.KeyOf(tenant, day, d.ID, blocks.Native)] = "dropped"
+				}
+			}
+		}
+	}
+	for o, err := range w.bucket.List(context.Background(), "d/") {
+		if err != nil {
+			w.broken("list: %w", err)
+			return
+		}
+		if why, ok := gone[o.Key]; ok {
+			w.broken("%s was %s, and is still there after everything was collected", o.Key, why)
+		}
 	}
 }

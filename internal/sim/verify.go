@@ -150,6 +150,10 @@ func (w *world) settle() {
 	w.checkCatalogs("released")
 	w.tidyAll()
 	w.checkCatalogs("merged")
+	w.nowMs += 2 * 3600 * 1000
+	w.tidyAll()
+	w.checkCatalogs("collected")
+	w.checkObjects()
 	w.checkLogs(alive)
 }
 
