@@ -12,8 +12,8 @@ import (
 // lookback is that of both engines.
 const lookback = 5 * time.Minute
 
-// perWorld is how many questions are asked of the same data.
-const perWorld = 1000
+// queries is how many are asked if nobody says otherwise, and at least for every shape to come up often enough; perWorld are asked of the same data.
+const queries, perWorld = 26_000, 1000
 
 // formOf makes the worlds differ. A metric of the largest, one in 26, has more series than query evaluates at a time.
 func formOf(world int) form {
@@ -44,7 +44,7 @@ func setting(t *testing.T, name string, otherwise uint64) uint64 {
 // TestDifferential asks DIFF_QUERIES (26,000) questions, or that of the number DIFF_ONLY, from DIFF_SEED (drawn from the clock).
 func TestDifferential(t *testing.T) {
 	seed := setting(t, "DIFF_SEED", uint64(time.Now().UnixNano()))
-	first, end := 0, int(setting(t, "DIFF_QUERIES", 26_000))
+	first, end := 0, int(setting(t, "DIFF_QUERIES", queries))
 	if os.Getenv("DIFF_ONLY") != "" {
 		first = int(setting(t, "DIFF_ONLY", 0))
 		end = first + 1
@@ -58,7 +58,7 @@ func TestDifferential(t *testing.T) {
 		compare(t, w, total, seed, max(first, number), min(end, number+perWorld))
 	}
 	t.Log(total)
-	if end-first >= 10_000 {
+	if end-first >= queries {
 		total.check(t)
 	}
 }

@@ -16,7 +16,7 @@ import (
 
 // TestPlanted gives the test candidates with a fault each. It must find every one.
 func TestPlanted(t *testing.T) {
-	const queries, seed = 2500, 3
+	const most, seed = 2500, 3
 	w := newWorld(t, seed, form{copies: 1})
 	m := newMaker(seed, w.data)
 	good := system{referenceEngine(lookback), w.reference}
@@ -32,14 +32,14 @@ func TestPlanted(t *testing.T) {
 	for name, candidate := range bad {
 		t.Run(name, func(t *testing.T) {
 			j := &judge{reference: good, candidate: candidate}
-			for number := range queries {
+			for number := range most {
 				q := m.question(number)
 				if v, d, _ := j.ask(t.Context(), q); v == different {
 					t.Logf("found by query %d, %s", number, j.report(t.Context(), seed, number, q, d))
 					return
 				}
 			}
-			t.Errorf("not found by %d queries", queries)
+			t.Errorf("not found by %d queries", most)
 		})
 	}
 }
