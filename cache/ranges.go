@@ -178,21 +178,25 @@ func (c *ranges) fetch(ctx context.Context, mine []*extent, f *flight, missing f
 	data, err = missing(ctx, parts)
 	// Results may share one large body with what lies between them: a cache that counts its bytes keeps only what it counts.
 	for i, b := range data {
-		data[i] = slices.Clone(b)
+		if c.fits(b) {
+			data[i] = slices.Clone(b)
+		}
 	}
 	landed = true
 	return err
 }
 
+// fits reports whether a stretch is small enough to be kept.
+func (c *ranges) fits(data []byte) bool { return int64(len(data))+extentOverhead <= c.lru.max/4 }
+
 // land keeps an extent if there is room. The caller holds mu.
 func (c *ranges) land(e *extent, data []byte) {
 	e.data = data
-	bytes := int64(len(data)) + extentOverhead
-	if e.of.gone || bytes > c.lru.max/4 {
+	if e.of.gone || !c.fits(data) {
 		c.drop(e)
 		return
 	}
-	e.slot = c.lru.add(e, bytes)
+	e.slot = c.lru.add(e, int64(len(data))+extentOverhead)
 	for c.lru.used > c.lru.max {
 		c.drop(c.lru.last().value)
 		c.metrics.evicted()
