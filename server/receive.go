@@ -33,8 +33,11 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request) (req *remotewri
 	return req, admitted, nil
 }
 
-// arrivingStep is by how much the reservation of a body grows.
-const arrivingStep = 256 << 10
+// firstStep is what is reserved for a body at first, arrivingStep by how much that grows.
+const (
+	firstStep    = 32 << 10
+	arrivingStep = 256 << 10
+)
 
 // receiveBody reads the body and returns what size it declares to have when decoded.
 func (s *Server) receiveBody(w http.ResponseWriter, r *http.Request, body *arrivingBody) (declared int64, err error) {
@@ -52,7 +55,7 @@ func (s *Server) receiveBody(w http.ResponseWriter, r *http.Request, body *arriv
 		limit = min(s.opts.Write.MaxBodyBytes, 2*declared+1024)
 	}
 	for int64(len(body.bytes())) <= limit {
-		step := min(arrivingStep, limit+1-int64(len(body.bytes())))
+		step := min(body.step(), limit+1-int64(len(body.bytes())))
 		if err := body.room.grow(r.Context(), step); err != nil {
 			return 0, err
 		}
@@ -75,7 +78,16 @@ type arrivingBody struct {
 	room reservation
 	head *[headBytes]byte
 	n    int           // of head
-	rest *bytes.Buffer // all of it, once it is more than head
+	rest *bytes.Buffer // all of it, once it is more than head; from small, then from bodies
+	more bool          // rest is from bodies
+}
+
+// step is how much may be read next.
+func (b *arrivingBody) step() int64 {
+	if b.rest == nil {
+		return firstStep - headBytes - bytes.MinRead
+	}
+	return arrivingStep
 }
 
 // begin reads the first bytes, and reports whether they are all there are.
@@ -94,12 +106,18 @@ func (b *arrivingBody) begin(r io.Reader) (whole bool, err error) {
 	return false, nil
 }
 
-// read appends what r has.
+// read appends what r has, a step at most.
 func (b *arrivingBody) read(r io.Reader) (int64, error) {
 	if b.rest == nil {
-		b.rest = bodies.Get().(*bytes.Buffer)
+		b.rest = small.Get().(*bytes.Buffer)
 		b.rest.Reset()
 		b.rest.Write(b.head[:b.n])
+	} else if !b.more {
+		rest := bodies.Get().(*bytes.Buffer)
+		rest.Reset()
+		rest.Write(b.rest.Bytes())
+		small.Put(b.rest)
+		b.rest, b.more = rest, true
 	}
 	return b.rest.ReadFrom(r)
 }
@@ -114,14 +132,18 @@ func (b *arrivingBody) bytes() []byte {
 func (b *arrivingBody) free() {
 	b.room.free()
 	heads.Put(b.head)
-	// A large buffer is left to the garbage collector.
-	if b.rest != nil && b.rest.Cap() <= 4<<20 {
+	switch {
+	case b.rest == nil:
+	case !b.more:
+		small.Put(b.rest)
+	case b.rest.Cap() <= 4<<20: // a larger one is left to the garbage collector
 		bodies.Put(b.rest)
 	}
 }
 
-// heads and bodies are memory for bodies, compressed as they come.
+// heads, small and bodies are memory for bodies, compressed as they come. They are apart so that a body which stalls keeps little.
 var (
 	heads  = sync.Pool{New: func() any { return new([headBytes]byte) }}
+	small  = sync.Pool{New: func() any { return bytes.NewBuffer(make([]byte, 0, firstStep)) }}
 	bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 )

@@ -21,7 +21,7 @@ type Options struct {
 	// MaxInFlightBytes bounds the memory of all writes being received (a quarter of it) and decoded. An operator lowers it
 	// on a small machine. Default 512 MiB.
 	MaxInFlightBytes int64
-	// QueueTimeout is how long a write waits for its part of MaxInFlightBytes. Default 5 s.
+	// QueueTimeout is how long a write waits for its part of MaxInFlightBytes. Default 2 s.
 	QueueTimeout time.Duration
 	// MaxFormBytes bounds the body of any other request. Default 1 MiB.
 	MaxFormBytes int64
@@ -45,7 +45,7 @@ func (o *Options) withDefaults() Options {
 		r = *o
 	}
 	setDefault(&r.MaxInFlightBytes, 512<<20)
-	setDefault(&r.QueueTimeout, 5*time.Second)
+	setDefault(&r.QueueTimeout, 2*time.Second)
 	setDefault(&r.MaxFormBytes, 1<<20)
 	setDefault(&r.BodyTimeout, time.Minute)
 	setDefault(&r.AnswerTimeout, 10*time.Minute)

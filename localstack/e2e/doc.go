@@ -10,7 +10,8 @@
 // markers included, with what Prometheus itself stored; TestAdopt and TestZombie lose a
 // machine, or wrongly think so; TestRacingCommits lets two processes commit to one partition;
 // TestColdReads counts from outside what queries of fresh processes ask of the store;
-// TestRubbish sends what nobody should send.
+// TestRubbish sends what nobody should send; TestFlood sends more than a small budget can take;
+// TestSyncBeforeAnswer watches by strace that the log is synced before a write is answered.
 //
 // The checks choose free ports, keep all files in temporary folders, and end
 // the processes that they started. Where they run as root they install Debian's prometheus packages if
