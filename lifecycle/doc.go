@@ -1,7 +1,8 @@
 // Package lifecycle is the room of the workers that tidy what ingesters flush: one loop, several jobs, a file each.
 //
-// There is one job yet, the merge of hot blocks into larger hot blocks ([PlanMerge]), so that a day of small flushes stays cheap to read and
-// its catalog small. To come: compaction into day-sized parquet, rollups, retention, erasure, garbage collection.
+// There are two jobs yet: the merge of hot blocks into larger hot blocks ([PlanMerge]), so that a day of small flushes stays cheap to read and
+// its catalog small; and the collection of blocks that were retired by it ([PlanCollect]). To come: compaction into day-sized parquet, rollups,
+// retention, erasure, collection of orphans.
 //
 // A [Lifecycle] is a worker. [Lifecycle.Run] looks at the bucket now and then, [Lifecycle.Once] does it one time; both read the
 // catalogs that changed, and for each partition, until nothing is due:
@@ -10,6 +11,7 @@
 //	claim    a commit that keeps other workers from the same blocks for some minutes; nothing depends on it but time
 //	work     stream the inputs, write the outputs under names that depend on the inputs alone
 //	replace  a commit that puts the outputs in the place of the inputs, refused unless all inputs are live
+//	collect  an hour later a commit drops the ids of the inputs, so that they can never be live again; then their objects are deleted
 //
 // Any number of workers may run, in any number of processes: two on one job make the same objects, and one of the two commits finds that it is
 // done. A Lifecycle itself does one thing at a time and is not safe for concurrent use; it keeps no state that matters, and there is nothing to close.
@@ -18,7 +20,8 @@
 //
 // A worker that dies leaves a claim that ends by itself, and perhaps an object that no catalog names, which the next worker on the same job finds
 // and uses. A commit whose answer was lost is recognized by its effect. Readers see the inputs or the outputs, never both and never
-// none: the inputs of a replace are retired, which keeps their objects, because a reader may still go by the catalog of a moment ago.
+// none: the inputs of a replace are retired, which keeps their objects for a grace, because a reader may still go by the catalog of a moment ago. Objects that
+// were dropped but not deleted are deleted by whoever looks next, for a day.
 //
 // # Failures
 //
@@ -35,6 +38,6 @@
 //
 // # What it does not do
 //
-// No object is deleted: retired blocks and orphans stay in the bucket until there is garbage collection. A partition with tombstones is merged
-// only as far as they were applied, or do not mask the blocks in question.
+// Orphans, objects that no catalog ever named, stay in the bucket until there is garbage collection; so do the blocks of deleted tenants. Nothing is collected
+// from tenants with snapshots. A partition with tombstones is merged only as far as they were applied, or do not mask the blocks in question.
 package lifecycle
