@@ -35,6 +35,8 @@ type evaluation struct {
 	meter *meter
 
 	annotations annotations.Annotations
+	// values are those of batches that were reduced, for batches to come.
+	values [][]float64
 	// samples is what the windows held in sum, fresh how many of them were new to a window.
 	samples, fresh int64
 }
@@ -49,7 +51,7 @@ type batch struct {
 	err    error
 }
 
-// batchSteps is how many values a batch has, about; maxBatch bounds its series.
+// batchSteps is how many values a batch has at most, about; maxBatch bounds its series.
 const (
 	batchSteps = 1 << 16
 	maxBatch   = 256
@@ -58,7 +60,7 @@ const (
 // run evaluates the part. The set is read by the calling goroutine, and what comes of batches is reduced there in order; workers do the
 // rest beside it, and a bounded number of batches is under way at a time.
 func (e *evaluation) run(ctx context.Context, set storage.SeriesSet) ([]result, error) {
-	size := max(1, min(maxBatch, batchSteps/e.grid.n))
+	size := e.batchSize()
 	reduce := newReducer(e.part.aggregation, e.grid.n, e.meter)
 	first, more := nextBatch(set, size)
 	if !more {
@@ -75,6 +77,12 @@ func (e *evaluation) run(ctx context.Context, set storage.SeriesSet) ([]result, 
 		return nil, err
 	}
 	return reduce.results()
+}
+
+// batchSize is such that the batches under way stay well below the limit of samples.
+func (e *evaluation) batchSize() int {
+	steps := min(batchSteps, int(e.meter.limit/int64(8*runtime.GOMAXPROCS(0))))
+	return max(1, min(maxBatch, steps/e.grid.n))
 }
 
 // nextBatch reads series and reports whether there may be more.
@@ -128,6 +136,9 @@ func (e *evaluation) parallel(ctx context.Context, set storage.SeriesSet, first 
 	}
 	for b, more := first, true; len(b.series) > 0; {
 		b.done = make(chan struct{})
+		if last := len(e.values) - 1; last >= 0 {
+			b.values, e.values = e.values[last], e.values[:last]
+		}
 		queue <- b
 		if under = append(under, b); len(under) >= 2*n {
 			if err := oldest(); err != nil {
@@ -161,7 +172,7 @@ func (e *evaluation) reduce(r reducer, b *batch) error {
 		}
 	}
 	e.meter.release(b.held)
-	b.values = nil
+	e.values = append(e.values, b.values)
 	return nil
 }
 
@@ -193,7 +204,7 @@ func (e *evaluation) newWorker() *worker {
 // evaluate fills the batch and returns it.
 func (w *worker) evaluate(ctx context.Context, b *batch) *batch {
 	n := w.grid.n
-	b.values = make([]float64, n*len(b.series))
+	b.values = grown(b.values, n*len(b.series))
 	b.out = make([]evaluated, len(b.series))
 	for i, s := range b.series {
 		if b.err = ended(ctx); b.err != nil {

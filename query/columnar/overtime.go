@@ -46,38 +46,20 @@ func firsts(s *series, out []float64) error {
 	return nil
 }
 
-// exact says that sums of any of the samples are whole numbers that a float holds exactly, so that neither order nor compensation
-// changes them. It fills prefix with the sums of the samples before each.
-func (s *series) exact() bool {
-	const most = 1 << 53
-	s.prefix = grown(s.prefix, len(s.v)+1)
-	s.prefix[0] = 0
-	var sum, size float64
-	for i, f := range s.v {
-		if f != math.Trunc(f) {
-			return false
-		}
-		// An infinity, and whatever leads to one, fails this.
-		if size += math.Abs(f); !(size < most) {
-			return false
-		}
-		sum += f
-		s.prefix[i+1] = sum
-	}
-	return true
-}
-
 // sums adds up, with compensation.
 func sums(s *series, out []float64) error {
-	exact := s.exact()
+	kind := s.summands()
 	for i, w := range s.windows.at {
-		switch {
-		case w.lo >= w.hi:
+		switch v := s.v[w.lo:w.hi]; {
+		case len(v) == 0:
 			out[i] = absent
-		case exact:
+		case kind == whole:
 			out[i] = s.prefix[w.hi] - s.prefix[w.lo]
+		case kind == moderate:
+			total, c := compensated(0, v)
+			out[i] = total + c
 		default:
-			out[i] = sum(s.v[w.lo:w.hi])
+			out[i] = sum(v)
 		}
 	}
 	return nil
@@ -96,16 +78,20 @@ func sum(v []float64) float64 {
 
 // means are sums divided, or where a sum would overflow a mean that is moved by each sample.
 func means(s *series, out []float64) error {
-	exact := s.exact()
+	kind := s.summands()
 	for i, w := range s.windows.at {
+		v := s.v[w.lo:w.hi]
+		count := float64(len(v))
 		switch {
-		case w.lo >= w.hi:
+		case len(v) == 0:
 			out[i] = absent
-		case exact:
-			count := float64(w.hi - w.lo)
+		case kind == whole:
 			out[i] = (s.prefix[w.hi]-s.prefix[w.lo])/count + 0/count
+		case kind == moderate:
+			total, c := compensated(v[0], v[1:])
+			out[i] = total/count + c/count
 		default:
-			out[i] = mean(s.v[w.lo:w.hi])
+			out[i] = mean(v)
 		}
 	}
 	return nil

@@ -2,6 +2,7 @@ package columnar
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -35,7 +36,12 @@ func (q *query) Exec(ctx context.Context) *promql.Result {
 	inner := q.inner
 	q.mu.Unlock()
 	result := inner.Exec(ctx)
-	if !q.work.gaveUp {
+	switch err := q.work.err; {
+	case err == nil:
+		return result
+	case !errors.Is(err, errNative):
+		// The engine has wrapped it as an error of the storage.
+		result.Err = err
 		return result
 	}
 	q.work.engine.metrics.fallbacks.Inc()

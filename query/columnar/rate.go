@@ -6,38 +6,38 @@ type extrapolated struct {
 	seconds float64 // of the range, if the result is per second
 }
 
-// stretch is what a rate needs of the timestamps of a window.
+// stretch is what a rate needs to know of where the samples of a window lie.
 type stretch struct {
 	// interval is the time between first and last sample, toStart and toEnd how far beyond them is extrapolated, in seconds, factor the result of
 	// all that on a difference of values.
 	interval, toStart, toEnd, factor float64
 }
 
-// measure computes the stretches of all windows. It follows the engine's function step by step.
+// measure computes the stretches of all places.
 func (e extrapolated) measure(s *series) {
-	g := s.windows.grid
-	s.rates = grown(s.rates, g.n)
-	for i, w := range s.windows.at {
-		if w.hi-w.lo < 2 {
-			continue
-		}
-		end := g.startMs + int64(i)*g.stepMs - s.windows.offsetMs
-		start := end - s.windows.spanMs
-		firstT, lastT := s.t[w.lo], s.t[w.hi-1]
-		r := &s.rates[i]
-		r.toStart = float64(firstT-start) / 1000
-		r.toEnd = float64(end-lastT) / 1000
-		r.interval = float64(lastT-firstT) / 1000
-		between := r.interval / float64(w.hi-w.lo-1)
-		threshold := between * 1.1
-		if r.toStart >= threshold {
-			r.toStart = between / 2
-		}
-		if r.toEnd >= threshold {
-			r.toEnd = between / 2
-		}
-		r.factor = e.factor(r, r.toStart)
+	s.rates = s.rates[:0]
+	for _, p := range s.windows.places {
+		s.rates = append(s.rates, e.stretch(p, s.windows.spanMs))
 	}
+}
+
+// stretch is that of a window whose samples lie so. It follows the engine's function step by step.
+func (e extrapolated) stretch(p place, spanMs int64) stretch {
+	r := stretch{
+		toStart:  float64(p.toStart) / 1000,
+		toEnd:    float64(p.toEnd) / 1000,
+		interval: float64(spanMs-p.toStart-p.toEnd) / 1000,
+	}
+	between := r.interval / float64(p.count-1)
+	threshold := between * 1.1
+	if r.toStart >= threshold {
+		r.toStart = between / 2
+	}
+	if r.toEnd >= threshold {
+		r.toEnd = between / 2
+	}
+	r.factor = e.factor(&r, r.toStart)
+	return r
 }
 
 func (e extrapolated) factor(r *stretch, toStart float64) float64 {
@@ -75,7 +75,7 @@ func (e extrapolated) eval(s *series, out []float64) error {
 				result += v[d-1]
 			}
 		}
-		r := &s.rates[i]
+		r := &s.rates[s.windows.of[i]]
 		factor := r.factor
 		if e.counter && result > 0 && first >= 0 {
 			// A counter is not extrapolated below zero.

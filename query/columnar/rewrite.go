@@ -23,8 +23,8 @@ type work struct {
 	parts        map[*labels.Matcher]*part
 	stats        *stats.QuerySamples
 	meter        meter
-	// gaveUp says that a part met a native histogram.
-	gaveUp bool
+	// err is what ended the evaluation of a part, as the engine would say it.
+	err error
 }
 
 // newWork takes the parts out of a statement that can be evaluated here.

@@ -45,12 +45,12 @@ type series struct {
 	// moved says that the timestamps, and so the windows, are not those of the series before.
 	moved bool
 
-	resets  []int32
-	queue   []int32
-	prefix  []float64
-	scratch []float64
-	rates   []stretch
-	call    engineCall
+	resets []int32
+	prefix []float64
+	rates  []stretch
+	keys   []int64
+	blocks []int64
+	call   engineCall
 }
 
 // load decodes a series. markers says whether staleness markers are kept.

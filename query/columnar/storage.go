@@ -2,8 +2,6 @@ package columnar
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
@@ -60,7 +58,6 @@ type answer struct {
 	begun    bool
 	results  []result
 	warnings annotations.Annotations
-	err      error // of the evaluation, not of the storage
 	at       int
 }
 
@@ -76,19 +73,15 @@ func (a *answer) Next() bool {
 
 func (a *answer) evaluate() {
 	e := &evaluation{part: a.part, grid: a.work.grid, meter: &a.work.meter}
-	a.results, a.err = e.run(a.ctx, a.inner)
+	results, err := e.run(a.ctx, a.inner)
 	a.warnings.Merge(a.inner.Warnings())
 	a.warnings.Merge(e.annotations)
 	switch {
 	case a.inner.Err() != nil:
-		a.results, a.err = nil, nil
-	case errors.Is(a.err, errNative):
-		a.work.gaveUp = true
-		fallthrough
-	case a.err != nil:
-		// The engine wraps errors of sets and takes those of series as they are, and this one comes as it would from the series.
-		a.results = []result{{}}
+	case err != nil:
+		a.work.err = err
 	default:
+		a.results = results
 		a.account(e)
 	}
 }
@@ -114,11 +107,16 @@ func (a *answer) account(e *evaluation) {
 
 // At implements storage.SeriesSet.
 func (a *answer) At() storage.Series {
-	return &resultSeries{result: a.results[a.at], grid: a.work.grid, err: a.err}
+	return &resultSeries{result: a.results[a.at], grid: a.work.grid}
 }
 
 // Err implements storage.SeriesSet.
-func (a *answer) Err() error { return a.inner.Err() }
+func (a *answer) Err() error {
+	if err := a.inner.Err(); err != nil {
+		return err
+	}
+	return a.work.err
+}
 
 // Warnings implements storage.SeriesSet.
 func (a *answer) Warnings() annotations.Annotations { return a.warnings }
@@ -127,7 +125,6 @@ func (a *answer) Warnings() annotations.Annotations { return a.warnings }
 type resultSeries struct {
 	result
 	grid grid
-	err  error
 }
 
 // Labels implements storage.Series.
@@ -150,7 +147,7 @@ type resultIterator struct {
 }
 
 func (i *resultIterator) valueType() chunkenc.ValueType {
-	if r := i.series; r.err != nil || i.at >= r.grid.n || i.at > r.from+len(r.values) {
+	if r := i.series; i.at >= r.grid.n || i.at > r.from+len(r.values) {
 		return chunkenc.ValNone
 	}
 	return chunkenc.ValFloat
@@ -190,13 +187,13 @@ func (*resultIterator) AtST() int64 { return 0 }
 
 // AtHistogram implements chunkenc.Iterator.
 func (*resultIterator) AtHistogram(*histogram.Histogram) (int64, *histogram.Histogram) {
-	panic(fmt.Errorf("columnar: a result is no histogram"))
+	panic("columnar: a result is no histogram")
 }
 
 // AtFloatHistogram implements chunkenc.Iterator.
 func (*resultIterator) AtFloatHistogram(*histogram.FloatHistogram) (int64, *histogram.FloatHistogram) {
-	panic(fmt.Errorf("columnar: a result is no histogram"))
+	panic("columnar: a result is no histogram")
 }
 
 // Err implements chunkenc.Iterator.
-func (i *resultIterator) Err() error { return i.series.err }
+func (*resultIterator) Err() error { return nil }

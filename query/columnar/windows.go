@@ -1,50 +1,142 @@
 package columnar
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // window is the samples [lo, hi) of a series that one step sees.
 type window struct{ lo, hi int32 }
 
-// windows are the windows of all steps. Series of one scrape target share their timestamps, so
-// they are kept from one series to the next and found again only where the timestamps differ.
+// place is where the first and the last sample of a window lie: how long after its start and before its end, with count samples in all.
+type place struct {
+	toStart, toEnd int64
+	count          int32
+}
+
+// windows are the windows of all steps. Series of one scrape target share their timestamps, and those of other targets are often the same a
+// little earlier or later, so what is found is kept from one series to the next, and moved where that changes no window.
 type windows struct {
 	grid             grid
 	spanMs, offsetMs int64
 
-	times []int64 // that the windows are of
-	at    []window
+	times []int64 // that the windows are of, if known
 	known bool
+	at    []window
+	// places are those of windows with at least two samples, of several windows in a row with the same only one; of is the place of a window.
+	places []place
+	of     []int32
+	// The times may all be so much later or earlier without a change of windows.
+	later, earlier int64
 	// samples is the sum of the windows' lengths, fresh how many samples appear in some window for the first time, longest the length of
 	// the longest.
 	samples, fresh int64
 	longest        int32
 }
 
-// find makes the windows those of t and reports whether they had been others.
+// remembered is how many samples there may be a step for their timestamps to be kept and compared: with more, finding is cheaper.
+const remembered = 4
+
+// find makes the windows those of t and reports whether they, or their places, had been others.
 func (w *windows) find(t []int64) bool {
-	if w.known && slices.Equal(w.times, t) {
-		return false
+	if shift, ok := w.shift(t); ok && -w.earlier <= shift && shift <= w.later {
+		if shift == 0 {
+			return false
+		}
+		w.later -= shift
+		w.earlier += shift
+		for i := range w.places {
+			w.places[i].toStart += shift
+			w.places[i].toEnd -= shift
+		}
+		copy(w.times, t)
+		return true
 	}
-	w.times, w.known = append(w.times[:0], t...), true
-	w.at = grown(w.at, w.grid.n)
+	if w.known = len(t) <= remembered*w.grid.n; w.known {
+		w.times = append(w.times[:0], t...)
+	}
+	w.search(t)
+	return true
+}
+
+// shift says by how much t is later than the times that are known, if it is that for all of them.
+func (w *windows) shift(t []int64) (int64, bool) {
+	if !w.known || len(t) != len(w.times) || len(t) == 0 {
+		return 0, false
+	}
+	shift := t[0] - w.times[0]
+	times := w.times[:len(t)]
+	for i := range t {
+		if t[i]-times[i] != shift {
+			return 0, false
+		}
+	}
+	return shift, true
+}
+
+// search finds the windows of t.
+func (w *windows) search(t []int64) {
+	w.at, w.of, w.places = grown(w.at, w.grid.n), grown(w.of, w.grid.n), w.places[:0]
 	w.samples, w.fresh, w.longest = 0, 0, 0
-	lo, hi := 0, 0
+	w.later, w.earlier = math.MaxInt64, math.MaxInt64
+	lo, hi, strideLo, strideHi := 0, 0, 0, 0
+	var last place
 	end := w.grid.startMs - w.offsetMs
 	for i := range w.at {
 		start := end - w.spanMs
-		for lo < len(t) && t[lo] <= start {
-			lo++
-		}
+		before := lo
+		lo = beyond(t, lo, start, strideLo)
+		strideLo = lo - before
+		before = hi
 		seen := max(lo, hi)
-		hi = seen
-		for hi < len(t) && t[hi] <= end {
-			hi++
-		}
+		hi = beyond(t, hi, end, strideHi)
+		strideHi = hi - before
+		w.room(t, lo, start)
+		w.room(t, hi, end)
 		w.at[i] = window{int32(lo), int32(hi)}
 		w.samples += int64(hi - lo)
 		w.fresh += int64(hi - seen)
 		w.longest = max(w.longest, int32(hi-lo))
+		if hi-lo >= 2 {
+			if p := (place{t[lo] - start, end - t[hi-1], int32(hi - lo)}); p != last {
+				last = p
+				w.places = append(w.places, p)
+			}
+		}
+		w.of[i] = int32(len(w.places) - 1)
 		end += w.grid.stepMs
 	}
-	return true
+}
+
+// room notes how far the times may move such that at stays the first later than limit.
+func (w *windows) room(t []int64, at int, limit int64) {
+	if at > 0 {
+		w.later = min(w.later, limit-t[at-1])
+	}
+	if at < len(t) {
+		w.earlier = min(w.earlier, t[at]-limit-1)
+	}
+}
+
+// beyond returns the first index, not before from, of a time later than last. It looks first a stride ahead, where
+// it is if the steps and the times are regular.
+func beyond(t []int64, from int, last int64, stride int) int {
+	if at := from + stride; at < len(t) && t[at] > last && (stride == 0 || t[at-1] <= last) {
+		return at
+	}
+	// A few steps on, or else by halves within a stretch that is found by doubling.
+	const few = 4
+	for n := 0; n < few; n++ {
+		if from == len(t) || t[from] > last {
+			return from
+		}
+		from++
+	}
+	length := few
+	for from+length < len(t) && t[from+length] <= last {
+		from += length
+		length *= 2
+	}
+	n, _ := slices.BinarySearch(t[from:min(from+length, len(t))], last+1)
+	return from + n
 }

@@ -1,7 +1,6 @@
 package columnar
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -157,39 +156,40 @@ func answerOf(r *promql.Result, sorted bool) string {
 	if r.Err != nil {
 		return "error: " + r.Err.Error()
 	}
-	var out string
+	var out strings.Builder
 	switch v := r.Value.(type) {
 	case promql.Vector:
 		if sorted {
 			slices.SortFunc(v, func(a, b promql.Sample) int { return labels.Compare(a.Metric, b.Metric) })
 		}
 		for _, s := range v {
-			out += fmt.Sprintf("%s %x (%v) %v @%d\n", s.Metric, math.Float64bits(s.F), s.F, s.H, s.T)
+			fmt.Fprintf(&out, "%s %x (%v) %v @%d\n", s.Metric, math.Float64bits(s.F), s.F, s.H, s.T)
 		}
 	case promql.Matrix:
 		slices.SortFunc(v, func(a, b promql.Series) int { return labels.Compare(a.Metric, b.Metric) })
 		for _, s := range v {
-			out += s.Metric.String()
+			fmt.Fprint(&out, s.Metric)
 			for _, p := range s.Floats {
-				out += fmt.Sprintf(" %x (%v) @%d", math.Float64bits(p.F), p.F, p.T)
+				fmt.Fprintf(&out, " %x (%v) @%d", math.Float64bits(p.F), p.F, p.T)
 			}
 			for _, p := range s.Histograms {
-				out += fmt.Sprintf(" %v @%d", p.H, p.T)
+				fmt.Fprintf(&out, " %v @%d", p.H, p.T)
 			}
-			out += "\n"
+			fmt.Fprintln(&out)
 		}
 	default:
-		out = r.Value.String()
+		fmt.Fprint(&out, r.Value)
 	}
 	var notes []string
 	for _, err := range r.Warnings {
 		notes = append(notes, err.Error())
 	}
-	slices.SortFunc(notes, cmp.Compare)
-	return out + fmt.Sprint(notes)
+	slices.Sort(notes)
+	fmt.Fprint(&out, notes)
+	return out.String()
 }
 
-// ranges are the steps of the queries of a test; the last is an instant.
+// times are the steps of a query; an instant has no step.
 type times struct{ start, end, step int64 }
 
 func (t times) String() string { return fmt.Sprintf("[%d, %d] by %d", t.start, t.end, t.step) }
