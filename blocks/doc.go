@@ -2,7 +2,7 @@
 // select from and verify one.
 //
 // A [Meta] describes a block and travels in catalogs and in the block's own footer. [Build] writes a
-// block from sorted series. [Select] answers matchers and a time range with a lazily decoded
+// block from sorted series, hot (package native) or parquet (package parquet); a [Merger] gives it those of several blocks of any format. [Select] answers matchers and a time range with a lazily decoded
 // model.Selection, reading through a [RangeReader]: a bucket, a cache in front of it, or the
 // bytes of a local file ([Bytes]), with the same code for all.
 //

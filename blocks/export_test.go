@@ -19,10 +19,10 @@ func (q *Query) ScanAtMost(n int64) *Query {
 	return q
 }
 
-// ForgeChecksum puts the right checksum and magic at the end of a copy of data, if it is long enough.
+// ForgeChecksum puts the right checksum and magic where a copy of data has them, if it is long enough.
 func ForgeChecksum(data []byte) []byte {
 	data = append([]byte(nil), data...)
-	if n := len(data) - len(trailerMagic); n >= 4 {
+	if n := len(data) - int(min(parquetEnd(data), int64(len(data)))) - len(trailerMagic); n >= 4 {
 		copy(data[n:], trailerMagic)
 		binary.LittleEndian.PutUint32(data[n-4:], Checksum(data))
 	}

@@ -13,6 +13,8 @@ func FuzzOpen(f *testing.F) {
 	_, b := build(f, small())
 	f.Add(b, true)
 	f.Add(b[len(b)-200:], false)
+	_, b = buildParquet(f, smallRows())
+	f.Add(b, true)
 	f.Fuzz(func(t *testing.T, data []byte, forge bool) {
 		if forge {
 			data = blocks.ForgeChecksum(data)

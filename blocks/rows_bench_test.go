@@ -2,6 +2,7 @@ package blocks_test
 
 import (
 	"bytes"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -60,4 +61,44 @@ func BenchmarkParquetSamples(b *testing.B) {
 			reportSpeed(b, m, cpu)
 		})
 	}
+}
+
+// peakWriter discards what is written and remembers the largest heap seen meanwhile.
+type peakWriter struct {
+	n    int64
+	peak uint64
+}
+
+func (w *peakWriter) Write(b []byte) (int, error) {
+	if (w.n+int64(len(b)))>>20 != w.n>>20 {
+		var s runtime.MemStats
+		runtime.ReadMemStats(&s)
+		w.peak = max(w.peak, s.HeapInuse)
+	}
+	w.n += int64(len(b))
+	return len(b), nil
+}
+
+// BenchmarkCompact compacts a day of BLOCKS (12) flushes of SERIES (2,000) with SAMPLES (480) each to parquet.
+func BenchmarkCompact(b *testing.B) {
+	s := store{}
+	in := flushes(b, s, benchNumber(b, "BLOCKS", 12), benchNumber(b, "SERIES", 2000), benchNumber(b, "SAMPLES", 480))
+	runtime.GC()
+	var before runtime.MemStats
+	runtime.ReadMemStats(&before)
+	b.ResetTimer()
+	cpu := cpuSeconds()
+	var m *blocks.Meta
+	var w peakWriter
+	for range b.N {
+		w = peakWriter{}
+		merger := blocks.NewMerger(s, in, nil)
+		var err error
+		m, err = blocks.Build(b.Context(), blocks.MergeParams(in, blocks.Parquet, 0, 0), merger.Series(b.Context(), func() bool { return true }), &w)
+		require.NoError(b, err)
+		merger.Close()
+	}
+	reportSpeed(b, m, cpu)
+	b.ReportMetric(float64(m.Size)/float64(m.Samples), "B/sample")
+	b.ReportMetric((float64(w.peak)-float64(before.HeapInuse))/(1<<20), "peak-MiB")
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand"
+	"slices"
 	"testing"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -189,3 +190,34 @@ func (tb testBlocks) build(in []blocks.BuildSeries, f blocks.Format) (*blocks.Me
 }
 
 func rapidContext() context.Context { return context.Background() }
+
+// TestParquetOfFile compares both formats of the series of VARVE_BENCH_SERIES, or of made-up ones.
+func TestParquetOfFile(t *testing.T) {
+	for d, in := range byDay(benchSeries(t)) {
+		var nb, pb bytes.Buffer
+		p := &blocks.Params{Tenant: "t", Day: d, Writer: "w"}
+		nm, err := blocks.Build(t.Context(), p, each(in), &nb)
+		require.NoError(t, err)
+		p.Format = blocks.Parquet
+		pm, err := blocks.Build(t.Context(), p, each(in), &pb)
+		require.NoError(t, err)
+		want, err := blocks.Select(t.Context(), blocks.Bytes(nb.Bytes()), nm, &blocks.Query{Range: d.Range()})
+		require.NoError(t, err)
+		got, err := blocks.Select(t.Context(), blocks.Bytes(pb.Bytes()), pm, &blocks.Query{Range: d.Range()})
+		require.NoError(t, err)
+		require.Equal(t, len(want.Series), len(got.Series))
+		var a, b model.Columns
+		for i := range want.Series {
+			a.Reset()
+			b.Reset()
+			require.NoError(t, want.Series[i].Samples(&a, d.Range()))
+			require.NoError(t, got.Series[i].Samples(&b, d.Range()))
+			require.True(t, labels.Equal(want.Series[i].Labels(), got.Series[i].Labels()))
+			require.True(t, slices.Equal(a.T, b.T) && slices.EqualFunc(a.V, b.V, func(x, y float64) bool {
+				return math.Float64bits(x) == math.Float64bits(y)
+			}), "series %s", got.Series[i].Labels())
+		}
+		want.Close()
+		got.Close()
+	}
+}

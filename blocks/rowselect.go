@@ -83,6 +83,9 @@ func (s *rowSelector) guess(ranges []blob.Range, stretches []stretch) []blob.Ran
 	}
 	done := int64(0) // ranges of row groups ascend, and neighbours may share one
 	for _, st := range stretches {
+		if st.chunks.Offset == 0 {
+			continue // all series pages, in place of postings: no guess
+		}
 		var fresh []blob.Range
 		size := int64(0)
 		for _, r := range s.m.rowsOf(st.series, s.windows) {
