@@ -18,12 +18,15 @@ const (
 type pageWriter struct {
 	series, cells, text int // cells are the labels of all series, text the bytes of distinct values in full
 
-	numbers  map[string]int // of the names
-	names    []*nameWriter  // in use, then spare ones
-	used     int            // names in use
-	byKey    map[string]int // patterns
-	key      []byte         // pattern of the series at hand
-	keyCells int
+	numbers map[string]int // of the names
+	names   []*nameWriter  // in use, then spare ones
+	used    int            // names in use
+	byKey   map[string]int // patterns
+
+	// The series at hand: its pattern, its labels, and the numbers of their names, which are mostly those of the series before.
+	key    []byte
+	cell   int
+	recent []int
 
 	patterns, uses, locators []byte
 	nameBytes                int // of what names hold
@@ -48,7 +51,7 @@ func (w *pageWriter) reset() {
 		n.reset()
 	}
 	w.series, w.cells, w.text, w.used, w.nameBytes = 0, 0, 0, 0, 0
-	w.patterns, w.uses, w.locators = w.patterns[:0], w.uses[:0], w.locators[:0]
+	w.patterns, w.uses, w.locators, w.recent = w.patterns[:0], w.uses[:0], w.locators[:0], w.recent[:0]
 }
 
 // size is the length of the raw page so far, roughly.
@@ -60,28 +63,25 @@ func (w *pageWriter) full() bool {
 }
 
 func (w *pageWriter) add(ls labels.Labels, locator []byte) {
-	w.key, w.keyCells = w.key[:0], 0
+	w.key, w.cell = w.key[:0], 0
 	ls.Range(w.addLabel)
 	p, ok := w.byKey[string(w.key)]
 	if !ok {
 		p = len(w.byKey)
 		w.byKey[string(w.key)] = p
-		w.patterns = binary.AppendUvarint(w.patterns, uint64(w.keyCells))
+		w.patterns = binary.AppendUvarint(w.patterns, uint64(w.cell))
 		w.patterns = append(w.patterns, w.key...)
 	}
 	w.uses = binary.AppendUvarint(w.uses, uint64(p))
 	w.locators = binary.AppendUvarint(w.locators, uint64(len(locator)))
 	w.locators = append(w.locators, locator...)
-	w.cells += w.keyCells
+	w.cells += w.cell
 	w.series++
 }
 
 // addLabel adds a label to the pattern of the series at hand, and its value to those of its name.
 func (w *pageWriter) addLabel(l labels.Label) {
-	i, ok := w.numbers[l.Name]
-	if !ok {
-		i = w.addName(l.Name)
-	}
+	i := w.number(l.Name)
 	n := w.names[i]
 	cell := uint64(i) << 1
 	if n.last < 0 || n.values[n.last] != l.Value {
@@ -96,7 +96,24 @@ func (w *pageWriter) addLabel(l labels.Label) {
 		w.nameBytes += n.bytes() - before
 	}
 	w.key = binary.AppendUvarint(w.key, cell)
-	w.keyCells++
+	w.cell++
+}
+
+// number returns the number of the name of the label at hand.
+func (w *pageWriter) number(name string) int {
+	if w.cell < len(w.recent) {
+		if i := w.recent[w.cell]; w.names[i].name == name {
+			return i
+		}
+	} else {
+		w.recent = append(w.recent, 0)
+	}
+	i, ok := w.numbers[name]
+	if !ok {
+		i = w.addName(name)
+	}
+	w.recent[w.cell] = i
+	return i
 }
 
 // addName takes a name into use.
