@@ -1,6 +1,8 @@
 package cache
 
 import (
+	"sync/atomic"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
@@ -8,6 +10,9 @@ import (
 // Metrics count what the caches of a process do.
 type Metrics struct {
 	memory, disk, parsed tierMetrics
+
+	// parsedBytes tells what the Parsed holds: puts come into effect when it thinks fit.
+	parsedBytes *atomic.Pointer[func() float64]
 
 	copies           prometheus.Gauge
 	copied, failures prometheus.Counter
@@ -17,7 +22,7 @@ type Metrics struct {
 // tierMetrics are those of one kind of cache.
 type tierMetrics struct {
 	hits, misses, hitBytes, evictions prometheus.Counter
-	bytes                             prometheus.Gauge
+	bytes                             prometheus.Gauge // nil for parsed
 }
 
 // NewMetrics registers them; a nil registerer takes none.
@@ -31,12 +36,28 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	misses := counters("misses_total", "Ranges, and parsed objects, that were looked for in vain.")
 	hitBytes := counters("hit_bytes_total", "Bytes that hits would have read.")
 	evictions := counters("evictions_total", "Entries that made room for others.")
-	bytes := f.NewGaugeVec(prometheus.GaugeOpts(name("bytes", "Bytes that are held.")), []string{"tier"})
-	tier := func(t string) tierMetrics {
-		return tierMetrics{hits.WithLabelValues(t), misses.WithLabelValues(t), hitBytes.WithLabelValues(t), evictions.WithLabelValues(t), bytes.WithLabelValues(t)}
+	bytes := func(tier string) prometheus.GaugeOpts {
+		o := prometheus.GaugeOpts(name("bytes", "Bytes that are held."))
+		o.ConstLabels = prometheus.Labels{"tier": tier}
+		return o
 	}
+	tier := func(t string) tierMetrics {
+		m := tierMetrics{hits: hits.WithLabelValues(t), misses: misses.WithLabelValues(t), hitBytes: hitBytes.WithLabelValues(t), evictions: evictions.WithLabelValues(t)}
+		if t != "parsed" {
+			m.bytes = f.NewGauge(bytes(t))
+		}
+		return m
+	}
+	parsed := &atomic.Pointer[func() float64]{}
+	f.NewGaugeFunc(bytes("parsed"), func() float64 {
+		if held := parsed.Load(); held != nil {
+			return (*held)()
+		}
+		return 0
+	})
 	return &Metrics{
-		memory: tier("memory"), disk: tier("disk"), parsed: tier("parsed"),
+		parsedBytes: parsed,
+		memory:      tier("memory"), disk: tier("disk"), parsed: tier("parsed"),
 		copies:   f.NewGauge(prometheus.GaugeOpts(name("copies", "Blocks of which there is a local copy."))),
 		copied:   f.NewCounter(name("copied_bytes_total", "Bytes that were read from the bucket to make local copies.")),
 		failures: f.NewCounter(name("copy_failures_total", "Copies that could not be made.")),

@@ -14,7 +14,7 @@ type Options struct {
 	MaxBytes int64
 	// TypicalBytes is what one entry is expected to cost; it sizes the admission counters. Default 4 KiB.
 	TypicalBytes int64
-	// Metrics count what Do does, as tier "parsed"; nil for none.
+	// Metrics count what Get finds, as tier "parsed", for one Parsed; nil for none.
 	Metrics *Metrics
 }
 
@@ -57,11 +57,21 @@ func NewParsed[V any](opts *Options) (*Parsed[V], error) {
 	if err != nil {
 		return nil, fmt.Errorf("make cache: %w", err)
 	}
+	held := func() float64 { return float64(c.MaxCost() - c.RemainingCost()) }
+	o.Metrics.parsedBytes.Store(&held)
 	return &Parsed[V]{c: c, metrics: tier, flights: map[string]*making[V]{}}, nil
 }
 
 // Get returns the value of the key if it is there.
-func (p *Parsed[V]) Get(key string) (V, bool) { return p.c.Get(key) }
+func (p *Parsed[V]) Get(key string) (V, bool) {
+	v, ok := p.c.Get(key)
+	if ok {
+		p.metrics.hit(1, 0)
+	} else {
+		p.metrics.missed(1)
+	}
+	return v, ok
+}
 
 // Put offers a value that takes the given bytes of memory. It may come into effect a little later, or not at all.
 func (p *Parsed[V]) Put(key string, v V, bytes int64) { p.c.Set(key, v, bytes) }
@@ -72,7 +82,6 @@ func (p *Parsed[V]) Put(key string, v V, bytes int64) { p.c.Set(key, v, bytes) }
 func (p *Parsed[V]) Do(ctx context.Context, key string, make func() (v V, bytes int64, err error)) (v V, hit bool, err error) {
 	for {
 		if v, ok := p.c.Get(key); ok {
-			p.metrics.hit(1, 0)
 			return v, true, nil
 		}
 		p.mu.Lock()
@@ -80,7 +89,6 @@ func (p *Parsed[V]) Do(ctx context.Context, key string, make func() (v V, bytes 
 		if m == nil {
 			m = p.begin(key)
 			p.mu.Unlock()
-			p.metrics.missed(1)
 			v, err := p.make(key, m, make)
 			return v, false, err
 		}
@@ -88,7 +96,6 @@ func (p *Parsed[V]) Do(ctx context.Context, key string, make func() (v V, bytes 
 		select {
 		case <-m.done:
 			if m.made {
-				p.metrics.hit(1, 0)
 				return m.v, true, nil
 			}
 		case <-ctx.Done():
@@ -117,7 +124,6 @@ func (p *Parsed[V]) make(key string, m *making[V], make func() (V, int64, error)
 	}
 	m.v, m.made = v, true
 	p.c.Set(key, v, bytes)
-	p.metrics.size(p.c.MaxCost() - p.c.RemainingCost())
 	return v, nil
 }
 

@@ -46,7 +46,9 @@ type extent struct {
 // flight is one read that is under way.
 type flight struct {
 	done chan struct{}
-	err  error // set before done is closed
+	// Set before done is closed.
+	err    error
+	stages blob.Stages // that the read took
 }
 
 // piece is a part of a range: the bytes [from, to) of the object.
@@ -165,7 +167,7 @@ func (c *ranges) fetch(ctx context.Context, mine []*extent, f *flight, missing f
 			c.land(e, data[i])
 		}
 		c.mu.Unlock()
-		f.err = err
+		f.err, f.stages = err, blob.StagesOf(ctx)
 		if !landed && err == nil { // a panic on its way up
 			f.err = context.Canceled
 		}
@@ -263,6 +265,13 @@ func await(ctx context.Context, plan [][]piece, mine *flight) (again bool, err e
 			select {
 			case <-p.in.flight.done:
 				again = again || p.in.flight.err != nil
+				continue // it is there, or was about to be: nothing was waited for
+			default:
+			}
+			select {
+			case <-p.in.flight.done:
+				again = again || p.in.flight.err != nil
+				blob.Waited(ctx, p.in.flight.stages)
 			case <-ctx.Done():
 				return false, context.Cause(ctx)
 			}
