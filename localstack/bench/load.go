@@ -55,6 +55,7 @@ type encoder struct {
 	pending  int
 	at       int64 // of the last sample
 	requests []request
+	wire     *wireEncoder // nil is what Prometheus sends
 }
 
 // Tags of protobuf: field number and wire type.
@@ -93,6 +94,11 @@ func appendString(b []byte, tag byte, s string) []byte {
 
 // series adds one time series with its samples.
 func (e *encoder) series(labels []byte, samples ...sample) {
+	if e.wire != nil {
+		e.message = e.wire.bytes(e.message, tagBytes1, e.wire.series(labels, samples))
+		e.added(samples)
+		return
+	}
 	size := len(labels)
 	for _, s := range samples {
 		size += 2 + sampleSize(s)
@@ -106,6 +112,13 @@ func (e *encoder) series(labels []byte, samples ...sample) {
 		e.message = binary.LittleEndian.AppendUint64(e.message, math.Float64bits(s.v))
 		e.message = append(e.message, tagVarint2)
 		e.message = binary.AppendUvarint(e.message, uint64(s.t))
+	}
+	e.added(samples)
+}
+
+// added notes the samples of a series, and cuts the request if it has become long enough.
+func (e *encoder) added(samples []sample) {
+	for _, s := range samples {
 		e.at = s.t
 	}
 	if e.pending += len(samples); e.pending >= e.batch {
@@ -126,6 +139,9 @@ func sampleSize(s sample) int {
 func (e *encoder) cut() {
 	if e.pending == 0 {
 		return
+	}
+	if e.wire != nil {
+		e.message = e.wire.request(e.message)
 	}
 	e.requests = append(e.requests, request{body: snappy.Encode(nil, e.message), samples: e.pending, at: e.at})
 	e.message, e.pending = e.message[:0], 0

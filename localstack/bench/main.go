@@ -10,6 +10,9 @@
 //   - CPU and wall time of three queries over the last hour, each shifted a little from run to run,
 //   - stages, requests and bytes of a query that finds every cache empty.
 //
+// With --days it sends day after day instead, a flush after each, and reports how memory and CPU time change as history grows. With --wire the
+// same requests are encoded in other ways that protobuf allows, or that other senders use.
+//
 // With --peers it then runs Prometheus and VictoriaMetrics, as Debian packages them, on the same
 // requests, one after the other, each loaded alone, and prints how they compare. Prometheus flushes by a
 // snapshot of its TSDB, which is weighed; VictoriaMetrics by /internal/force_flush, and what lies in data and indexdb after
@@ -42,6 +45,8 @@ type options struct {
 	json, keep, peers                 bool
 	compare                           string
 	metric                            string
+	wire                              string
+	days                              int
 }
 
 func parseOptions(args []string, stderr io.Writer) (*options, error) {
@@ -67,15 +72,37 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 	fs.BoolVar(&o.keep, "keep", false, "keep the working directory")
 	fs.StringVar(&o.compare, "compare", "", "JSON of an earlier run to print beside this one")
 	fs.StringVar(&o.metric, "metric", "", "metric of the cold query (default one of the workload)")
+	fs.StringVar(&o.wire, "wire", "sorted", "how requests are encoded: sorted, or a list of permuted, shuffled, unknown, extra, wide, swapped (see wire.go)")
+	fs.IntVar(&o.days, "days", 0, "send this many days, with a flush after each, and show memory and CPU time as they pass; replaces --span, and without --series and --interval means 2,000 series at 5m")
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
 	w := &o.workload
+	if err := o.complete(fs); err != nil {
+		return nil, err
+	}
 	if o.series < 1 || w.metrics < 1 || w.batch < 1 || o.senders < 1 || w.interval < time.Millisecond || w.span < w.interval {
 		return nil, fmt.Errorf("series, metrics, batch and senders must be positive, and span at least one interval of 1ms or more")
 	}
 	w.targets = (o.series + w.metrics - 1) / w.metrics
 	return o, nil
+}
+
+// complete fills in what follows from other flags.
+func (o *options) complete(fs *flag.FlagSet) (err error) {
+	given := map[string]bool{}
+	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	if o.days > 0 {
+		o.workload.span = time.Duration(o.days) * 24 * time.Hour
+		if !given["series"] {
+			o.series = 2000
+		}
+		if !given["interval"] {
+			o.workload.interval = 5 * time.Minute
+		}
+	}
+	o.workload.wire, err = parseWire(o.wire)
+	return err
 }
 
 func main() {

@@ -44,7 +44,12 @@ func (s *server) load(ctx context.Context, o *options, addr string, l *load, f *
 	if err := p.WaitReady(ready, "http://"+addr+s.ready); err != nil {
 		return err
 	}
-	if err := s.sendAndCount(ctx, o, p, addr, l, f, say); err != nil {
+	if o.days > 0 {
+		err = s.sendDays(ctx, p, addr, l, f, say)
+	} else {
+		err = s.sendAndCount(ctx, o, p, addr, l, f, say)
+	}
+	if err != nil {
 		return err
 	}
 	for _, q := range l.queries {

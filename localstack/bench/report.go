@@ -41,6 +41,7 @@ type figures struct {
 	BytesPerSample float64 `json:"bucket_bytes_per_sample"`
 
 	Queries []queryFigures `json:"queries,omitempty"`
+	History []historyPoint `json:"history,omitempty"`
 }
 
 // sections are bytes per sample in the bucket; all but catalogs and other are parts of blocks.
@@ -149,6 +150,9 @@ func (r *report) writeTable(w io.Writer, compare string) error {
 		fmt.Fprintln(tw)
 	}
 	if err := tw.Flush(); err != nil {
+		return err
+	}
+	if err := r.writeHistory(w); err != nil {
 		return err
 	}
 	return r.writePeers(w)

@@ -18,6 +18,8 @@ type workloadOptions struct {
 	span, interval   time.Duration
 	// churn is the share of the targets that restart in an hour.
 	churn float64
+	// wire is how requests are encoded.
+	wire *wireForm
 }
 
 func (o *workloadOptions) scrapes() int { return int(o.span / o.interval) }
@@ -341,7 +343,7 @@ func generatedLoad(o *workloadOptions, senders int, now time.Time) *load {
 }
 
 func generateSender(o *workloadOptions, sender, senders int, begin int64) (e *encoder, restarts int64) {
-	e = &encoder{batch: o.batch}
+	e = &encoder{batch: o.batch, wire: newWireEncoder(o.wire)}
 	var targets []*target
 	for n := sender; n < o.targets; n += senders {
 		targets = append(targets, newTarget(o, n))
