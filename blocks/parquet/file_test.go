@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -151,7 +152,7 @@ func TestOtherReader(t *testing.T) {
 					delete(wants[key], x.Ts)
 					requireRow(t, &byKey[key].c, j, x)
 				}
-				if err == io.EOF {
+				if errors.Is(err, io.EOF) {
 					break
 				}
 				require.NoError(t, err)

@@ -71,9 +71,10 @@ const (
 const scales = maxScale + 2
 
 const (
-	// WindowMs is the length of a window, of which a day has Windows.
+	// WindowMs is the length of a window.
 	WindowMs = 4 * 3600 * 1000
-	Windows  = 6
+	// Windows is how many of them a day has.
+	Windows = 6
 
 	// rangeRows closes a range at the end of a metric, groupRows closes it anywhere.
 	rangeRows = 128 << 10
