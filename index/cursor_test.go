@@ -61,3 +61,38 @@ func TestCursorKeys(t *testing.T) {
 		require.False(t, ok)
 	})
 }
+
+// FuzzCursor walks any bytes that pass for a series page: with a cursor they must give what a scan gives, errors included.
+func FuzzCursor(f *testing.F) {
+	enc := page.NewEncoder()
+	defer enc.Close()
+	b := NewBuilder(enc)
+	for _, ls := range []labels.Labels{labels.FromStrings("__name__", "a", "x", "1"), labels.FromStrings("__name__", "a", "x", "2"), labels.FromStrings("__name__", "b", "A", "1")} {
+		if err := b.Add(ls, []byte{1, 2}); err != nil {
+			f.Fatal(err)
+		}
+	}
+	f.Add(b.page.appendRaw(nil, []byte("prefix")))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		p, err := ParsePage(raw)
+		if err != nil {
+			return
+		}
+		var want []string
+		wantErr := p.Scan(nil, func(_ int, e *Entry) error {
+			want = append(want, e.Labels().String())
+			return nil
+		})
+		c := p.Cursor()
+		for i := 0; ; i++ {
+			ok, err := c.Next()
+			if err != nil || !ok {
+				require.Equal(t, wantErr == nil, err == nil, "%v", err)
+				require.Len(t, want, i)
+				return
+			}
+			require.Equal(t, want[i], c.Labels().String())
+			require.NotEmpty(t, c.Key())
+		}
+	})
+}

@@ -127,28 +127,28 @@ func (l *Lifecycle) random() (uint64, error) {
 	return binary.LittleEndian.Uint64(b[:]), nil
 }
 
-// Run looks after the bucket until ctx ends, whose error is not returned. Failures are logged, counted, and tried again with the next look.
+// Run looks after the bucket until ctx ends, which is no error. Failures are logged, counted, and tried again with the next look.
 func (l *Lifecycle) Run(ctx context.Context) error {
 	wait := l.cfg.Interval / 2
-	for {
+	for ctx.Err() == nil {
 		d, err := l.jitter(wait)
 		if err != nil {
 			return err
 		}
-		if l.c.Sleep(ctx, d) != nil {
-			return nil
+		if err := l.c.Sleep(ctx, d); err != nil {
+			continue // ctx has ended
 		}
+		wait = l.cfg.Interval
 		r, err := l.Once(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return nil
 		case err != nil:
 			l.c.Logger.Warn("lifecycle failed, trying again", "err", err)
 		case len(r.Failures) > 0:
 			l.c.Logger.Warn("lifecycle: some partitions failed, trying again", "failures", len(r.Failures), "first", r.Failures[0])
 		}
-		wait = l.cfg.Interval
 	}
+	return nil
 }
 
 // jitter draws a time around the mean, up to a fifth away from it, so that workers that began together do not stay so.

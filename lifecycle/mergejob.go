@@ -89,7 +89,8 @@ var (
 	errLost = errors.New("the catalog has moved on")
 )
 
-// claim takes the claim. It reports false if somebody else has it, or if the inputs are not live any more.
+// claim takes the claim. It reports false if somebody else has it, or if the inputs are not live any more. In a catalog that is full there is no room for a
+// claim, and all the more need of a merge.
 func (j *mergeJob) claim(ctx context.Context) (bool, error) {
 	now := j.l.nowMs()
 	res, err := j.l.c.Catalog.Commit(ctx, j.tenant, j.day, catalog.TakeClaim{
@@ -97,6 +98,10 @@ func (j *mergeJob) claim(ctx context.Context) (bool, error) {
 	})
 	if errors.Is(err, model.ErrConflict) || errors.Is(err, catalog.ErrGravestone) {
 		return false, nil
+	}
+	if errors.Is(err, model.ErrLimit) {
+		j.claimedMs = now
+		return true, nil
 	}
 	if err != nil {
 		return false, err

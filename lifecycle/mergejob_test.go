@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -19,14 +20,14 @@ import (
 func TestMerge(t *testing.T) {
 	for range 10 {
 		w := newWorld(t)
-		n := 4 + w.rng.IntN(40)
+		n := 12 + w.rng.IntN(40)
 		flushed := w.flushes(n)
 		want := w.read()
 		cfg := small()
 		if w.rng.IntN(2) == 0 {
 			cfg.Merge.MaxOutputSeries = 1 + int64(w.rng.IntN(8)) // several outputs
 		}
-		cfg.Merge.MaxInputs = 2 + w.rng.IntN(30)
+		cfg.Merge.MaxInputs = 4 + w.rng.IntN(30)
 		cfg.Sequential = w.rng.IntN(2) == 0
 		l, _ := w.worker(cfg)
 		var last Progress
@@ -272,4 +273,30 @@ func TestNoListing(t *testing.T) {
 	})
 	_, err := l.Once(context.Background())
 	require.ErrorIs(t, err, blob.ErrDenied)
+}
+
+// TestFullCatalog: a catalog at its hard limit takes no claim, and gets room by a merge.
+func TestFullCatalog(t *testing.T) {
+	w := newWorld(t)
+	w.flushes(6)
+	want := w.read()
+	fill := func(n int) {
+		kind := make([]byte, n)
+		for i := range kind {
+			kind[i] = byte('0' + w.rng.IntN(256-'0'))
+		}
+		_, err := w.catalog.Commit(context.Background(), "t", testDay, catalog.TakeClaim{
+			Job: string(kind) + "/9000000-9000000", Holder: "h", UntilMs: w.nowMs + 1e9,
+		})
+		require.NoError(t, err)
+	}
+	for left := catalog.HardLimitBytes - w.partition().Bytes; left > 150; left = catalog.HardLimitBytes - w.partition().Bytes {
+		fill(max(1, left-left/50-100))
+	}
+	_, err := w.catalog.Commit(context.Background(), "t", testDay, catalog.TakeClaim{Job: strings.Repeat("merge of something, ", 50) + fmt.Sprint(w.rng.Perm(99)), Holder: "h", UntilMs: w.nowMs + 1e9})
+	require.ErrorIs(t, err, model.ErrLimit)
+	l, _ := w.worker(&Config{Merge: MergeSettings{MaxBlocks: 3}, ClaimFor: 1 << 50, Sequential: true})
+	l.holder += strings.Repeat(fmt.Sprint(w.rng.Perm(200)), 2) // a claim that does not fit for certain
+	require.NotZero(t, w.once(l).Jobs)
+	require.Equal(t, want, w.read())
 }

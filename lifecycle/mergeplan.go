@@ -75,9 +75,9 @@ const wantedInputs = 8
 // cannot be part of it is stepped over if it overlaps none of those below, and else ends it. Blocks of one order
 // were cut from one merge and move together.
 //
-// Of the plans in which no block is larger than all others together, the cheapest wins: fewest bytes written for each block less. So small blocks go
-// first and blocks of like size together, and each time a byte is written again it lands in a block of at least twice the size: a byte is
-// written at most log2(largest/smallest) times. Plans of less than wantedInputs blocks come last.
+// Of the plans in which no block is larger than twice all others together, the cheapest wins: fewest bytes written for each block less. So small blocks
+// go first and blocks of like size together, and each time a byte is written again it lands in a block of at least one and a half times the size: a byte is
+// written at most log(largest/smallest) times to the base of 1.5, and in fact rarely more than four. Plans of less than wantedInputs blocks come last.
 func PlanMerge(p *catalog.Partition, settings *MergeSettings, nowMs int64) (*Merge, string) {
 	s := settings.withDefaults()
 	if p.GravestoneMs != 0 {
@@ -207,8 +207,8 @@ func (w *window) with(u *unit) *window {
 	}
 }
 
-// worthwhile reports whether it takes several units, none larger than the others together.
-func (w *window) worthwhile() bool { return len(w.units) > 1 && 2*w.largest <= w.bytes }
+// worthwhile reports whether it takes several units, none larger than twice the others together.
+func (w *window) worthwhile() bool { return len(w.units) > 1 && 3*w.largest <= 2*w.bytes }
 
 // better reports whether w is to be preferred to o, which began no later.
 func (w *window) better(o *window) bool {
