@@ -70,6 +70,37 @@ func LastStage(ctx context.Context) int {
 	return int(t.last.Load())
 }
 
+// Stages is how far requests have got in their trace: for others to wait for.
+type Stages struct {
+	trace *Trace
+	last  int
+}
+
+// StagesOf returns those of the requests made under ctx so far.
+func StagesOf(ctx context.Context) Stages {
+	t := tracedIn(ctx)
+	if t == nil {
+		return Stages{}
+	}
+	return Stages{t.trace, int(t.last.Load())}
+}
+
+// Waited tells the trace of ctx that somebody waited under it for the requests of others, as for its own. Those of another trace,
+// whose stages mean nothing here, count as one.
+func Waited(ctx context.Context, others Stages) {
+	t := tracedIn(ctx)
+	if t == nil {
+		return
+	}
+	stage := t.after + 1
+	if others.trace == t.trace {
+		stage = others.last
+	}
+	for up := t; up != nil; up = up.parent {
+		raise(&up.last, int64(stage))
+	}
+}
+
 // traceRequest tells the trace of ctx of a request; end must be called after it with the bytes that came.
 func (b *Bucket) traceRequest(ctx context.Context, full string, list bool, bytes int64) (end func(bytes int), err error) {
 	t := tracedIn(ctx)

@@ -78,6 +78,16 @@ func TestTrace(t *testing.T) {
 	}, s.requests)
 	require.Equal(t, int64(200<<10+20), s.bytes)
 
+	// Waiting for the requests of others is a stage like one's own.
+	waiting := blob.AfterStage(ctx, 1)
+	blob.Waited(waiting, blob.StagesOf(branch))
+	require.Equal(t, 3, blob.LastStage(waiting), "of the same trace")
+	waiting = blob.AfterStage(ctx, 4)
+	var other seen
+	blob.Waited(waiting, blob.StagesOf(blob.WithTrace(t.Context(), other.trace())))
+	require.Equal(t, 5, blob.LastStage(waiting), "of another trace")
+	blob.Waited(t.Context(), blob.StagesOf(t.Context()))
+
 	require.Zero(t, blob.LastStage(t.Context()))
 	require.Equal(t, t.Context(), blob.AfterStage(t.Context(), 5), "no trace, no cost")
 	_, _, err = b.Get(context.WithoutCancel(t.Context()), "a")

@@ -20,8 +20,9 @@ type querier struct {
 	r model.TimeRange
 	// budget is what the selections of this query may fetch on suspicion.
 	budget *blocks.Budget
-	// account counts what this query does; set by the first begin.
+	// account counts what this query does, trace is how it sees it; set by the first begin.
 	account *Account
+	trace   *blob.Trace
 
 	first shared[*view]
 	// turn holds a token while a confirmation is read.
@@ -86,6 +87,7 @@ func (q *querier) begin(ctx context.Context) (context.Context, func(), error) {
 	l := &q.q.cfg.Limits
 	if q.account == nil {
 		q.account = accountOf(ctx)
+		q.trace = q.account.trace(l)
 		if l.Time > 0 {
 			late, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), l.Time, l.timeError())
 			q.late, q.stop = late, append(q.stop, cancel)
@@ -96,7 +98,7 @@ func (q *querier) begin(ctx context.Context) (context.Context, func(), error) {
 	if q.late != nil {
 		ended = context.AfterFunc(q.late, func() { cancel(context.Cause(q.late)) })
 	}
-	ctx = cache.WithUsage(blob.WithTrace(ctx, q.account.trace(l)), &q.account.cached)
+	ctx = cache.WithUsage(blob.WithTrace(ctx, q.trace), &q.account.cached)
 	q.stop = append(q.stop, func() { cancel(nil) })
 	q.active.Add(1)
 	return ctx, func() { ended(); cancel(nil); q.active.Done() }, nil
