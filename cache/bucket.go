@@ -88,6 +88,9 @@ func NewBucket(opts *BucketOptions, c Components) (*Bucket, error) {
 		return nil, err
 	}
 	b.copier = newCopier(copies, c, o.KeepFree)
+	if b.memory != nil {
+		b.copier.replaced = b.memory.forget // the room is better used for what has no copy
+	}
 	return b, nil
 }
 

@@ -32,7 +32,9 @@ type copier struct {
 	now  func() time.Time
 	wake chan struct{}         // holds a token when something was queued
 	free func() (int64, error) // nil if it cannot be told
-	keep int64
+	// replaced is told of objects that there is a copy of now; nil for nobody.
+	replaced func(key string)
+	keep     int64
 
 	qmu    sync.Mutex // guards what follows
 	queue  []Object
@@ -185,16 +187,26 @@ func (c *copier) copy(ctx context.Context, o *Object) error {
 	}
 	l := &localCopy{key: o.Key, name: path.Join(c.dir, nameOf(o.Key))}
 	err := c.write(ctx, l, o)
+	c.enter(l, bytes, err)
+	if err == nil {
+		c.metrics.copied.Add(float64(o.Size))
+		if c.replaced != nil {
+			c.replaced(o.Key)
+		}
+	}
+	return err
+}
+
+// enter turns a reservation into a copy, or gives it back after an error.
+func (c *copier) enter(l *localCopy, bytes int64, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.reserved -= bytes
 	if err == nil {
 		l.slot = c.lru.add(l, bytes)
 		c.byKey[l.key] = l
-		c.metrics.copied.Add(float64(o.Size))
 		c.gauge()
 	}
-	return err
 }
 
 // room fails if the file system would be left with less than it must keep.

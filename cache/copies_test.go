@@ -74,6 +74,18 @@ func TestNoCopyWithoutRun(t *testing.T) {
 	require.Empty(t, w.copier.queue)
 }
 
+// TestReplaced: what there is a copy of takes no room in memory.
+func TestReplaced(t *testing.T) {
+	w := newWorld(t, memfs.New(), onDisk(1<<20, 100<<20))
+	o := w.store.object("d/a/x", 100_000)
+	w.check(o, rg(0, o.Size))
+	require.True(t, w.memory.has(o.Key, rg(0, o.Size)))
+	w.Drain(t.Context())
+	require.False(t, w.memory.has(o.Key, rg(0, 1)))
+	require.Zero(t, w.memory.lru.used)
+	w.free(o)
+}
+
 // TestEager: a process that lives for one query copies what that read a good part of.
 func TestEager(t *testing.T) {
 	opts := onDisk(0, 100<<20)

@@ -125,40 +125,7 @@ func TestWarm(t *testing.T) {
 			size += m.Size
 		}
 	}
-	mint, maxt := t0, t0+days*model.MsPerDay-1
-	cpu := labels.MustNewMatcher(labels.MatchEqual, metricName, "cpu")
-	one := labels.MustNewMatcher(labels.MatchEqual, "instance", "host-00042")
-	job := labels.MustNewMatcher(labels.MatchEqual, "job", "job-3")
-	sel := func(back int64, want int, ms ...*labels.Matcher) func(context.Context, *testing.T, *Queryable) {
-		return func(ctx context.Context, t *testing.T, q *Queryable) {
-			querier, err := q.Querier(mint+back, maxt)
-			require.NoError(t, err)
-			defer querier.Close()
-			set := querier.Select(ctx, true, nil, ms...)
-			require.Equal(t, want, count(t, set))
-		}
-	}
-	asks := map[string]func(context.Context, *testing.T, *Queryable){
-		"one series":       sel(0, days*perDay*120, cpu, one),
-		"part of a metric": sel(3_600_000, (days*perDay*120-60)*143, cpu, job),
-		"a metric":         sel(0, days*perDay*120*1000, cpu),
-		"no name":          sel(0, days*perDay*120*3, one),
-		"everything":       sel(0, days*perDay*120*3000),
-		"names": func(ctx context.Context, t *testing.T, q *Queryable) {
-			querier, err := q.Querier(mint, maxt)
-			require.NoError(t, err)
-			defer querier.Close()
-			names, _, err := querier.LabelNames(ctx, nil)
-			require.NoError(t, err)
-			require.Len(t, names, 3)
-			values, _, err := querier.LabelValues(ctx, "instance", nil, cpu)
-			require.NoError(t, err)
-			require.Len(t, values, 1000)
-			values, _, err = querier.LabelValues(ctx, metricName, nil)
-			require.NoError(t, err)
-			require.Len(t, values, 3)
-		},
-	}
+	asks := targetAsks(days, perDay)
 	for _, c := range []struct {
 		name   string
 		memory int64
@@ -197,6 +164,44 @@ func TestWarm(t *testing.T) {
 	}
 }
 
+// targetAsks are queries, small and large, over days of perDay blocks of 1,000 targets.
+func targetAsks(days, perDay int) map[string]func(context.Context, *testing.T, *Queryable) {
+	mint, maxt := t0, t0+int64(days)*model.MsPerDay-1
+	cpu := labels.MustNewMatcher(labels.MatchEqual, metricName, "cpu")
+	one := labels.MustNewMatcher(labels.MatchEqual, "instance", "host-00042")
+	job := labels.MustNewMatcher(labels.MatchEqual, "job", "job-3")
+	sel := func(back int64, want int, ms ...*labels.Matcher) func(context.Context, *testing.T, *Queryable) {
+		return func(ctx context.Context, t *testing.T, q *Queryable) {
+			querier, err := q.Querier(mint+back, maxt)
+			require.NoError(t, err)
+			defer querier.Close()
+			set := querier.Select(ctx, true, nil, ms...)
+			require.Equal(t, want, count(t, set))
+		}
+	}
+	return map[string]func(context.Context, *testing.T, *Queryable){
+		"one series":       sel(0, days*perDay*120, cpu, one),
+		"part of a metric": sel(3_600_000, (days*perDay*120-60)*143, cpu, job),
+		"a metric":         sel(0, days*perDay*120*1000, cpu),
+		"no name":          sel(0, days*perDay*120*3, one),
+		"everything":       sel(0, days*perDay*120*3000),
+		"names": func(ctx context.Context, t *testing.T, q *Queryable) {
+			querier, err := q.Querier(mint, maxt)
+			require.NoError(t, err)
+			defer querier.Close()
+			names, _, err := querier.LabelNames(ctx, nil)
+			require.NoError(t, err)
+			require.Len(t, names, 3)
+			values, _, err := querier.LabelValues(ctx, "instance", nil, cpu)
+			require.NoError(t, err)
+			require.Len(t, values, 1000)
+			values, _, err = querier.LabelValues(ctx, metricName, nil)
+			require.NoError(t, err)
+			require.Len(t, values, 3)
+		},
+	}
+}
+
 // count decodes the series and returns their samples.
 func count(t *testing.T, set storage.SeriesSet) int {
 	t.Helper()
@@ -229,6 +234,37 @@ func copiesIn(t testing.TB, dir string) (names []string) {
 		}
 	}
 	return names
+}
+
+// TestColdThroughCaches: what is asked for the first time takes the requests and the bytes that it takes without caches, a
+// directory for copies or not.
+func TestColdThroughCaches(t *testing.T) {
+	w := newWorld(t)
+	const days, perDay = 1, 3
+	for g := range uint64(perDay) {
+		w.flushTargets(g+1, day0, day0.Range().MinMs+int64(g)*7_200_000, 1000)
+	}
+	for _, w.cfg.SpeculationBytes = range []int64{1, 1 << 30} { // in between it is chance which blocks get it
+		for name, ask := range targetAsks(days, perDay) {
+			if name == "names" {
+				continue // several calls, of which the later ones may find what the first one read
+			}
+			counted := countblob.Wrap(w.driver, nil)
+			bucket := blob.New(counted, nil)
+			plain, err := New(&w.cfg, Components{Catalog: catalog.New(bucket, nil, catalog.Components{}), Blocks: rangeReader{bucket}, Logs: bucket})
+			require.NoError(t, err)
+			ctx, a := WithAccount(w.ctx())
+			ask(ctx, t, plain)
+			require.NoError(t, plain.Close())
+			want := a.Explain()
+			for _, dir := range []string{"", t.TempDir()} {
+				q := w.warm(64<<20, dir, nil, true)
+				_, _, e := q.ask(w.ctx(), func(ctx context.Context, q *Queryable) { ask(ctx, t, q) })
+				require.Equal(t, want, e, name)
+				q.close()
+			}
+		}
+	}
 }
 
 // TestWarmDamage spoils, cuts short and removes the copies between queries and while one decodes. No query fails, and
