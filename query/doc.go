@@ -4,7 +4,7 @@
 // [Queryable] implements storage.Queryable of Prometheus: the tenant comes from
 // the context, the range from Querier. [NewEngine] makes Prometheus' own engine with
 // every option of the language switched on, so that the answers are Prometheus'
-// to the last bit; this package never evaluates anything itself.
+// to the last bit; the heavy parts of a query are evaluated by query/columnar, to the same bits.
 //
 // # No gap
 //

@@ -41,7 +41,7 @@ func newAggregation(e *parser.AggregateExpr) *aggregation {
 		return nil
 	}
 	if a.without {
-		a.grouping = append(a.grouping, labels.MetricName, "__type__", "__unit__")
+		a.grouping = append(a.grouping, metricName, "__type__", "__unit__")
 	}
 	a.grouping = append(a.grouping, e.Grouping...)
 	slices.Sort(a.grouping)

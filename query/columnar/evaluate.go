@@ -263,7 +263,7 @@ func (w *worker) one(from storage.Series, out *evaluated) (err error) {
 		return nil
 	}
 	if f.counter {
-		w.remark(out.labels.Get(labels.MetricName))
+		w.remark(out.labels.Get(metricName))
 	}
 	if a := w.part.aggregation; a != nil {
 		out.key, w.buf = a.key(out.labels, w.buf)

@@ -9,6 +9,8 @@ import (
 	"github.com/prometheus/prometheus/storage"
 )
 
+const metricName = "__name__"
+
 // part is a subtree of a query that is evaluated here: a function, perhaps of a range, over a selector, and perhaps an
 // aggregation over that. Immutable.
 type part struct {
