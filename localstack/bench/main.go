@@ -7,7 +7,8 @@
 //   - samples per second of wall time and the time to answer (p50, p99),
 //   - peak resident memory until then,
 //   - bytes per sample in the bucket by section: chunks, runs, series pages, postings, footers, catalogs,
-//   - CPU and wall time of three queries over the last hour, each shifted a little from run to run,
+//   - CPU and wall time of queries over the last hour, each shifted a little from run to run (over days: -series 1000 -span 168h
+//     -interval 1m -query-span 168h -query-step 10m),
 //   - stages, requests and bytes of a query that finds every cache empty.
 //
 // With --days it sends day after day instead, a flush after each, and reports how memory and CPU time change as history grows. With --wire the
@@ -67,6 +68,8 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 	fs.Float64Var(&o.workload.churn, "churn", 0.1, "share of the targets that restart under a new pod name in an hour")
 	fs.IntVar(&o.senders, "senders", 4, "concurrent senders")
 	fs.DurationVar(&o.settle, "settle", 15*time.Second, "time after the flush that still counts")
+	fs.DurationVar(&o.workload.querySpan, "query-span", time.Hour, "time that queries are over, at the end of the load")
+	fs.DurationVar(&o.workload.queryStep, "query-step", time.Minute, "step of queries")
 	fs.BoolVar(&o.peers, "peers", false, "run Prometheus and VictoriaMetrics on the same requests and compare")
 	fs.BoolVar(&o.json, "json", false, "print JSON instead of a table")
 	fs.BoolVar(&o.keep, "keep", false, "keep the working directory")
@@ -78,6 +81,9 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 		return nil, err
 	}
 	w := &o.workload
+	if w.querySpan < time.Second || w.queryStep < time.Second {
+		return nil, fmt.Errorf("query-span and query-step must be at least 1s")
+	}
 	if err := o.complete(fs); err != nil {
 		return nil, err
 	}

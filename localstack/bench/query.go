@@ -14,8 +14,11 @@ import (
 	"github.com/varvedb/varve/localstack/process"
 )
 
-// A query is PromQL to be asked over the last hour of a load, a step a minute.
-type query struct{ name, expr string }
+// A query is PromQL to be asked over the end of a load.
+type query struct {
+	name, expr string
+	span, step time.Duration
+}
 
 // queryFigures are what one evaluation of a query cost the server.
 type queryFigures struct {
@@ -40,8 +43,8 @@ func (s *server) query(ctx context.Context, p *process.Process, addr string, q q
 	ask := func(i int) error {
 		end := toMs/1000 - int64(i)
 		form := url.Values{
-			"query": {q.expr}, "step": {"60"},
-			"start": {strconv.FormatInt(end-3600, 10)}, "end": {strconv.FormatInt(end, 10)},
+			"query": {q.expr}, "step": {strconv.FormatInt(int64(q.step.Seconds()), 10)},
+			"start": {strconv.FormatInt(end-int64(q.span.Seconds()), 10)}, "end": {strconv.FormatInt(end, 10)},
 		}
 		maps.Copy(form, s.parameters)
 		n, err := countSeries(ctx, "http://"+addr+"/api/v1/query_range?"+form.Encode())

@@ -18,6 +18,8 @@ type workloadOptions struct {
 	span, interval   time.Duration
 	// churn is the share of the targets that restart in an hour.
 	churn float64
+	// Queries are over the end of the load.
+	querySpan, queryStep time.Duration
 	// wire is how requests are encoded.
 	wire *wireForm
 }
@@ -313,17 +315,45 @@ func (t *target) scrape(o *workloadOptions, restart float64) (old []series) {
 	return old
 }
 
+// queries are those of dashboards. Those over days have windows and steps to match.
+func (o *workloadOptions) queries() []query {
+	window := "[5m]"
+	if o.querySpan > 24*time.Hour {
+		window = "[1h]"
+	}
+	requests, percent := metricRequests+window, metricPercent+window
+	all := []query{
+		{name: "sum by (rate)", expr: "sum by (region, code) (rate(" + requests + "))"},
+		{name: "histogram_quantile", expr: "histogram_quantile(0.99, sum by (le, job) (rate(" + metricLatency + "_bucket" + window + ")))"},
+		{name: "topk(rate)", expr: "topk(10, rate(" + requests + "))"},
+		{name: "max_over_time", expr: "max by (region) (max_over_time(" + percent + "))"},
+		{name: "avg_over_time", expr: "sum by (region) (avg_over_time(" + percent + "))"},
+	}
+	for i := range all {
+		all[i].name += ", " + short(o.querySpan)
+		all[i].span, all[i].step = o.querySpan, o.queryStep
+	}
+	return all
+}
+
+// short is a duration without parts that are zero.
+func short(d time.Duration) string {
+	switch {
+	case d%(24*time.Hour) == 0:
+		return fmt.Sprintf("%d d", d/(24*time.Hour))
+	case d%time.Hour == 0:
+		return fmt.Sprintf("%d h", d/time.Hour)
+	}
+	return d.String()
+}
+
 // generatedLoad makes the workload. Each series has one sender, so its samples are sent in order of time.
 func generatedLoad(o *workloadOptions, senders int, now time.Time) *load {
 	l := &load{
 		name: fmt.Sprintf("generated, %d targets × %d series, %s at %s, %g %% of the targets restart in an hour, seed %d",
 			o.targets, o.metrics, o.span, o.interval, o.churn*100, o.seed),
-		metric: metricPercent,
-		queries: []query{
-			{"sum by (rate), 1 h", "sum by (region, code) (rate(" + metricRequests + "[5m]))"},
-			{"histogram_quantile, 1 h", "histogram_quantile(0.99, sum by (le, job) (rate(" + metricLatency + "_bucket[5m])))"},
-			{"topk(rate), 1 h", "topk(10, rate(" + metricRequests + "[5m]))"},
-		},
+		metric:  metricPercent,
+		queries: o.queries(),
 	}
 	begin := now.Add(-time.Duration(o.scrapes()) * o.interval).UnixMilli()
 	l.from, l.to = begin, now.UnixMilli()
