@@ -17,7 +17,7 @@ const queries, perWorld = 26_000, 1000
 
 // formOf makes the worlds differ. A metric of the largest, one in 26, has more series than query evaluates at a time.
 func formOf(world int) form {
-	f := form{copies: 1, merged: world%2 == 1, cached: world%3 == 1}
+	f := form{copies: 1, merged: world%2 == 1, cached: world%3 == 1, detached: world%10 == 4}
 	switch {
 	case world%26 == 13:
 		f.copies = 20

@@ -41,6 +41,8 @@ type form struct {
 	copies int  // of the targets
 	merged bool // lifecycle merges blocks
 	cached bool // blocks are read through caches, which are far too small
+	// detached says that the writers cannot be reached; they acknowledge when their log is in the bucket, so it holds everything.
+	detached bool
 }
 
 // world is the same data twice.
@@ -73,6 +75,9 @@ func newWorld(t *testing.T, seed uint64, f form) *world {
 	var running [writers]*ingester.Ingester
 	for i := range running {
 		cfg := ingester.Config{SkipProbe: true, FlushParallel: 1, Shipping: ingester.ShippingOff}
+		if f.detached {
+			cfg.Mode, cfg.ObjectBatch = ingester.ModeObject, -1
+		}
 		c := ingester.Components{FS: memfs.New(), Dir: "data", Bucket: w.bucket, Catalog: w.catalog}
 		ing, err := ingester.Open(t.Context(), cfg, c)
 		require.NoError(t, err)
@@ -85,13 +90,13 @@ func newWorld(t *testing.T, seed uint64, f form) *world {
 		}
 		require.NoError(t, w.bucket.Close())
 	})
-	q, err := query.New(nil, query.Components{
-		Catalog: catalog.New(w.bucket, nil, catalog.Components{}),
-		Blocks:  w.reader(t),
-		Sources: func(*catalog.Roster) ([]model.Source, []query.Unreachable) {
+	c := query.Components{Catalog: catalog.New(w.bucket, nil, catalog.Components{}), Blocks: w.reader(t), Logs: w.bucket}
+	if !f.detached {
+		c.Sources = func(*catalog.Roster) ([]model.Source, []query.Unreachable) {
 			return []model.Source{running[0], running[1]}, nil
-		},
-	})
+		}
+	}
+	q, err := query.New(&query.Config{Detached: f.detached}, c)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, q.Close()) })
 	w.candidate = q
