@@ -179,6 +179,13 @@ func (d *dataset) addOdd() {
 	for i := range 2 {
 		d.add("http.server.duration", d.floats(times, d.gauge(3, 1)), false, "svc.name", fmt.Sprintf("s%d", i), "job", "api")
 	}
+	for i, unit := range []string{"bytes", "seconds", ""} {
+		pairs := []string{"__type__", "counter", "job", "api", "id", strconv.Itoa(i)}
+		if unit != "" {
+			pairs = append(pairs, "__unit__", unit)
+		}
+		d.add("typed", d.floats(times, d.counter(2, true)), false, pairs...)
+	}
 	d.add("native_latency", d.natives(times, intHistogram), true, "job", "api", "form", "integer")
 	d.add("native_latency", d.natives(times, floatHistogram), true, "job", "api", "form", "float")
 	d.add("native_latency", d.natives(times, customHistogram), true, "job", "db", "form", "custom")
