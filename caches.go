@@ -36,7 +36,7 @@ func openCaches(o *Options, b *blob.Bucket) (*caches, error) {
 	}
 	c := &caches{bytes: bytes}
 	if memory > 0 {
-		c.parsed, err = cache.NewParsed[any](&cache.Options{MaxBytes: memory / 3, TypicalBytes: 64 << 10, Metrics: components.Metrics})
+		c.parsed, err = cache.NewParsed[any](&cache.Options{MaxBytes: memory / 3, TypicalBytes: 8 << 10, Metrics: components.Metrics})
 		if err != nil {
 			return nil, errors.Join(err, bytes.Close())
 		}

@@ -6,7 +6,7 @@
 // model.Selection, reading through a [RangeReader]: a bucket, a cache in front of it, or the
 // bytes of a local file ([Bytes]), with the same code for all.
 //
-// Nothing here keeps state between calls; everything exported may be used concurrently. A
+// Nothing here keeps state between calls but a [Cache], which a caller puts between Select and the bucket; everything exported may be used concurrently. A
 // Selection pins the bytes it was answered from until Close. What a caller uploads
 // and when it counts is the business of catalog and ingester.
 package blocks

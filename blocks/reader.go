@@ -10,7 +10,7 @@ import (
 
 // RangeReader reads ranges of an object: a bucket, a cache in front of it, or mapped bytes. Result i is
 // range i, complete. One call is one stage: its ranges are fetched in parallel. The bytes stay valid
-// until the Selection that asked for them is closed. Safe for concurrent use.
+// until the Selection that asked for them is closed, and are not changed. Safe for concurrent use.
 type RangeReader interface {
 	ReadRanges(ctx context.Context, key string, ranges []blob.Range) ([][]byte, error)
 }
