@@ -189,6 +189,10 @@ func TestLeftAlone(t *testing.T) {
 		_, n := w.same(expr, hour, true)
 		require.Equal(t, nodes, n, expr)
 	}
+	long, err := w.columnar.NewRangeQuery(context.Background(), w, nil, "sum(m_total)", time.UnixMilli(0), time.UnixMilli(maxSteps), time.Millisecond)
+	require.NoError(t, err)
+	_, ours := long.(*query)
+	require.False(t, ours)
 	before := w.shapes()
 	started := true
 	for _, opts := range []promql.QueryOpts{promql.NewPrometheusQueryOpts(true, 0, nil), promql.NewPrometheusQueryOpts(false, 0, &started)} {

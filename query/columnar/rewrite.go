@@ -14,6 +14,9 @@ import (
 // writes is taken for one.
 const partLabel = "__varve_part__"
 
+// maxSteps is how many steps a query may have to be evaluated here, where a series has an array of that length. The API allows 11,000.
+const maxSteps = 1 << 20
+
 // work is what is evaluated here of one query. Used by the goroutine that executes the query.
 type work struct {
 	engine *Engine
@@ -30,7 +33,7 @@ type work struct {
 // newWork takes the parts out of a statement that can be evaluated here.
 func newWork(e *Engine, stmt *parser.EvalStmt, startTimestamps bool) *work {
 	w := &work{engine: e, grid: gridOf(stmt), meter: meter{limit: int64(e.opts.MaxSamples)}}
-	if w.grid.n <= 0 {
+	if w.grid.n <= 0 || w.grid.n > maxSteps {
 		return w
 	}
 	w.minMs, w.maxMs = promql.FindMinMaxTime(stmt)
