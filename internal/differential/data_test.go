@@ -56,7 +56,7 @@ type dataset struct {
 	names   []string
 }
 
-// newDataset draws data of about 85 series, and 70 more for each further copy of the targets.
+// newDataset draws data of about 125 series, and 80 more for each further copy of the targets.
 func newDataset(seed uint64, copies int) *dataset {
 	d := &dataset{rng: rand.New(rand.NewPCG(seed, 0)), metrics: map[string][]int{}}
 	for number := range copies {
@@ -66,6 +66,8 @@ func newDataset(seed uint64, copies int) *dataset {
 			{job: "api", instance: "a-10:80"},
 			{job: "db", instance: "d-1:81", zone: "x"},
 			{job: "db", instance: "d-2:81"},
+			{job: "api", instance: "a-3:80"},
+			{job: "api", instance: "a-4:80", zone: "y"},
 		}
 		for i := range targets {
 			t := &targets[i]
@@ -81,10 +83,14 @@ func newDataset(seed uint64, copies int) *dataset {
 	return d
 }
 
-// times are the scrapes of a target: by the clock, with jitter, once a minute, or at random.
+// times are the scrapes of a target: by the clock, with jitter, once a minute, at random, or from the 5th on by the clock and always so much later.
 func (d *dataset) times(kind int) []int64 {
 	var out []int64
-	for t := dataFrom; t <= dataTo; {
+	from := dataFrom
+	if kind > 4 {
+		from += d.rng.Int64N(scrape)
+	}
+	for t := from; t <= dataTo; {
 		at := t
 		switch kind {
 		case 1:
@@ -217,11 +223,11 @@ func (d *dataset) floats(times []int64, next func() float64) []sample {
 
 // holes cuts pieces out, some of which begin with a stale marker, some of which are longer than the lookback, and sometimes the ends.
 func (d *dataset) holes(in []sample) []sample {
-	if len(in) < 20 {
+	if len(in) < 20 || d.rng.IntN(2) == 0 {
 		return in
 	}
 	out := slices.Clone(in)
-	for range d.rng.IntN(4) {
+	for range 1 + d.rng.IntN(4) {
 		if len(out) == 0 {
 			return out
 		}
@@ -239,7 +245,7 @@ func (d *dataset) holes(in []sample) []sample {
 	if len(out) == 0 {
 		return out
 	}
-	switch d.rng.IntN(8) {
+	switch d.rng.IntN(4) {
 	case 0:
 		out = out[d.rng.IntN(len(out)):]
 	case 1:

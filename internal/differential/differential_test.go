@@ -20,9 +20,9 @@ func formOf(world int) form {
 	f := form{copies: 1, merged: world%2 == 1, cached: world%3 == 1, detached: world%10 == 4}
 	switch {
 	case world%26 == 13:
-		f.copies = 20
+		f.copies = 16
 	case world%4 == 2:
-		f.copies = 3
+		f.copies = 2
 	}
 	return f
 }
