@@ -110,7 +110,7 @@ func (w truth) read(t testing.TB, r blocks.RangeReader, m *blocks.Meta) {
 // histograms of later blocks.
 func TestMergeAgainstModel(t *testing.T) {
 	r := rand.New(rand.NewSource(seedOf(t)))
-	for range 25 {
+	for range 12 {
 		s, want := store{}, truth{}
 		var inputs []*blocks.Meta
 		var samples int64
