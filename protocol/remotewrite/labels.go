@@ -83,14 +83,12 @@ func eachLabel(key []byte, fn func(name, value []byte) bool) error {
 	return nil
 }
 
-// nameField is how a label __name__ begins in the ordinary encoding, behind its tag and length: the name, and the tag of
-// the value.
+// nameField is how a label __name__ begins in the ordinary encoding: the name, and the tag of the value.
 const nameField = "\x0a\x08__name__\x12"
 
-// startsWithName reports whether the first label is a metric name, as it is in nearly every series.
-func startsWithName(key []byte) bool {
-	const at = 2 // the label's tag and length
-	return len(key) > at+len(nameField) && string(key[at:at+len(nameField)]) == nameField && key[at+len(nameField)] > 0
+// isName reports whether a label is a metric name in the ordinary encoding, as it is in nearly every series.
+func isName(label []byte) bool {
+	return len(label) > len(nameField) && label[1] == nameField[1] && string(label[:len(nameField)]) == nameField && label[len(nameField)] > 0
 }
 
 // hasName reports whether there is a metric name at all. A key that doesn't decode is left for the store to refuse.

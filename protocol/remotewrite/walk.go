@@ -71,6 +71,7 @@ type seriesWalk struct {
 	keyStart, keyEnd int
 	key              []byte
 	labels           int
+	named            bool // one of them is a metric name; if not, it may still be in another form
 	// fault is a permanent one of this series alone. Until finish it is one of its histograms.
 	fault error
 }
@@ -91,6 +92,7 @@ func (r *Request) series(b []byte, base int) error {
 				} else if w.keyStart < 0 {
 					w.keyStart = i
 				}
+				w.named = w.named || isName(b[i+2:end])
 				w.keyEnd, i = end, end
 				w.labels++
 				continue
@@ -186,7 +188,7 @@ func (r *Request) finish(w *seriesWalk, b []byte, firstSample, firstHistogram in
 		return nil
 	case w.labels == 0:
 		w.fault = fmt.Errorf("the series has no labels: %w", model.ErrInvalid)
-	case !startsWithName(key) && !hasName(key):
+	case !w.named && !hasName(key):
 		w.fault = fmt.Errorf("the series has no label __name__: %w", model.ErrInvalid)
 	}
 	if w.fault != nil {
