@@ -83,7 +83,7 @@ func TestColdReads(t *testing.T) {
 	}
 	t.Run("server", func(t *testing.T) {
 		through, p := metered(t, b, &meter.Options{Latency: meterLatency})
-		s := startServer(t, "fresh", through)
+		s := startServer(t, "fresh", through, "--lifecycle=false")
 		span := "&start=" + at(24*time.Hour) + "&end=" + at(0)
 		for _, path := range []string{
 			"query?query=sum(e2e_cold)&time=" + at(time.Minute),

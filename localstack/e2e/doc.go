@@ -9,6 +9,7 @@
 // TestPrometheus compares every label set, timestamp and value bit, staleness
 // markers included, with what Prometheus itself stored; TestAdopt and TestZombie lose a
 // machine, or wrongly think so; TestRacingCommits lets two processes commit to one partition;
+// TestLifecycle merges while it is raced, on each kind of bucket;
 // TestColdReads counts from outside what queries of fresh processes ask of the store;
 // TestRubbish sends what nobody should send; TestFlood sends more than a small budget can take;
 // TestSyncBeforeAnswer watches by strace that the log is synced before a write is answered.
