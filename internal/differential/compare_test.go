@@ -74,7 +74,7 @@ func differentVectors(want, got promql.Vector) string {
 		if !labels.Equal(w.Metric, g.Metric) {
 			return fmt.Sprintf("series %d of %d: want %s, got %s (of %d)", i, len(want), w.Metric, g.Metric, len(got))
 		}
-		if d := differentPoints(w.T, g.T, w.F, g.F, w.H, g.H); d != "" {
+		if d := differentSamples(w.T, g.T, w.F, g.F, w.H, g.H); d != "" {
 			return fmt.Sprintf("%s: %s", w.Metric, d)
 		}
 	}
@@ -96,13 +96,13 @@ func differentMatrices(want, got promql.Matrix) string {
 func differentSeries(want, got *promql.Series) string {
 	for i := range min(len(want.Floats), len(got.Floats)) {
 		w, g := want.Floats[i], got.Floats[i]
-		if d := differentPoints(w.T, g.T, w.F, g.F, nil, nil); d != "" {
+		if d := differentSamples(w.T, g.T, w.F, g.F, nil, nil); d != "" {
 			return fmt.Sprintf("float %d of %d: %s", i, len(want.Floats), d)
 		}
 	}
 	for i := range min(len(want.Histograms), len(got.Histograms)) {
 		w, g := want.Histograms[i], got.Histograms[i]
-		if d := differentPoints(w.T, g.T, 0, 0, w.H, g.H); d != "" {
+		if d := differentSamples(w.T, g.T, 0, 0, w.H, g.H); d != "" {
 			return fmt.Sprintf("histogram %d of %d: %s", i, len(want.Histograms), d)
 		}
 	}
@@ -122,7 +122,7 @@ func differentNumbers(want, got int, w, g func(int) labels.Labels) string {
 	return ""
 }
 
-func differentPoints(wantT, gotT int64, want, got float64, wantH, gotH *histogram.FloatHistogram) string {
+func differentSamples(wantT, gotT int64, want, got float64, wantH, gotH *histogram.FloatHistogram) string {
 	switch {
 	case wantT != gotT:
 		return fmt.Sprintf("time: want %d, got %d", wantT, gotT)

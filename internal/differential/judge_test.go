@@ -19,14 +19,21 @@ const (
 	different
 )
 
-// attempts is how often the reference is asked again before an answer counts as different; fewer do once its numbers are known to change. The order in
-// which a map of two is gone through is the same seven times of eight.
-const attempts, fewer = 200, 40
+const (
+	// attempts is how often the reference is asked again before an answer counts as different: some of its sums are rounded otherwise only in
+	// a few of the many orders in which it may go through a map.
+	attempts = 1000
+	// whileShrinking is the same for the parts of a question that is known to differ.
+	whileShrinking = 100
+	// enough is how often it is asked to find ours once its numbers are known to change.
+	enough = 40
+)
 
 // judge asks both systems and compares. Prometheus' engine goes through maps in some places: what an operator gives for a range
 // comes in any order, so that sums over it are rounded in any order; so does what count_values gives, and what topk makes of equal values.
 type judge struct {
 	reference, candidate system
+	attempts             int // 0 for the usual number
 }
 
 // ask returns the verdict, a description of the difference, and whether the reference's answer is empty.
@@ -44,7 +51,11 @@ func (j *judge) ask(ctx context.Context, q *question) (v verdict, d string, empt
 func (j *judge) reconsider(ctx context.Context, q *question, want, got *answer) verdict {
 	reordered, renumbered := false, false // from run to run of the reference
 	found := difference(byLabels(want), byLabels(got)) == ""
-	for n := range attempts {
+	limit := j.attempts
+	if limit == 0 {
+		limit = attempts
+	}
+	for n := range limit {
 		again := j.reference.ask(ctx, q)
 		exact := difference(&again, got) == ""
 		found = found || difference(byLabels(&again), byLabels(got)) == ""
@@ -54,7 +65,7 @@ func (j *judge) reconsider(ctx context.Context, q *question, want, got *answer) 
 		switch {
 		case exact, found && reordered:
 			return sameSometimes
-		case renumbered && n > fewer:
+		case renumbered && n > enough:
 			return undecided
 		}
 	}
@@ -64,8 +75,9 @@ func (j *judge) reconsider(ctx context.Context, q *question, want, got *answer) 
 // shrink returns the shortest part of the question that still differs, at one step if that will do, and the difference.
 func (j *judge) shrink(ctx context.Context, q *question, d string) (*question, string) {
 	best := *q
+	hasty := &judge{reference: j.reference, candidate: j.candidate, attempts: whileShrinking}
 	try := func(smaller question) bool {
-		v, dd, _ := j.ask(ctx, &smaller)
+		v, dd, _ := hasty.ask(ctx, &smaller)
 		if v == different {
 			best, d = smaller, dd
 		}

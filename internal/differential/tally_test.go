@@ -48,13 +48,13 @@ var shapes = []string{
 // check is for a long run.
 func (y *tally) check(t *testing.T) {
 	t.Helper()
-	const enough = 500
+	const often = 500
 	for _, shape := range shapes {
 		y.columnar[shape] += 0
 	}
 	for shape, n := range y.columnar {
-		if n < enough {
-			t.Errorf("%s was evaluated column-wise in %d queries, want at least %d", shape, n, enough)
+		if n < often {
+			t.Errorf("%s was evaluated column-wise in %d queries, want at least %d", shape, n, often)
 		}
 	}
 	if y.merges == 0 {
