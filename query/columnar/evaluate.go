@@ -15,7 +15,7 @@ import (
 type evaluated struct {
 	labels labels.Labels
 	key    uint64 // of its group, if there is an aggregation
-	// values are those of all steps; only from to to are some present, count of them.
+	// values are those of all steps; only those of [from, to) mean something, count of them are present.
 	values          []float64
 	from, to, count int
 }
@@ -254,10 +254,11 @@ func (w *worker) one(from storage.Series, out *evaluated) (err error) {
 	if s.call.matrix != nil {
 		s.call.matrix[0].Metric = out.labels
 	}
-	if err := f.eval(s, out.values); err != nil {
+	first := s.windows.first
+	if err := f.eval(s, out.values[first:first+len(s.windows.at)]); err != nil {
 		return err
 	}
-	out.measure()
+	out.measure(first, first+len(s.windows.at))
 	w.count(out)
 	if out.count == 0 {
 		return nil
@@ -271,17 +272,17 @@ func (w *worker) one(from storage.Series, out *evaluated) (err error) {
 	return nil
 }
 
-// measure finds where values are.
-func (e *evaluated) measure() {
-	for i, f := range e.values {
+// measure finds where values are among the steps [from, to).
+func (e *evaluated) measure(from, to int) {
+	for i, f := range e.values[from:to] {
 		if isAbsent(f) {
 			continue
 		}
 		if e.count == 0 {
-			e.from = i
+			e.from = from + i
 		}
 		e.count++
-		e.to = i + 1
+		e.to = from + i + 1
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 
 // function turns the windows of a series into one value a step. Immutable; what it keeps from series to series is in the series.
 type function struct {
-	// eval fills out, one value a step, absent for none.
+	// eval fills out, one value a window, absent for none.
 	eval func(s *series, out []float64) error
 	// markers says that staleness markers are not to be dropped before.
 	markers bool
@@ -51,7 +51,16 @@ func newFunction(call *parser.Call, scalars []float64, span time.Duration) *func
 		return &function{eval: changes}
 	case "resets":
 		return &function{eval: resets}
-	case "stddev_over_time", "stdvar_over_time", "quantile_over_time", "mad_over_time", "deriv", "predict_linear", "integral",
+	case "stddev_over_time":
+		return &function{eval: deviations}
+	case "stdvar_over_time":
+		return &function{eval: variances}
+	case "quantile_over_time":
+		if q := scalars[0]; q >= 0 && q <= 1 {
+			return &function{eval: quantiles(q).eval}
+		}
+		return &function{eval: foreign{call: call, scalars: scalars}.eval}
+	case "mad_over_time", "deriv", "predict_linear", "integral",
 		"double_exponential_smoothing", "ts_of_first_over_time", "ts_of_last_over_time", "ts_of_max_over_time", "ts_of_min_over_time":
 		return &function{eval: foreign{call: call, scalars: scalars}.eval}
 	}
@@ -85,7 +94,7 @@ func (f foreign) eval(s *series, out []float64) error {
 			c.scalars = append(c.scalars, promql.Vector{{F: v}})
 		}
 	}
-	do, points, ts := promql.FunctionCalls[f.call.Func.Name], s.paired(), s.windows.grid.startMs
+	do, points, ts := promql.FunctionCalls[f.call.Func.Name], s.paired(), s.windows.grid.startMs+int64(s.windows.first)*s.windows.grid.stepMs
 	for i, w := range s.windows.at {
 		out[i] = absent
 		if w.lo < w.hi {

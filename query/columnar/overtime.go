@@ -121,3 +121,35 @@ func mean(v []float64) float64 {
 	}
 	return sum/count + c/count
 }
+
+// deviations are roots of variances.
+func deviations(s *series, out []float64) error {
+	for i, w := range s.windows.at {
+		out[i] = absent
+		if w.lo < w.hi {
+			out[i] = math.Sqrt(variance(s.v[w.lo:w.hi]))
+		}
+	}
+	return nil
+}
+
+func variances(s *series, out []float64) error {
+	for i, w := range s.windows.at {
+		out[i] = absent
+		if w.lo < w.hi {
+			out[i] = variance(s.v[w.lo:w.hi])
+		}
+	}
+	return nil
+}
+
+func variance(v []float64) float64 {
+	var count, mean, c, squares, squaresC float64
+	for _, f := range v {
+		count++
+		delta := f - (mean + c)
+		mean, c = kahansum.Inc(delta/count, mean, c)
+		squares, squaresC = kahansum.Inc(delta*(f-(mean+c)), squares, squaresC)
+	}
+	return (squares + squaresC) / count
+}

@@ -42,7 +42,7 @@ func (k *keeper) finish() []float64 {
 
 // quantile is that of the values, which it sorts, for a q within [0, 1].
 func quantile(q float64, values ascending) float64 {
-	sort.Sort(values)
+	values.sort()
 	n := float64(len(values))
 	rank := q * (n - 1)
 	lower := math.Max(0, math.Floor(rank))
@@ -54,9 +54,35 @@ func quantile(q float64, values ascending) float64 {
 	return values[int(lower)]*(1-weight) + values[int(upper)]*weight
 }
 
-// ascending sorts as the engine does, whose order is none where there are several NaN; the sort is the same, and so is what comes of it.
+// ascending sorts as the engine does.
 type ascending []float64
+
+// sort takes the engine's algorithm where its order is none: among NaN, and among zeros with and without a sign. Elsewhere any
+// algorithm comes to the same.
+func (a ascending) sort() {
+	for _, f := range a {
+		if math.IsNaN(f) || f == 0 && math.Signbit(f) {
+			sort.Sort(a)
+			return
+		}
+	}
+	slices.Sort(a)
+}
 
 func (a ascending) Len() int           { return len(a) }
 func (a ascending) Less(i, j int) bool { return math.IsNaN(a[i]) || a[i] < a[j] }
 func (a ascending) Swap(i, j int)      { a[i], a[j] = a[j], a[i] }
+
+// quantiles is quantile_over_time with a quantile within [0, 1].
+type quantiles float64
+
+func (q quantiles) eval(s *series, out []float64) error {
+	for i, w := range s.windows.at {
+		out[i] = absent
+		if w.lo < w.hi {
+			s.sorted = append(s.sorted[:0], s.v[w.lo:w.hi]...)
+			out[i] = quantile(float64(q), s.sorted)
+		}
+	}
+	return nil
+}

@@ -47,6 +47,7 @@ type series struct {
 
 	resets []int32
 	prefix []float64
+	sorted []float64
 	rates  []stretch
 	keys   []int64
 	blocks []int64

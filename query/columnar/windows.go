@@ -22,6 +22,8 @@ type windows struct {
 
 	times []int64 // that the windows are of, if known
 	known bool
+	// at are the windows of the steps from first on; those before and after them are empty.
+	first int
 	at    []window
 	// places are those of windows with at least two samples, of several windows in a row with the same only one; of is the place of a window.
 	places []place
@@ -76,12 +78,12 @@ func (w *windows) shift(t []int64) (int64, bool) {
 
 // search finds the windows of t.
 func (w *windows) search(t []int64) {
-	w.at, w.of, w.places = grown(w.at, w.grid.n), grown(w.of, w.grid.n), w.places[:0]
+	n := w.reach(t)
+	w.at, w.of, w.places = grown(w.at, n), grown(w.of, n), w.places[:0]
 	w.samples, w.fresh, w.longest = 0, 0, 0
-	w.later, w.earlier = math.MaxInt64, math.MaxInt64
 	lo, hi, strideLo, strideHi := 0, 0, 0, 0
 	var last place
-	end := w.grid.startMs - w.offsetMs
+	end := w.end(w.first)
 	for i := range w.at {
 		start := end - w.spanMs
 		before := lo
@@ -106,6 +108,36 @@ func (w *windows) search(t []int64) {
 		w.of[i] = int32(len(w.places) - 1)
 		end += w.grid.stepMs
 	}
+}
+
+// end is the end of the window of a step.
+func (w *windows) end(step int) int64 {
+	return w.grid.startMs - w.offsetMs + int64(step)*w.grid.stepMs
+}
+
+// reach finds the steps between whose windows all of t lies, sets first, and returns how many they are.
+func (w *windows) reach(t []int64) int {
+	w.later, w.earlier = math.MaxInt64, math.MaxInt64
+	w.first = 0
+	if len(t) == 0 {
+		return 0
+	}
+	if before := t[0] - w.end(0); before > 0 {
+		w.first = int(min((before+w.grid.stepMs-1)/w.grid.stepMs, int64(w.grid.n)))
+	}
+	last := w.grid.n - 1
+	if after := t[len(t)-1] - (w.end(0) - w.spanMs); after <= 0 {
+		last = -1
+	} else {
+		last = int(min((after-1)/w.grid.stepMs, int64(last)))
+	}
+	if w.first > 0 {
+		w.room(t, 0, w.end(w.first-1))
+	}
+	if last < w.grid.n-1 {
+		w.room(t, len(t), w.end(last+1)-w.spanMs)
+	}
+	return max(0, last+1-w.first)
 }
 
 // room notes how far the times may move such that at stays the first later than limit.

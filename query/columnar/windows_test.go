@@ -54,7 +54,11 @@ func TestWindows(t *testing.T) {
 func requireWindows(t *testing.T, w *windows, times []int64) {
 	var samples, fresh int64
 	longest, seen := 0, 0
-	for i, at := range w.at {
+	for i := range w.grid.n {
+		var at window
+		if n := i - w.first; n >= 0 && n < len(w.at) {
+			at = w.at[n]
+		}
 		end := w.grid.startMs + int64(i)*w.grid.stepMs - w.offsetMs
 		lo, hi := 0, 0
 		for _, x := range times {
@@ -65,13 +69,17 @@ func requireWindows(t *testing.T, w *windows, times []int64) {
 				hi++
 			}
 		}
+		if at == (window{}) && lo == hi {
+			seen = hi
+			continue
+		}
 		require.Equal(t, window{int32(lo), int32(hi)}, at, fmt.Sprintf("step %d of %+v over %v", i, w.grid, times))
 		samples += int64(hi - lo)
 		fresh += int64(hi - max(lo, seen))
 		seen = hi
 		longest = max(longest, hi-lo)
 		if hi-lo >= 2 {
-			require.Equal(t, place{times[lo] - (end - w.spanMs), end - times[hi-1], int32(hi - lo)}, w.places[w.of[i]])
+			require.Equal(t, place{times[lo] - (end - w.spanMs), end - times[hi-1], int32(hi - lo)}, w.places[w.of[i-w.first]])
 		}
 	}
 	require.Equal(t, []int64{samples, fresh, int64(longest)}, []int64{w.samples, w.fresh, int64(w.longest)})
