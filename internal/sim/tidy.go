@@ -37,7 +37,7 @@ func (w *world) newTidier(cfg *lifecycle.Config, skew time.Duration) *tidier {
 // tidyConfig draws settings: workers of one bucket need not agree on them.
 func (w *world) tidyConfig() *lifecycle.Config {
 	cfg := &lifecycle.Config{Sequential: true, Merge: lifecycle.MergeSettings{MaxBlocks: 1 + w.rng.IntN(3), MaxInputs: 2 + w.rng.IntN(6)}}
-	if w.rng.IntN(2) == 0 {
+	if w.rng.IntN(4) > 0 {
 		cfg.ClaimFor = time.Millisecond // claims save work and must not be needed for anything else
 	}
 	if w.rng.IntN(3) == 0 {
@@ -50,7 +50,7 @@ func (w *world) tidyConfig() *lifecycle.Config {
 func (w *world) tidy() {
 	t := w.newTidier(w.tidyConfig(), time.Duration(w.rng.IntN(1200)-600)*time.Second)
 	rival := 0
-	if w.depth < maxDepth && w.rng.IntN(3) == 0 {
+	if w.depth < maxDepth && w.rng.IntN(4) > 0 {
 		rival = 4 + w.rng.IntN(24)
 	}
 	t.bucket.SetHook(func(c faultblob.Call) faultblob.Action {
