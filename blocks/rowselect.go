@@ -176,12 +176,3 @@ func (s *rowSelector) fetchRows(ctx context.Context) error {
 	s.speculated = nil
 	return fetchPages(missing, func(ranges []blob.Range) ([][]byte, error) { return s.fetch(ctx, ranges) })
 }
-
-func (s *selector) speculatedRange(offset, length int64) []byte {
-	for _, f := range s.speculated {
-		if at := offset - f.offset; at >= 0 && at+length <= int64(len(f.data)) {
-			return f.data[at : at+length]
-		}
-	}
-	return nil
-}

@@ -276,9 +276,14 @@ func (s *selector) count(stats *Stats) {
 }
 
 func (s *selector) speculatedPage(ref native.PageRef) []byte {
+	return s.speculatedRange(ref.Offset, ref.Length)
+}
+
+// speculatedRange returns the bytes of the range if they were speculated, else nil.
+func (s *selector) speculatedRange(offset, length int64) []byte {
 	for _, f := range s.speculated {
-		if at := ref.Offset - f.offset; at >= 0 && at+ref.Length <= int64(len(f.data)) {
-			return f.data[at : at+ref.Length]
+		if at := offset - f.offset; at >= 0 && at+length <= int64(len(f.data)) {
+			return f.data[at : at+length]
 		}
 	}
 	return nil
