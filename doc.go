@@ -11,6 +11,8 @@
 //	…
 //	stop(); <-running; err = db.Close(ctx)
 //
+// [DB.Lifecycle] is a worker that merges the small blocks which flushes leave, and deletes what it merged; one process on the bucket at least should run it.
+//
 // A [Reader] is the reading half alone: [OpenReader] needs a bucket and nothing else, and answers from it without any server.
 // It warns for writers whose recent samples are not in the bucket yet.
 //
