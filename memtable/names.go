@@ -85,7 +85,7 @@ func (n *Names) tenant(name string) *tenantNames {
 	if d = n.tenants[name]; d == nil {
 		d = &tenantNames{
 			byDecoder: map[string]*aliases{}, index: newPostings(),
-			selecting: order{compare: labels.Compare}, building: order{compare: compareInBlock},
+			building: order{byMetric: true},
 		}
 		n.tenants[name] = d
 	}

@@ -2,6 +2,7 @@ package memtable
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"sync"
 
@@ -12,19 +13,42 @@ import (
 // order remembers how the series of a tenant are sorted, so that neither a query over many of them nor a block compares their
 // labels again. It is extended when somebody asks and finds that series were added: they are sorted apart and merged in.
 type order struct {
-	compare func(a, b labels.Labels) int
+	// byMetric: by metric name, then labels, as in a block; else by labels alone.
+	byMetric bool
 
 	mu     sync.Mutex // guards the rest; what they refer to is never changed
 	sorted []uint32   // refs in order
 	ranks  []uint32   // ranks[i] is the place in sorted of the i-th series of the tenant; shorter if nobody asked
 }
 
-// compareInBlock is the order of series in a block: metric name, then labels.
-func compareInBlock(a, b labels.Labels) int {
-	if c := cmp.Compare(a.Get(commonmodel.MetricNameLabel), b.Get(commonmodel.MetricNameLabel)); c != 0 {
-		return c
+// compare compares two series.
+func (o *order) compare(a, b labels.Labels) int {
+	if o.byMetric {
+		if c := cmp.Compare(a.Get(commonmodel.MetricNameLabel), b.Get(commonmodel.MetricNameLabel)); c != 0 {
+			return c
+		}
 	}
 	return labels.Compare(a, b)
+}
+
+// sort sorts refs.
+func (o *order) sort(n *Names, refs []uint32) {
+	byLabels := func(a, b uint32) int { return labels.Compare(n.labels(a), n.labels(b)) }
+	if !o.byMetric {
+		slices.SortFunc(refs, byLabels)
+		return
+	}
+	// Metrics first: there are few of them, and to find a series' name takes as long as to compare all of it.
+	metrics := map[string][]uint32{}
+	for _, ref := range refs {
+		name := n.labels(ref).Get(commonmodel.MetricNameLabel)
+		metrics[name] = append(metrics[name], ref)
+	}
+	refs = refs[:0]
+	for _, name := range slices.Sorted(maps.Keys(metrics)) {
+		slices.SortFunc(metrics[name], byLabels)
+		refs = append(refs, metrics[name]...)
+	}
 }
 
 // minOrdered is the number of series from which on a selection is sorted by ranks.
@@ -45,7 +69,7 @@ func (o *order) extend(n *Names, all []uint32) []uint32 {
 	}
 	compare := func(a, b uint32) int { return o.compare(n.labels(a), n.labels(b)) }
 	added := slices.Clone(all[known:])
-	slices.SortFunc(added, compare)
+	o.sort(n, added)
 	merged := make([]uint32, 0, len(all))
 	rest := o.sorted
 	for _, ref := range added {
