@@ -2,11 +2,13 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sort"
 	"sync"
 
 	"github.com/varvedb/varve/blob"
+	"github.com/varvedb/varve/model"
 )
 
 const (
@@ -49,6 +51,18 @@ type flight struct {
 	// Set before done is closed.
 	err    error
 	stages blob.Stages // that the read took
+}
+
+// failure is what a failed read means to those who waited for it. What the bucket said holds for them as well: were each to ask it anew, one after the
+// other, the last one would learn of a dead bucket after as many timeouts as there are callers. What only its caller ran into, an end of
+// its context or of its budget, is nothing to them: void says that they have to read by themselves.
+func (f *flight) failure() (void bool, err error) {
+	for _, own := range [...]error{context.Canceled, context.DeadlineExceeded, model.ErrLimit} {
+		if errors.Is(f.err, own) {
+			return true, nil
+		}
+	}
+	return false, f.err
 }
 
 // piece is a part of a range: the bytes [from, to) of the object.
@@ -255,29 +269,41 @@ func (c *ranges) has(key string, r blob.Range) bool {
 	return true
 }
 
-// await waits for the reads of others that the plan counts on. again says that one failed, and that the plan is void.
+// await waits for the reads of others that the plan counts on. again says that the caller of one gave up, and that the plan is void.
 func await(ctx context.Context, plan [][]piece, mine *flight) (again bool, err error) {
 	for _, pieces := range plan {
 		for _, p := range pieces {
-			if p.in.flight == mine {
+			f := p.in.flight
+			if f == mine {
 				continue
 			}
-			select {
-			case <-p.in.flight.done:
-				again = again || p.in.flight.err != nil
-				continue // it is there, or was about to be: nothing was waited for
-			default:
+			if err := f.wait(ctx); err != nil {
+				return false, err
 			}
-			select {
-			case <-p.in.flight.done:
-				again = again || p.in.flight.err != nil
-				blob.Waited(ctx, p.in.flight.stages)
-			case <-ctx.Done():
-				return false, context.Cause(ctx)
+			void, err := f.failure()
+			if err != nil {
+				return false, err
 			}
+			again = again || void
 		}
 	}
 	return again, nil
+}
+
+// wait returns when the read has ended, with an error only if ctx ended first.
+func (f *flight) wait(ctx context.Context) error {
+	select {
+	case <-f.done:
+		return nil // it is there, or was about to be: nothing was waited for
+	default:
+	}
+	select {
+	case <-f.done:
+		blob.Waited(ctx, f.stages)
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // assemble makes the results of pieces that are all there.

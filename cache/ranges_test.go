@@ -3,10 +3,13 @@ package cache
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -169,6 +172,50 @@ func TestLeaderGivesUp(t *testing.T) {
 		w.check(o, rg(0, 1000)) // what the first left behind is whole
 		w.memory.consistent(t, 1<<20)
 	})
+}
+
+// TestSharedFailure has many wait for one read of a bucket that is dead: all learn of it at once. A budget that the reader alone had is no
+// fault of the bucket, and costs the others nothing.
+func TestSharedFailure(t *testing.T) {
+	for name, c := range map[string]struct {
+		err            error
+		calls, failing int
+	}{
+		"dead bucket": {model.ErrUnavailable, 1, 20},
+		"gone":        {model.ErrNotFound, 1, 20},
+		"budget":      {model.ErrLimit, 2, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, nil, BucketOptions{MemoryBytes: 1 << 20})
+				o := w.store.object("d/a", 1000)
+				calls := 0 // one at a time
+				w.store.before = func(context.Context, string) error {
+					time.Sleep(time.Minute)
+					if calls++; calls == 1 || c.calls == 1 {
+						return fmt.Errorf("get d/a: %w", c.err)
+					}
+					return nil
+				}
+				start := time.Now()
+				var failed atomic.Int64
+				var all sync.WaitGroup
+				for i := range 20 {
+					all.Go(func() {
+						if _, err := w.Read(t.Context(), o, []blob.Range{rg(int64(i), 100-2*int64(i))}); err != nil {
+							require.ErrorIs(t, err, c.err)
+							failed.Add(1)
+						}
+					})
+					synctest.Wait()
+				}
+				all.Wait()
+				require.Equal(t, c.calls, calls)
+				require.EqualValues(t, c.failing, failed.Load())
+				require.Equal(t, time.Duration(c.calls)*time.Minute, time.Since(start))
+			})
+		})
+	}
 }
 
 func TestErrorsPass(t *testing.T) {
