@@ -28,7 +28,7 @@ const cases = 2434
 // TestPromQL runs Prometheus' acceptance suite over each path, case by case: every case passes, but for those
 // listed in notYet, and those fail. The suite runs in a process of its own, whose report is the only way to learn of single cases.
 func TestPromQL(t *testing.T) {
-	for _, p := range []path{memtablePath, flushedPath, coldPath} {
+	for _, p := range []path{memtablePath, flushedPath, coldPath, parquetPath} {
 		t.Run(string(p), func(t *testing.T) {
 			t.Parallel()
 			report, err := runChild(p)

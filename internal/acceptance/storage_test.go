@@ -1,6 +1,7 @@
 package acceptance
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/varvedb/varve/blob"
 	"github.com/varvedb/varve/blob/mem"
+	"github.com/varvedb/varve/blocks"
 	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/ingester"
 	"github.com/varvedb/varve/internal/vfs/memfs"
@@ -29,7 +31,11 @@ const (
 	memtablePath path = "memtable" // an ingester that never flushes
 	flushedPath  path = "flushed"  // the same, flushing after every transaction
 	coldPath     path = "cold"     // closed after every transaction, and read by a new queryable without sources
+	parquetPath  path = "parquet"  // the same, with the blocks of each day merged into one of parquet, so that each transaction is late data
 )
+
+// closes reports whether the ingester is closed after every transaction.
+func (p path) closes() bool { return p == coldPath || p == parquetPath }
 
 // store is a storage.Storage of one ingester and one queryable over a bucket in memory.
 type store struct {
@@ -52,7 +58,7 @@ func newStore(t testing.TB, p path) (*store, error) {
 		return ingester.Open(ctx, cfg, ingester.Components{FS: fs, Dir: "data", Bucket: s.bucket, Catalog: s.catalog})
 	}
 	var err error
-	if p != coldPath {
+	if !p.closes() {
 		if s.ing, err = s.open(); err != nil {
 			return nil, err
 		}
@@ -66,7 +72,7 @@ func (s *store) renew() (err error) {
 		err = s.queryable.Close()
 	}
 	c := query.Components{Catalog: s.catalog, Blocks: blockReader{s.bucket}}
-	if s.path != coldPath {
+	if !s.path.closes() {
 		c.Sources = func(*catalog.Roster) ([]model.Source, []query.Unreachable) {
 			return []model.Source{s.ing}, nil
 		}
@@ -85,13 +91,16 @@ func (r blockReader) ReadRanges(ctx context.Context, key string, ranges []blob.R
 // append appends the batch and brings it to where it is to be read from.
 func (s *store) append(b *model.Batch) (err error) {
 	ctx := context.Background()
-	if s.path == coldPath {
+	if s.path.closes() {
 		if s.ing, err = s.open(); err != nil {
 			return err
 		}
 		defer func() {
 			err = errors.Join(err, s.ing.Close(ctx))
 			s.ing = nil
+			if s.path == parquetPath {
+				err = errors.Join(err, s.compact(ctx))
+			}
 			err = errors.Join(err, s.renew())
 		}()
 	}
@@ -104,6 +113,44 @@ func (s *store) append(b *model.Batch) (err error) {
 	}
 	if s.path == flushedPath {
 		return s.ing.Flush(ctx)
+	}
+	return nil
+}
+
+// compact merges the blocks of each day that has a hot one into one of parquet.
+func (s *store) compact(ctx context.Context) error {
+	root, err := s.catalog.Root(ctx, tenant.Default, nil)
+	if err != nil {
+		return err
+	}
+	for _, day := range root.Days {
+		p, err := s.catalog.Partition(ctx, tenant.Default, day, nil)
+		if err != nil {
+			return err
+		}
+		var inputs []*blocks.Meta
+		var ids []string
+		hot := false
+		for _, e := range p.Blocks {
+			inputs, ids = append(inputs, e.Meta), append(ids, e.ID)
+			hot = hot || e.Format == blocks.Native
+		}
+		if !hot {
+			continue
+		}
+		m := blocks.NewMerger(blockReader{s.bucket}, inputs, nil)
+		var b bytes.Buffer
+		out, err := blocks.Build(ctx, blocks.MergeParams(inputs, blocks.Parquet, 0, 0), m.Series(ctx, func() bool { return true }), &b)
+		m.Close()
+		if err != nil {
+			return err
+		}
+		if _, err := s.bucket.PutIfAbsent(ctx, blocks.Key(out), b.Bytes()); err != nil {
+			return err
+		}
+		if _, err := s.catalog.Commit(ctx, tenant.Default, day, catalog.Replace{Inputs: ids, Outputs: []*blocks.Meta{out}}); err != nil {
+			return err
+		}
 	}
 	return nil
 }
