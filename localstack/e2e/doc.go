@@ -12,7 +12,7 @@
 // TestLifecycle merges while it is raced, on each kind of bucket;
 // TestColdReads counts from outside what queries of fresh processes ask of the store;
 // TestRubbish sends what nobody should send; TestFlood sends more than a small budget can take;
-// TestSyncBeforeAnswer watches by strace that the log is synced before a write is answered.
+// TestBucketOutage delays and refuses all calls of the store until the disk budget is used up; TestSyncBeforeAnswer watches by strace that the log is synced before a write is answered.
 //
 // The checks choose free ports, keep all files in temporary folders, and end
 // the processes that they started. Where they run as root they install Debian's prometheus packages if
