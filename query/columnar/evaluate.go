@@ -197,7 +197,7 @@ type worker struct {
 
 func (e *evaluation) newWorker() *worker {
 	w := &worker{evaluation: e}
-	w.series.windows = windows{grid: e.grid, spanMs: e.part.spanMs, offsetMs: e.part.offsetMs}
+	w.series.kept = newKeptWindows(e.grid, e.part.spanMs, e.part.offsetMs)
 	return w
 }
 
@@ -242,7 +242,7 @@ func (w *worker) one(from storage.Series, out *evaluated) (err error) {
 	if err := s.load(from, f.markers); err != nil {
 		return err
 	}
-	s.moved = s.windows.find(s.t)
+	s.windows = s.kept.find(s.t)
 	if s.windows.longest == 0 {
 		return nil
 	}

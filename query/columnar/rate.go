@@ -14,10 +14,10 @@ type stretch struct {
 }
 
 // measure computes the stretches of all places.
-func (e extrapolated) measure(s *series) {
-	s.rates = s.rates[:0]
-	for _, p := range s.windows.places {
-		s.rates = append(s.rates, e.stretch(p, s.windows.spanMs))
+func (e extrapolated) measure(w *windows) {
+	w.measured, w.rates = true, w.rates[:0]
+	for _, p := range w.places {
+		w.rates = append(w.rates, e.stretch(p, w.spanMs))
 	}
 }
 
@@ -49,8 +49,8 @@ func (e extrapolated) factor(r *stretch, toStart float64) float64 {
 }
 
 func (e extrapolated) eval(s *series, out []float64) error {
-	if s.moved {
-		e.measure(s)
+	if !s.windows.measured {
+		e.measure(s.windows)
 	}
 	var drops []int32
 	if e.counter {
@@ -75,7 +75,7 @@ func (e extrapolated) eval(s *series, out []float64) error {
 				result += v[d-1]
 			}
 		}
-		r := &s.rates[s.windows.of[i]]
+		r := &s.windows.rates[s.windows.of[i]]
 		factor := r.factor
 		if e.counter && result > 0 && first >= 0 {
 			// A counter is not extrapolated below zero.

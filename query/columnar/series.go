@@ -41,14 +41,12 @@ type series struct {
 	points []promql.FPoint
 	isNew  bool // points are not made yet
 
-	windows windows
-	// moved says that the timestamps, and so the windows, are not those of the series before.
-	moved bool
+	kept    keptWindows
+	windows *windows // of t
 
 	resets []int32
 	prefix []float64
 	sorted []float64
-	rates  []stretch
 	keys   []int64
 	blocks []int64
 	call   engineCall

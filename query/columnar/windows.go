@@ -14,8 +14,7 @@ type place struct {
 	count          int32
 }
 
-// windows are the windows of all steps. Series of one scrape target share their timestamps, and those of other targets are often the same a
-// little earlier or later, so what is found is kept from one series to the next, and moved where that changes no window.
+// windows are the windows of all steps over some timestamps.
 type windows struct {
 	grid             grid
 	spanMs, offsetMs int64
@@ -28,6 +27,9 @@ type windows struct {
 	// places are those of windows with at least two samples, of several windows in a row with the same only one; of is the place of a window.
 	places []place
 	of     []int32
+	// rates is what a rate needs of each place, if measured.
+	rates    []stretch
+	measured bool
 	// The times may all be so much later or earlier without a change of windows.
 	later, earlier int64
 	// samples is the sum of the windows' lengths, fresh how many samples appear in some window for the first time, longest the length of
@@ -39,26 +41,74 @@ type windows struct {
 // remembered is how many samples there may be a step for their timestamps to be kept and compared: with more, finding is cheaper.
 const remembered = 4
 
-// find makes the windows those of t and reports whether they, or their places, had been others.
-func (w *windows) find(t []int64) bool {
-	if shift, ok := w.shift(t); ok && -w.earlier <= shift && shift <= w.later {
-		if shift == 0 {
-			return false
-		}
-		w.later -= shift
-		w.earlier += shift
-		for i := range w.places {
-			w.places[i].toStart += shift
-			w.places[i].toEnd -= shift
-		}
-		copy(w.times, t)
-		return true
-	}
+// set makes the windows those of t.
+func (w *windows) set(t []int64) {
 	if w.known = len(t) <= remembered*w.grid.n; w.known {
 		w.times = append(w.times[:0], t...)
 	}
+	w.measured = false
 	w.search(t)
+}
+
+// move makes the windows those of t if t is the times that they are of, a little earlier or later, and reports whether it is.
+func (w *windows) move(t []int64) bool {
+	shift, ok := w.shift(t)
+	if !ok || shift < -w.earlier || shift > w.later {
+		return false
+	}
+	if shift == 0 {
+		return true
+	}
+	w.later -= shift
+	w.earlier += shift
+	for i := range w.places {
+		w.places[i].toStart += shift
+		w.places[i].toEnd -= shift
+	}
+	copy(w.times, t)
+	w.measured = false
 	return true
+}
+
+// keptWindows are windows found for series before. Series of one scrape target share their timestamps, and those of other targets are often
+// the same a little earlier or later. Used by one goroutine.
+type keptWindows struct {
+	last  *windows
+	slots []windows
+}
+
+// keptBytes is about what the windows of one worker may take, of which each step of each takes up to stepBytes.
+const (
+	keptBytes = 2 << 20
+	stepBytes = 8*remembered + 16
+	maxKept   = 256
+)
+
+func newKeptWindows(g grid, spanMs, offsetMs int64) keptWindows {
+	k := keptWindows{slots: make([]windows, max(1, min(maxKept, keptBytes/stepBytes/g.n)))}
+	for i := range k.slots {
+		k.slots[i] = windows{grid: g, spanMs: spanMs, offsetMs: offsetMs}
+	}
+	k.last = &k.slots[0]
+	return k
+}
+
+// find returns the windows of t, valid until the next call.
+func (k *keptWindows) find(t []int64) *windows {
+	if k.last.move(t) {
+		return k.last
+	}
+	var key uint64
+	if n := len(t); n > 0 {
+		key = (uint64(t[0])*31+uint64(t[n-1]))*31 + uint64(n)
+		key ^= key >> 17
+	}
+	w := &k.slots[key%uint64(len(k.slots))]
+	if !w.known || !slices.Equal(w.times, t) {
+		w.set(t)
+	}
+	k.last = w
+	return w
 }
 
 // shift says by how much t is later than the times that are known, if it is that for all of them.

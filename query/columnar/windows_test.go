@@ -3,6 +3,7 @@ package columnar
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -17,13 +18,11 @@ func TestWindows(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed, 0))
 	kept, moved := 0, 0
 	for range 300 {
-		w := windows{
-			grid:   grid{startMs: r.Int64N(1000), stepMs: 1 + r.Int64N(60), n: 1 + r.IntN(40)},
-			spanMs: 1 + r.Int64N(200), offsetMs: r.Int64N(200) - 100,
-		}
+		all := newKeptWindows(grid{startMs: r.Int64N(1000), stepMs: 1 + r.Int64N(60), n: 1 + r.IntN(40)}, 1+r.Int64N(200), r.Int64N(200)-100)
 		var times []int64
+		var before [][]int64
 		for range 20 {
-			switch r.IntN(4) {
+			switch r.IntN(5) {
 			case 0:
 				times = nil
 				scrape, jitter := 1+r.Int64N(30), r.Int64N(2)*r.Int64N(20)
@@ -31,20 +30,29 @@ func TestWindows(t *testing.T) {
 					times = append(times, at)
 				}
 			case 1: // the same again
+			case 2: // one of those before
+				if len(before) > 0 {
+					times = slices.Clone(before[r.IntN(len(before))])
+				}
 			default:
 				shift := r.Int64N(15) - 7
 				for i := range times {
 					times[i] += shift
 				}
 			}
-			places, earlier := len(w.places), w.earlier
+			before = append(before, slices.Clone(times))
+			for i := range all.slots {
+				all.slots[i].measured = true
+			}
+			last, places, earlier := all.last, len(all.last.places), all.last.earlier
+			w := all.find(times)
 			switch {
-			case !w.find(times):
+			case w.measured:
 				kept++
-			case len(w.places) == places && w.earlier != earlier:
+			case w == last && len(w.places) == places && w.earlier != earlier:
 				moved++
 			}
-			requireWindows(t, &w, times)
+			requireWindows(t, w, times)
 		}
 	}
 	require.Greater(t, kept, 100)
