@@ -46,6 +46,7 @@ func TestParquetGets(t *testing.T) {
 		}
 	}
 	m, b := buildParquet(t, in)
+	require.Len(t, m.RowGroups, 3*6, "metrics 0 and 1, metric 2 by itself, metrics 3 and 4")
 	bucket := blob.New(mem.New(), nil)
 	_, err := bucket.Put(t.Context(), blocks.Key(m), b)
 	require.NoError(t, err)

@@ -3,8 +3,8 @@
 // one out; [Locate] and [Stripe.Decode] take one apart without looking at the Parquet footer. It knows neither bucket nor
 // catalog, nor the block's Meta, which package blocks adds; there the end of the object is described.
 //
-// A Writer is not safe for concurrent use and keeps the row groups of one range in memory, compressed: some
-// ten MiB whatever the day. Errors leave rubbish, which the caller discards. Decoded things may be shared.
+// A Writer is not safe for concurrent use. It keeps the row groups of one range in memory, compressed, and one metric until
+// it is known whether that is big: some ten MiB whatever the day. Errors leave rubbish, which the caller discards. Decoded things may be shared.
 //
 // # Format, version 1
 //
@@ -16,9 +16,10 @@
 //
 // The version is that of the block's Meta.
 //
-// A window is one of the six stretches of four hours of a day. A range is a run of series in the order of the index: it closes
-// at the end of a metric once one of its windows has 128 Ki rows, and anywhere before a window gets more than 1 Mi rows (a single
-// series may have more) or its label texts more than 8 MiB. The rows of a window of a range are a row group, sorted by series in the
+// A window is one of the six stretches of four hours of a day. A range is a run of series in the order of the index. It closes
+// at the end of a metric once one of its windows has 128 Ki rows. A metric that has so many by itself begins a range and ends one; it is
+// cut into several before a window gets more than 1 Mi rows (a single series may have more) or the label texts of a range more than
+// 8 MiB. The rows of a window of a range are a row group, sorted by series in the
 // order of the index, then by time. So a small metric lies in one row group for each window, and a
 // reader of a whole day reads one stretch of the object.
 //

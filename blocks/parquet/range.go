@@ -11,8 +11,8 @@ import (
 // openRange is the range that a Writer fills.
 type openRange struct {
 	series []rangeSeries
-	last   labels.Labels // added last, also if its range is closed
-	metric string        // of last
+	last   labels.Labels // handed in last, also if its range is closed
+	metric string        // of the series added last
 	// The texts of the range, numbered; those of metrics and those of labels apart.
 	metrics, labels map[string]uint32
 	text            int // bytes of them
@@ -89,7 +89,7 @@ func (w *Writer) add(ls labels.Labels, metric string, text []byte, c *model.Colu
 		from = to
 	}
 	w.open.series = append(w.open.series, s)
-	w.open.last, w.open.metric = ls, metric
+	w.open.metric = metric
 }
 
 // closeRange writes the row groups of the range and adds its series to the index.

@@ -83,6 +83,10 @@ const (
 	rangeText  = 8 << 20
 	rangeBytes = 32 << 20
 
+	// pendingSeries and pendingBytes bound what is held of a metric until it is known whether it is big.
+	pendingSeries = 16 << 10
+	pendingBytes  = 32 << 20
+
 	// stripeRows is when a stripe is full; a series that would make more than stripeSlack of it begins a new one.
 	stripeRows  = 32 << 10
 	stripeSlack = stripeRows + stripeRows/4

@@ -45,10 +45,11 @@ type Writer struct {
 	k   coder
 	idx *index.Builder
 
-	open   openRange
-	groups [Windows]group
-	footer []format.RowGroup
-	layout Layout
+	pending pendingMetric
+	open    openRange
+	groups  [Windows]group
+	footer  []format.RowGroup
+	layout  Layout
 }
 
 // NewWriter returns a writer of samples of one day. Nothing is written before the first range is full.
@@ -68,7 +69,7 @@ func (w *Writer) Close() { w.k.z.Close() }
 
 // Size is roughly the length of the object so far, without index and footer.
 func (w *Writer) Size() int64 {
-	n := w.at
+	n := w.at + int64(w.pending.samples)
 	for i := range w.groups {
 		n += int64(w.groups[i].size())
 	}
@@ -84,6 +85,13 @@ func (w *Writer) Add(ls labels.Labels, c *model.Columns) error {
 	if w.layout.Series > 0 && !index.Less(w.open.last, ls) {
 		return fmt.Errorf("series %.200s after %.200s: not in order: %w", ls, w.open.last, model.ErrInvalid)
 	}
+	w.count(c)
+	w.open.last = ls
+	return w.pend(ls, c)
+}
+
+// place adds a series to the open range, or to a new one if that is full.
+func (w *Writer) place(ls labels.Labels, c *model.Columns) error {
 	ends := w.split(c.T)
 	metric, text := w.open.texts(ls)
 	if w.full(metric, text, ends) {
@@ -91,7 +99,6 @@ func (w *Writer) Add(ls labels.Labels, c *model.Columns) error {
 			return err
 		}
 	}
-	w.count(c)
 	w.add(ls, metric, text, c, ends)
 	return nil
 }
@@ -161,6 +168,9 @@ func (w *Writer) Finish() (*Layout, []byte, error) {
 	l := &w.layout
 	if l.Series == 0 {
 		return nil, nil, fmt.Errorf("block without series: %w", model.ErrInvalid)
+	}
+	if err := w.settle(); err != nil {
+		return nil, nil, err
 	}
 	if err := w.closeRange(); err != nil {
 		return nil, nil, err
