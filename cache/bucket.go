@@ -26,7 +26,8 @@ type BucketOptions struct {
 	DiskBytes int64
 	// Eager copies an object once an eighth of its price was spent on parts of it: for processes that end before they learn more.
 	Eager bool
-	// KeepFree is how much of Dir's file system copies leave free, where that can be told. Default 1 GiB.
+	// KeepFree is how much of Dir's file system copies leave free, where that can be told: when one is to be made and there is less,
+	// older ones give way. Default 1 GiB.
 	KeepFree int64
 }
 

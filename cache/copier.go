@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"sync"
 	"time"
@@ -179,6 +180,9 @@ func (e *diskError) Unwrap() error { return e.err }
 // copy makes a copy of the object: under another name until it is complete, checked and synced.
 func (c *copier) copy(ctx context.Context, o *Object) error {
 	bytes := copyBytes(o.Size)
+	if c.has(o.Key) { // made between a query's look and its offer
+		return nil
+	}
 	if err := c.room(bytes); err != nil {
 		return err
 	}
@@ -209,19 +213,26 @@ func (c *copier) enter(l *localCopy, bytes int64, err error) {
 	}
 }
 
-// room fails if the file system would be left with less than it must keep.
+// room makes sure that the file system will be left with what it must keep. Where others have filled it, copies give way; it fails if that
+// is not enough.
 func (c *copier) room(bytes int64) error {
 	if c.free == nil {
 		return nil
 	}
-	free, err := c.free()
-	if err != nil {
-		return &diskError{fmt.Errorf("free bytes of %s: %w", c.dir, err)}
+	for gaveWay := false; ; gaveWay = true {
+		free, err := c.free()
+		if err != nil {
+			return &diskError{fmt.Errorf("free bytes of %s: %w", c.dir, err)}
+		}
+		short := c.keep + bytes + c.underway() - free
+		switch {
+		case short <= 0:
+			return nil
+		case gaveWay:
+			return &diskError{fmt.Errorf("%d bytes are free in %s, of which %d stay so", free, c.dir, c.keep)}
+		}
+		c.shed(short)
 	}
-	if free-bytes < c.keep {
-		return &diskError{fmt.Errorf("%d bytes are free in %s, of which %d stay so", free, c.dir, c.keep)}
-	}
-	return nil
 }
 
 // reserve takes the bytes off the budget and removes what has to go for them.
@@ -240,7 +251,7 @@ func (c *copier) reserve(bytes int64) error {
 
 // write makes the file of a copy. After an error there is none.
 func (c *copier) write(ctx context.Context, l *localCopy, o *Object) (err error) {
-	temp := l.name + tempSuffix
+	temp := tempOf(l.name)
 	f, err := c.fs.Create(temp)
 	if err != nil {
 		return &diskError{err}
@@ -254,11 +265,19 @@ func (c *copier) write(ctx context.Context, l *localCopy, o *Object) (err error)
 			err = c.fs.SyncDir(c.dir)
 		}
 		if err != nil {
-			err = &diskError{errors.Join(err, c.fs.RemoveAll(l.name))}
+			err = &diskError{errors.Join(err, removeFile(c.fs, l.name))}
 		}
 	}
 	if err != nil {
-		return errors.Join(err, c.fs.RemoveAll(temp))
+		return errors.Join(err, removeFile(c.fs, temp))
+	}
+	return nil
+}
+
+// removeFile removes a file if there is one; a directory only if it is empty.
+func removeFile(fsys vfs.FS, name string) error {
+	if err := fsys.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	return nil
 }

@@ -18,14 +18,16 @@ import (
 )
 
 const (
-	tempSuffix = ".tmp"
+	// Nothing but what ends like this is ever looked at or removed: the directory may turn out to be somebody's own.
+	copySuffix = ".copy"
+	tempSuffix = copySuffix + ".tmp"
 	lockName   = "lock"
 	// longestName of a file that all file systems take.
-	longestName = 240
+	longestName = 250
 )
 
 // copies are the whole objects in a directory, which belongs to one process at a time. What is in it is one of: the lock, copies under
-// their last names, which are complete, and files that are being written.
+// their last names, which are complete, files that are being written, and files of others, which stay as they are.
 type copies struct {
 	fs      vfs.FS
 	dir     string
@@ -76,7 +78,7 @@ func (c *copies) find() error {
 	for _, e := range entries {
 		switch info, err := e.Info(); {
 		case e.IsDir() || e.Name() == lockName:
-		case strings.HasSuffix(e.Name(), tempSuffix):
+		case ofTemp(e.Name()):
 			if err := c.fs.Remove(path.Join(c.dir, e.Name())); err != nil {
 				return err
 			}
@@ -99,19 +101,27 @@ func (c *copies) find() error {
 // nameOf is the name of the file for a key, "" if it can have none. Keys have no "+".
 func nameOf(key string) string {
 	name := strings.ReplaceAll(key, "/", "+")
-	if len(name) > longestName || strings.HasSuffix(name, tempSuffix) || !strings.Contains(name, "+") {
+	if len(name)+len(tempSuffix) > longestName || !strings.Contains(name, "+") {
 		return ""
 	}
-	return name
+	return name + copySuffix
 }
 
 // keyOf is the key for the name of a file, "" if it is none of nameOf's.
 func keyOf(name string) string {
-	key := strings.ReplaceAll(name, "+", "/")
+	key := strings.ReplaceAll(strings.TrimSuffix(name, copySuffix), "+", "/")
 	if blob.ValidKey(key) != nil || nameOf(key) != name {
 		return ""
 	}
 	return key
+}
+
+// tempOf is the name under which the file is written, and ofTemp reports whether a name is one.
+func tempOf(name string) string { return strings.TrimSuffix(name, copySuffix) + tempSuffix }
+
+func ofTemp(name string) bool {
+	of, is := strings.CutSuffix(name, tempSuffix)
+	return is && keyOf(of+copySuffix) != ""
 }
 
 // read returns the ranges from the object's copy, if there is one and it is sound. One that is not is dropped.
@@ -229,6 +239,21 @@ func (c *copies) shrink(bytes int64) (gone []*localCopy) {
 	}
 	c.gauge()
 	return gone
+}
+
+// underway are the bytes of copies that are being made, whether they are on the disk yet or not.
+func (c *copies) underway() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.reserved
+}
+
+// shed removes copies until that many bytes are free, or there are none.
+func (c *copies) shed(bytes int64) {
+	c.mu.Lock()
+	gone := c.shrink(c.lru.max - c.lru.used - c.reserved + bytes)
+	c.mu.Unlock()
+	c.remove(gone)
 }
 
 // forget drops the copy of a key.

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -114,7 +115,7 @@ func TestRestart(t *testing.T) {
 
 	require.NoError(t, w.Close())
 	w.open(disk, opts)
-	require.ElementsMatch(t, []string{"d+a+x", "notes of somebody"}, files(t, disk, dir))
+	require.ElementsMatch(t, []string{"d+a+x.copy", "notes of somebody"}, files(t, disk, dir))
 	w.free(o)
 	require.NoError(t, w.Close())
 	// The same name for other bytes: another bucket.
@@ -253,16 +254,55 @@ func TestRun(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	for key, want := range map[string]string{
-		"d/tenant=a/day=2024-01-01/x.vb": "d+tenant=a+day=2024-01-01+x.vb",
+		"d/tenant=a/day=2024-01-01/x.vb": "d+tenant=a+day=2024-01-01+x.vb.copy",
+		"d/x.copy":                       "d+x.copy.copy",
+		"d/x.copy.tmp":                   "d+x.copy.tmp.copy",
 		"x":                              "",
-		"d/x.tmp":                        "",
+		"d/" + strings.Repeat("x", 240):  "",
 	} {
 		require.Equal(t, want, nameOf(key))
 		if want != "" {
 			require.Equal(t, key, keyOf(want))
+			require.Empty(t, keyOf(tempOf(want)))
+			require.True(t, ofTemp(tempOf(want)))
 		}
 	}
-	for _, name := range []string{"lock", "x", "d+x.tmp", "d+..+x", "d++x", "a b+c"} {
+	for _, name := range []string{"lock", "x", "d+x", "x.copy", "d+x.copy.tmp", "d+..+x.copy", "d++x.copy", "a b+c.copy"} {
 		require.Empty(t, keyOf(name), name)
 	}
+	for _, name := range []string{"x.tmp", "d+x.tmp", "x.copy.tmp", "d+x.copy", ".copy.tmp"} {
+		require.False(t, ofTemp(name), name)
+	}
+}
+
+// TestForeignDirectory takes a directory in which others keep files: theirs stay, whatever has to go.
+func TestForeignDirectory(t *testing.T) {
+	dir := t.TempDir()
+	theirs := []string{"notes", "report.tmp", "a+b", "libstdc+6.so", "d+x.tmp", "x.copy"}
+	for _, name := range theirs {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), make([]byte, 200_000), 0o600))
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "d+a+y.copy.tmp"), []byte("cut off"), 0o600))
+	opts := BucketOptions{Dir: dir, DiskBytes: 250_000, KeepFree: 1}
+	w := newWorld(t, vfs.OS{}, opts)
+	for i := range 5 {
+		w.copied(w.store.object(fmt.Sprintf("d/a/%d", i), 100_000))
+	}
+	require.NoError(t, w.Close())
+	w.open(vfs.OS{}, opts)
+	require.Len(t, w.copier.byKey, 2)
+	require.NoError(t, w.Close())
+	require.ElementsMatch(t, append(theirs, "d+a+3.copy", "d+a+4.copy"), files(t, vfs.OS{}, dir))
+}
+
+// TestCopiedMeanwhile offers an object of which a copy was made since the query looked.
+func TestCopiedMeanwhile(t *testing.T) {
+	w := newWorld(t, memfs.New(), onDisk(0, 100<<20))
+	o := w.store.object("d/a/x", 100_000)
+	w.copied(o)
+	used := w.copier.lru.used
+	require.NoError(t, w.copier.copy(t.Context(), o))
+	require.Equal(t, used, w.copier.lru.used)
+	w.Forget(o.Key)
+	require.Zero(t, w.copier.lru.used)
 }

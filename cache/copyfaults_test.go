@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"fmt"
 	"io/fs"
 	oldrand "math/rand"
 	"math/rand/v2"
@@ -144,13 +145,24 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// smallDisk tells how much is free.
+// smallDisk tells how much is free: what is left of bytes by the files in dir.
 type smallDisk struct {
 	*memfs.FS
 	bytes int64
 }
 
-func (d *smallDisk) Free(string) (int64, error) { return d.bytes, nil }
+func (d *smallDisk) Free(string) (int64, error) {
+	free := d.bytes
+	entries, err := d.ReadDir(dir)
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil {
+			return 0, err
+		}
+		free -= info.Size()
+	}
+	return free, err
+}
 
 func TestKeepFree(t *testing.T) {
 	d := &smallDisk{memfs.New(), 10_000_000}
@@ -161,9 +173,31 @@ func TestKeepFree(t *testing.T) {
 	w.check(o, rg(0, o.Size))
 	w.Drain(t.Context())
 	require.Empty(t, files(t, d, dir))
+	require.Equal(t, 1, lines(w.log.String(), "local copies cannot be made"))
 	d.bytes *= 2
 	w.now = w.now.Add(restAfterFault)
 	w.copied(o)
+
+	// Others fill the disk: copies give way, those asked for last go last.
+	for i := range 5 {
+		w.copied(w.store.object(fmt.Sprintf("d/a/%d", i), 100_000))
+	}
+	w.free(o)
+	d.bytes = opts.KeepFree + 250_000
+	last := w.store.object("d/a/last", 100_000)
+	w.copied(last)
+	require.Len(t, files(t, d, dir), 2)
+	w.free(o)
+	w.free(last)
+	d.bytes = opts.KeepFree + 50_000
+	next := w.store.object("d/a/next", 100_000)
+	w.check(next, rg(0, next.Size))
+	w.Drain(t.Context())
+	require.Empty(t, files(t, d, dir), "the disk is short of more than all copies take")
+	free, err := d.Free(dir)
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, free, opts.KeepFree)
+	w.check(o, rg(0, o.Size))
 }
 
 // TestWrongBytes meets an object that is not what the catalog says.
