@@ -130,6 +130,9 @@ func FuzzDecodeMeta(f *testing.F) {
 	f.Add(b[3:len(b)-4], byte(1))
 	b = blocks.AppendMeta(nil, mergedMeta())
 	f.Add(b[3:len(b)-4], byte(2))
+	m, _ := buildParquet(f, smallRows())
+	b = blocks.AppendMeta(nil, m)
+	f.Add(b[3:len(b)-4], b[0])
 	f.Fuzz(func(t *testing.T, body []byte, version byte) {
 		m, _, err := blocks.DecodeMeta(blocks.ForgeMeta(version, body))
 		if err != nil {

@@ -91,6 +91,11 @@ func TestParquetOpen(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, m, got, "%d", guess)
 	}
+	newer := bytes.Clone(b)
+	newer[m.Postings.End()] = 99
+	_, err = blocks.Open(t.Context(), blocks.Bytes(newer), "key", int64(len(newer)))
+	require.ErrorIs(t, err, model.ErrVersion)
+	require.ErrorIs(t, blocks.Verify(blocks.ForgeChecksum(newer)), model.ErrVersion)
 	nm, nb := build(t, small())
 	got, err = blocks.OpenGuessing(t.Context(), blocks.Bytes(nb), int64(len(nb)), 20)
 	require.NoError(t, err)
