@@ -183,6 +183,9 @@ func (c *copier) copy(ctx context.Context, o *Object) error {
 	if c.has(o.Key) { // made between a query's look and its offer
 		return nil
 	}
+	if err := c.reopen(); err != nil {
+		return &diskError{err}
+	}
 	if err := c.room(bytes); err != nil {
 		return err
 	}

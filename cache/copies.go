@@ -33,7 +33,9 @@ type copies struct {
 	dir     string
 	log     *slog.Logger
 	metrics *Metrics
-	lock    io.Closer
+
+	lockMu sync.Mutex // guards lock
+	lock   io.Closer  // nil if the directory was removed and could not be taken anew
 
 	mu       sync.Mutex // guards what follows
 	lru      slru[*localCopy]
@@ -54,18 +56,43 @@ type localCopy struct {
 
 // openCopies takes the directory, removes what was being written when a process ended, and counts the rest.
 func openCopies(fsys vfs.FS, dir string, max int64, log *slog.Logger, m *Metrics) (*copies, error) {
-	if err := fsys.MkdirAll(dir); err != nil {
-		return nil, fmt.Errorf("cache directory: %w", err)
+	c := &copies{fs: fsys, dir: dir, log: log, metrics: m, lru: slru[*localCopy]{max: max}, byKey: map[string]*localCopy{}}
+	if err := c.open(); err != nil {
+		return nil, err
 	}
-	lock, err := fsys.Lock(path.Join(dir, lockName), false)
-	if err != nil {
-		return nil, fmt.Errorf("cache directory %s: %w", dir, err)
-	}
-	c := &copies{fs: fsys, dir: dir, log: log, metrics: m, lock: lock, lru: slru[*localCopy]{max: max}, byKey: map[string]*localCopy{}}
 	if err := c.find(); err != nil {
-		return nil, fmt.Errorf("cache directory %s: %w", dir, errors.Join(err, lock.Close()))
+		return nil, fmt.Errorf("cache directory %s: %w", dir, errors.Join(err, c.lock.Close()))
 	}
 	return c, nil
+}
+
+// open makes the directory if it is missing, and locks it.
+func (c *copies) open() (err error) {
+	if err := c.fs.MkdirAll(c.dir); err != nil {
+		return fmt.Errorf("cache directory: %w", err)
+	}
+	if c.lock, err = c.fs.Lock(path.Join(c.dir, lockName), false); err != nil {
+		return fmt.Errorf("cache directory %s: %w", c.dir, err)
+	}
+	return nil
+}
+
+// reopen takes the directory anew if somebody removed it, and with it the lock. If another process was faster both use it from then on, which
+// costs either a copy that the other evicted, and no answer.
+func (c *copies) reopen() error {
+	c.lockMu.Lock()
+	defer c.lockMu.Unlock()
+	if c.lock != nil {
+		if _, err := c.fs.Stat(path.Join(c.dir, lockName)); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		err := c.lock.Close()
+		c.lock = nil
+		if err != nil {
+			return err
+		}
+	}
+	return c.open()
 }
 
 // find counts the copies in the directory, the oldest as the least recent. None is opened before somebody asks for it.
@@ -274,4 +301,11 @@ func (c *copies) has(key string) bool {
 }
 
 // close lets the directory go; the copies stay for the next process.
-func (c *copies) close() error { return c.lock.Close() }
+func (c *copies) close() error {
+	c.lockMu.Lock()
+	defer c.lockMu.Unlock()
+	if c.lock == nil {
+		return nil
+	}
+	return c.lock.Close()
+}

@@ -111,6 +111,22 @@ func TestTruncatedAndGone(t *testing.T) {
 	require.NoError(t, w.Close())
 }
 
+// TestDirectoryRemoved has somebody remove the directory of a process that runs: it is made anew for the next copy, and taken.
+func TestDirectoryRemoved(t *testing.T) {
+	opts := BucketOptions{Dir: filepath.Join(t.TempDir(), "cache"), KeepFree: 1}
+	w := newWorld(t, vfs.OS{}, opts)
+	o := w.store.object("d/a/x", 100_000)
+	w.copied(o)
+	require.NoError(t, os.RemoveAll(opts.Dir))
+	w.check(o, rg(0, o.Size))
+	require.Equal(t, 1, w.faults("vanished"))
+	w.copied(o)
+	require.Len(t, files(t, vfs.OS{}, opts.Dir), 1)
+	_, err := NewBucket(&opts, Components{From: w.store})
+	require.ErrorIs(t, err, vfs.ErrLocked)
+	require.NoError(t, w.Close())
+}
+
 // TestFullDisk has each call fail that making a copy takes.
 func TestFullDisk(t *testing.T) {
 	for n := 1; ; n++ {

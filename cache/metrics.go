@@ -21,8 +21,9 @@ type Metrics struct {
 
 // tierMetrics are those of one kind of cache.
 type tierMetrics struct {
-	hits, misses, hitBytes, evictions prometheus.Counter
-	bytes                             prometheus.Gauge // nil for parsed
+	hits, misses, evictions prometheus.Counter
+	hitBytes                prometheus.Counter // nil for parsed
+	bytes                   prometheus.Gauge   // nil for parsed
 }
 
 // NewMetrics registers them; a nil registerer takes none.
@@ -42,9 +43,9 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		return o
 	}
 	tier := func(t string) tierMetrics {
-		m := tierMetrics{hits: hits.WithLabelValues(t), misses: misses.WithLabelValues(t), hitBytes: hitBytes.WithLabelValues(t), evictions: evictions.WithLabelValues(t)}
+		m := tierMetrics{hits: hits.WithLabelValues(t), misses: misses.WithLabelValues(t), evictions: evictions.WithLabelValues(t)}
 		if t != "parsed" {
-			m.bytes = f.NewGauge(bytes(t))
+			m.hitBytes, m.bytes = hitBytes.WithLabelValues(t), f.NewGauge(bytes(t))
 		}
 		return m
 	}
@@ -67,7 +68,9 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 
 func (m *tierMetrics) hit(n int, bytes int64) {
 	m.hits.Add(float64(n))
-	m.hitBytes.Add(float64(bytes))
+	if m.hitBytes != nil {
+		m.hitBytes.Add(float64(bytes))
+	}
 }
 
 func (m *tierMetrics) missed(n int)     { m.misses.Add(float64(n)) }

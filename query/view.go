@@ -81,7 +81,10 @@ func (v *views) known(tenant string, r model.TimeRange) *catalog.View {
 	}
 	var parts []*catalog.Partition
 	for _, d := range root.Days {
-		if p, ok := cached[catalog.Partition](v.cache, partitionKey(tenant, d)); ok && d.Range().Overlaps(r) {
+		if !d.Range().Overlaps(r) {
+			continue // a tenant may have years of days
+		}
+		if p, ok := cached[catalog.Partition](v.cache, partitionKey(tenant, d)); ok {
 			parts = append(parts, p)
 		}
 	}
