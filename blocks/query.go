@@ -15,8 +15,6 @@ type Query struct {
 	// Speculation is shared by all blocks of a query: how many bytes of chunks may be fetched along with the series pages, before
 	// it is known which of them match. nil is none.
 	Speculation *Budget
-	// MaxBytes bounds the bytes that one Select fetches, speculation included; 0 is no bound. Beyond it: model.ErrLimit.
-	MaxBytes int64
 	// LabelsOnly leaves the chunks alone: the series have labels but Samples fails.
 	LabelsOnly bool
 	// Stats, if set, is added to.

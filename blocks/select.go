@@ -62,8 +62,7 @@ type selector struct {
 	rng   model.TimeRange
 	warm  *warm // nil without caches
 	sel   *selection
-	read  int64 // bytes
-	stage int   // of the last reads, for a trace of them
+	stage int // of the last reads, for a trace of them
 	state []runState
 	// for Stats: the bytes of the series pages with a match
 	seriesHits int64
@@ -164,12 +163,6 @@ func (s *selector) between(lo, hi int) stretch {
 
 // fetch is one stage.
 func (s *selector) fetch(ctx context.Context, ranges []blob.Range) ([][]byte, error) {
-	for _, r := range ranges {
-		s.read += r.Length
-	}
-	if s.q.MaxBytes > 0 && s.read > s.q.MaxBytes {
-		return nil, fmt.Errorf("select from block %s: %d bytes, the limit is %d: %w", s.key, s.read, s.q.MaxBytes, model.ErrLimit)
-	}
 	ctx = blob.AfterStage(ctx, s.stage)
 	data, err := readRanges(ctx, s.r, s.key, ranges)
 	s.stage = blob.LastStage(ctx)

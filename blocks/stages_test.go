@@ -176,11 +176,7 @@ func TestNeeded(t *testing.T) {
 	require.Less(t, bare, metric)
 }
 
-func TestLimits(t *testing.T) {
-	m, b := build(t, large(20, 40, 200))
-	q := &blocks.Query{Range: day.Range(), MaxBytes: 100 << 10}
-	_, err := blocks.Select(t.Context(), blocks.Bytes(b), m, q)
-	require.ErrorIs(t, err, model.ErrLimit)
+func TestBudget(t *testing.T) {
 	budget := blocks.NewBudget(10)
 	require.True(t, budget.Take(4))
 	require.False(t, budget.Take(7))
