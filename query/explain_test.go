@@ -95,7 +95,7 @@ func TestLimits(t *testing.T) {
 		{"bytes", "300", func(l *Limits) { l.Bytes = 300 }},
 		{"requests", "7", func(l *Limits) { l.Requests = 7 }},
 		{"samples", "400", func(l *Limits) { l.Samples = 400 }},
-		{"cost", "2e-06 USD", func(l *Limits) { l.Cost = 2e-6 }},
+		{"cost", "0.000002 USD", func(l *Limits) { l.Cost = 2e-6 }},
 		{"time", "1ns", func(l *Limits) { l.Time = 1 }},
 	} {
 		t.Run(c.budget, func(t *testing.T) {

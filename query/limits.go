@@ -50,7 +50,7 @@ func (l *Limits) check(e *Explain, asked int64) error {
 	case l.Bytes > 0 && e.BytesFetched+e.CatalogBytes+asked > l.Bytes:
 		return &BudgetError{"bytes", strconv.FormatInt(l.Bytes, 10)}
 	case l.Cost > 0 && e.cost() > l.Cost:
-		return &BudgetError{"cost", strconv.FormatFloat(l.Cost, 'g', -1, 64) + " USD"}
+		return &BudgetError{"cost", strconv.FormatFloat(l.Cost, 'f', -1, 64) + " USD"}
 	}
 	return nil
 }

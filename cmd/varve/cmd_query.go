@@ -115,7 +115,21 @@ func (o *queryOptions) moments(now time.Time) (m moments, err error) {
 	return m, nil
 }
 
+func (o *queryOptions) check() error {
+	if err := o.limits.check(); err != nil {
+		return err
+	}
+	return checkNumbers(
+		flagNumber{"timeout", int64(*o.timeout), 1},
+		flagNumber{"query-lookback", int64(*o.lookback), 1},
+		flagNumber{"query-max-samples", int64(o.maxSamples), 1},
+	)
+}
+
 func runQuery(ctx context.Context, o *queryOptions, expr string, e *environment) error {
+	if err := o.check(); err != nil {
+		return err
+	}
 	m, err := o.moments(time.Now())
 	if err != nil {
 		return err

@@ -125,6 +125,9 @@ func (o *serveOptions) check() error {
 	if err := o.caches.check(int64(*o.memoryBudget)); err != nil {
 		return err
 	}
+	if err := o.queryLimits.check(); err != nil {
+		return err
+	}
 	if o.durability == string(ingester.ModeObject) && o.ship == "off" {
 		return usagef("--durability object acknowledges what is in the bucket, so --ship cannot be off")
 	}
@@ -136,35 +139,22 @@ func (o *serveOptions) check() error {
 	return o.checkNumbers()
 }
 
-// checkNumbers refuses numbers that mean nothing. The rooms below would take 0 for "the default".
 func (o *serveOptions) checkNumbers() error {
-	for _, n := range []struct {
-		flag         string
-		value, least int64
-	}{
-		{"flush-every", int64(*o.flushEvery), 1},
-		{"self-scrape-interval", int64(*o.selfScrapeInterval), 1},
-		{"query-timeout", int64(*o.queryTimeout), 1},
-		{"query-lookback", int64(*o.queryLookback), 1},
-		{"query-concurrency", int64(o.queryConcurrency), 1},
-		{"query-max-samples", int64(o.queryMaxSamples), 1},
-		{"limit-body", int64(*o.limitBody), 1},
-		{"limit-decoded", int64(*o.limitDecoded), 1},
-		{"limit-series", int64(o.limitSeries), 1},
-		{"limit-samples", int64(o.limitSamples), 1},
-		{"limit-labels", int64(o.limitLabels), 1},
-		{"limit-label-value", int64(o.limitLabelValue), 1},
-		{"limit-active-series", int64(o.limitActive), 0},
-	} {
-		switch {
-		case n.value >= n.least:
-		case n.least == 0:
-			return usagef("--%s is %d, want 0 or more", n.flag, n.value)
-		default:
-			return usagef("--%s must be more than 0", n.flag)
-		}
-	}
-	return nil
+	return checkNumbers(
+		flagNumber{"flush-every", int64(*o.flushEvery), 1},
+		flagNumber{"self-scrape-interval", int64(*o.selfScrapeInterval), 1},
+		flagNumber{"query-timeout", int64(*o.queryTimeout), 1},
+		flagNumber{"query-lookback", int64(*o.queryLookback), 1},
+		flagNumber{"query-concurrency", int64(o.queryConcurrency), 1},
+		flagNumber{"query-max-samples", int64(o.queryMaxSamples), 1},
+		flagNumber{"limit-body", int64(*o.limitBody), 1},
+		flagNumber{"limit-decoded", int64(*o.limitDecoded), 1},
+		flagNumber{"limit-series", int64(o.limitSeries), 1},
+		flagNumber{"limit-samples", int64(o.limitSamples), 1},
+		flagNumber{"limit-labels", int64(o.limitLabels), 1},
+		flagNumber{"limit-label-value", int64(o.limitLabelValue), 1},
+		flagNumber{"limit-active-series", int64(o.limitActive), 0},
+	)
 }
 
 func (o *serveOptions) logger(e *environment) *slog.Logger {
