@@ -27,7 +27,6 @@ type rowSelection struct {
 	// Guarded by mu: users and used of every stripe, and these.
 	open  []*rowStripe // decoded, the one used last behind
 	bytes int          // of them
-	free  []*parquet.Rows
 }
 
 // rowStripe is a fetched stripe, decoded while somebody uses it and a while longer.
@@ -112,8 +111,8 @@ func (s *rowSelection) acquire(st *rowStripe) (*parquet.Rows, error) {
 		s.mu.Unlock()
 		return rows, nil
 	}
-	fresh := s.spare()
 	s.mu.Unlock()
+	fresh := parquet.GetRows()
 	bad, err := st.stripe.Decode(fresh, st.stored)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -126,16 +125,6 @@ func (s *rowSelection) acquire(st *rowStripe) (*parquet.Rows, error) {
 	s.bytes += fresh.Size()
 	s.evict(openRowBytes)
 	return fresh, nil
-}
-
-// spare returns memory for rows.
-func (s *rowSelection) spare() *parquet.Rows {
-	if n := len(s.free); n > 0 {
-		r := s.free[n-1]
-		s.free = s.free[:n-1]
-		return r
-	}
-	return &parquet.Rows{}
 }
 
 // touch moves an open stripe behind those used before it.
@@ -162,19 +151,16 @@ func (s *rowSelection) evict(keep int) {
 			continue
 		}
 		s.bytes -= st.rows.Size()
-		s.free = append(s.free, st.rows)
+		parquet.PutRows(st.rows)
 		st.rows = nil
 		s.open = slices.Delete(s.open, i, i+1)
 	}
-	const spares = 2
-	s.free = s.free[:min(len(s.free), spares)]
 }
 
 func (s *rowSelection) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.evict(0)
-	s.free = nil
 }
 
 // rowSeries is one series of a selection of a parquet block. It implements model.Series.

@@ -136,6 +136,7 @@ func decodeDelta(dst []int64, b []byte, n int) ([]int64, error) {
 	dst = slices.Grow(dst[:0], n)[:n]
 	dst[0] = v
 	var err error
+	var room [64*deltaMini/8 + 9]byte
 	for at := 1; at < n; {
 		base := d.varint()
 		w := d.take(deltaMinis)
@@ -144,7 +145,7 @@ func decodeDelta(dst []int64, b []byte, n int) ([]int64, error) {
 		}
 		for k := 0; k < deltaMinis && at < n; k++ {
 			to := min(n, at+deltaMini)
-			if v, err = unpack(dst[at:to], &d, v, base, uint(w[k])); err != nil {
+			if v, err = unpack(dst[at:to], &d, &room, v, base, uint(w[k])); err != nil {
 				return dst[:0], err
 			}
 			at = to
@@ -156,8 +157,8 @@ func decodeDelta(dst []int64, b []byte, n int) ([]int64, error) {
 	return dst, nil
 }
 
-// unpack fills dst, at most a miniblock, from v on and returns its last number.
-func unpack(dst []int64, d *decoder, v, base int64, w uint) (int64, error) {
+// unpack fills dst, at most a miniblock, from v on and returns its last number. room is scratch.
+func unpack(dst []int64, d *decoder, room *[64*deltaMini/8 + 9]byte, v, base int64, w uint) (int64, error) {
 	size := int(w) * deltaMini / 8
 	if w > 64 || size > len(d.b) {
 		return 0, corrupt("miniblock of width %d in %d bytes", w, len(d.b))
@@ -186,19 +187,13 @@ func unpack(dst []int64, d *decoder, v, base int64, w uint) (int64, error) {
 		return v, nil
 	}
 	// Every load of 8 bytes, and the ninth, must lie in src.
-	var room [64*deltaMini/8 + 9]byte
 	if len(src) < size+9 {
 		copy(room[:], src[:size])
 		src = room[:]
 	}
+	src = src[:size+9]
 	if w <= 57 {
-		mask := uint64(1)<<w - 1
-		for i := range dst {
-			bit := uint(i) * w
-			v += base + int64(binary.LittleEndian.Uint64(src[bit>>3:])>>(bit&7)&mask)
-			dst[i] = v
-		}
-		return v, nil
+		return unpackNarrow(dst, src, v, base, w), nil
 	}
 	mask := ^uint64(0) >> (64 - w)
 	for i := range dst {
@@ -209,4 +204,39 @@ func unpack(dst []int64, d *decoder, v, base int64, w uint) (int64, error) {
 		dst[i] = v
 	}
 	return v, nil
+}
+
+// unpackNarrow is unpack for widths of which a load of 8 bytes holds one whatever bit it begins at; of small widths it holds four, or two.
+func unpackNarrow(dst []int64, src []byte, v, base int64, w uint) int64 {
+	mask := uint64(1)<<w - 1
+	i := 0
+	load := func() uint64 {
+		bit := uint(i) * w
+		return binary.LittleEndian.Uint64(src[bit>>3:]) >> (bit & 7)
+	}
+	for ; w <= 14 && i+4 <= len(dst); i += 4 {
+		x := load()
+		four := dst[i : i+4 : i+4]
+		v += base + int64(x&mask)
+		four[0] = v
+		v += base + int64(x>>w&mask)
+		four[1] = v
+		v += base + int64(x>>(2*w)&mask)
+		four[2] = v
+		v += base + int64(x>>(3*w)&mask)
+		four[3] = v
+	}
+	for ; w <= 28 && i+2 <= len(dst); i += 2 {
+		x := load()
+		two := dst[i : i+2 : i+2]
+		v += base + int64(x&mask)
+		two[0] = v
+		v += base + int64(x>>w&mask)
+		two[1] = v
+	}
+	for ; i < len(dst); i++ {
+		v += base + int64(load()&mask)
+		dst[i] = v
+	}
+	return v
 }

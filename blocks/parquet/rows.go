@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math"
 	"slices"
+	"sync"
 
 	"github.com/varvedb/varve/internal/page"
 	"github.com/varvedb/varve/model"
@@ -23,6 +24,22 @@ type Rows struct {
 	histograms []byte
 	ends       []uint32
 }
+
+// GetRows returns memory for Decode. PutRows takes it back, grown or not.
+func GetRows() *Rows { return rows.Get().(*Rows) }
+
+// PutRows ends the use of the rows.
+func PutRows(r *Rows) {
+	if r.Size() <= maxPooled {
+		rows.Put(r)
+	}
+}
+
+// maxPooled keeps rare giants out of the pool.
+const maxPooled = 4 << 20
+
+// A pool of memory, not state: an element is as good as a new one.
+var rows = sync.Pool{New: func() any { return &Rows{} }}
 
 // Size is roughly what the rows take in memory.
 func (r *Rows) Size() int {

@@ -152,7 +152,8 @@ func inflate(dst, payload []byte, n int) ([]byte, error) {
 	if err != nil || len(raw) != n {
 		return nil, fmt.Errorf("page zstd (%d of %d bytes, %v): %w", len(raw), n, err, model.ErrCorrupt)
 	}
-	return raw, nil
+	// The limit kept raw in dst. Memory that is lent again and again must not shrink to the page decoded last.
+	return dst[:n], nil
 }
 
 // GetBuffer returns memory for the raw content of a page. PutBuffer takes it back, grown or not.
