@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/varvedb/varve/index"
+	"github.com/varvedb/varve/internal/planted"
 	"github.com/varvedb/varve/model"
 )
 
@@ -21,6 +22,9 @@ type MergeOptions struct {
 	MaxSeriesSamples int
 	// Sequential starts no goroutine and makes one request at a time, for tests that need a fixed order.
 	Sequential bool
+	// Masks hide samples of the inputs, by their index: they are dropped before anything is merged, so that what an earlier input has
+	// lost does not cost a later one its sample at the same time. nil is none.
+	Masks []Masks
 }
 
 const (
@@ -55,6 +59,9 @@ type Merger struct {
 	key     []byte
 	columns model.Columns
 	scratch model.Columns
+	// found is the series at hand that was not yielded yet, if ready.
+	found BuildSeries
+	ready bool
 
 	read    int64 // samples
 	written int64
@@ -79,33 +86,43 @@ func NewMerger(r RangeReader, inputs []*Meta, opts *MergeOptions) *Merger {
 	return m
 }
 
+// More reports whether a series is left. It reads up to it.
+func (m *Merger) More(ctx context.Context) (bool, error) {
+	if m.err == nil && !m.begun {
+		m.begun = true
+		m.err = m.begin(ctx)
+	}
+	for m.err == nil && !m.ready && len(m.heap) > 0 {
+		m.found, m.err = m.next(ctx)
+		m.ready = m.err == nil && m.columns.Len() > 0 // else all of it is masked
+	}
+	return m.ready, m.err
+}
+
 // Series yields the series that are left, as long as more holds, which is asked before each one; so the outcome can be cut into several blocks. Called
 // again, it goes on. The columns are valid until the next series. An error ends it for good: an *InputError if an input cannot be read, or
 // one that wraps model.ErrLimit if a series is too long.
 func (m *Merger) Series(ctx context.Context, more func() bool) iter.Seq2[BuildSeries, error] {
 	return func(yield func(BuildSeries, error) bool) {
-		if m.err == nil && !m.begun {
-			m.begun = true
-			m.err = m.begin(ctx)
-		}
-		for m.err == nil && len(m.heap) > 0 && more() {
-			s, err := m.next(ctx)
+		for {
+			ok, err := m.More(ctx)
 			if err != nil {
-				m.err = err
-				break
-			}
-			if !yield(s, nil) {
+				yield(BuildSeries{}, err)
 				return
 			}
-		}
-		if m.err != nil {
-			yield(BuildSeries{}, m.err)
+			if !ok || !more() {
+				return
+			}
+			m.ready = false
+			if !yield(m.found, nil) {
+				return
+			}
 		}
 	}
 }
 
-// Done reports whether all series were yielded.
-func (m *Merger) Done() bool { return m.begun && m.err == nil && len(m.heap) == 0 }
+// Done reports whether all series were yielded. Where inputs are masked there may be nothing left though it does not hold yet: see More.
+func (m *Merger) Done() bool { return m.begun && m.err == nil && !m.ready && len(m.heap) == 0 }
 
 // Progress is how many bytes of the inputs were used, and of how many.
 func (m *Merger) Progress() (done, total int64) {
@@ -116,7 +133,7 @@ func (m *Merger) Progress() (done, total int64) {
 	return done, total
 }
 
-// Samples is how many samples were read, and how many of them were yielded; the others had a later one at their timestamp.
+// Samples is how many samples were read, and how many of them were yielded; the others had a later one at their timestamp, or were masked.
 func (m *Merger) Samples() (read, yielded int64) { return m.read, m.written }
 
 // Close waits for requests on their way. The context of Series should have ended, or Series have been read to the end.
@@ -172,6 +189,7 @@ func (m *Merger) next(ctx context.Context) (BuildSeries, error) {
 			return BuildSeries{}, &InputError{in.meta().ID, err}
 		}
 		m.read += int64(m.columns.Len() - n)
+		m.mask(in, ls, n)
 		if n > 0 && n < m.columns.Len() && m.columns.T[n] <= m.columns.T[n-1] {
 			mergeTail(&m.columns, &m.scratch, n)
 		}
@@ -181,6 +199,9 @@ func (m *Merger) next(ctx context.Context) (BuildSeries, error) {
 		if err := m.advance(ctx); err != nil {
 			return BuildSeries{}, err
 		}
+	}
+	if planted.On(planted.MaskAfterMerge) {
+		m.maskMerged(ls)
 	}
 	m.written += int64(m.columns.Len())
 	return BuildSeries{Labels: ls, Columns: &m.columns}, nil

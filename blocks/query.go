@@ -17,6 +17,8 @@ type Query struct {
 	Speculation *Budget
 	// LabelsOnly leaves the chunks alone: the series have labels but Samples fails.
 	LabelsOnly bool
+	// Masks hide samples of the block, and series of which nothing is left.
+	Masks Masks
 	// Stats, if set, is added to.
 	Stats *Stats
 

@@ -22,6 +22,19 @@ import (
 // remaining chunk pages. Everything read is checked: a flipped bit gives model.ErrCorrupt, here or from Samples, with key and offset. Decoding
 // of chunks is left to Samples.
 func Select(ctx context.Context, r RangeReader, m *Meta, q *Query) (*model.Selection, error) {
+	sel, err := selectAll(ctx, r, m, q)
+	if err != nil || len(q.Masks) == 0 {
+		return sel, err
+	}
+	if err := q.mask(sel, q.Range.Intersect(m.Range())); err != nil {
+		sel.Close()
+		return nil, err
+	}
+	return sel, nil
+}
+
+// selectAll is Select without masks.
+func selectAll(ctx context.Context, r RangeReader, m *Meta, q *Query) (*model.Selection, error) {
 	if m.Format != Native && m.Format != Parquet {
 		return nil, fmt.Errorf("select from block %s: format %d: %w", m.ID, m.Format, model.ErrVersion)
 	}

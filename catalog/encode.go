@@ -38,9 +38,7 @@ func (p *Partition) appendPayload(b []byte) []byte {
 		b = binary.AppendVarint(b, e.AddedMs)
 		return blocks.AppendMeta(b, e.Meta)
 	})
-	b = appendList(b, slices.Sorted(maps.Keys(p.Flushed)), func(b []byte, writer string) []byte {
-		return binary.AppendUvarint(appendString(b, writer), p.Flushed[writer])
-	})
+	b = appendFlushed(b, p.Flushed)
 	b = appendList(b, p.Claims, func(b []byte, c Claim) []byte {
 		return binary.AppendVarint(appendString(appendString(b, c.Job), c.Holder), c.UntilMs)
 	})
@@ -101,6 +99,12 @@ func (r *Roster) appendPayload(b []byte) []byte {
 		b = binary.AppendUvarint(b, w.Released)
 		b = binary.AppendUvarint(b, uint64(w.State))
 		return binary.AppendVarint(b, w.StartedMs)
+	})
+}
+
+func appendFlushed(b []byte, flushed map[string]uint64) []byte {
+	return appendList(b, slices.Sorted(maps.Keys(flushed)), func(b []byte, writer string) []byte {
+		return binary.AppendUvarint(appendString(b, writer), flushed[writer])
 	})
 }
 

@@ -13,7 +13,7 @@ import (
 // The envelope of a catalog, root or roster object. Integers of fixed width are little-endian.
 //
 //	offset  width  field
-//	0       4      magic: "VVcp" partition, "VVcr" root, "VVcw" roster
+//	0       4      magic: "VVcp" partition, "VVcr" root, "VVcw" roster, "VVcx" deletion
 //	4       1      version of the payload, 1
 //	5       4      length of the payload before compression, at most maxPayload
 //	9       n      payload, one zstd frame
@@ -31,7 +31,7 @@ import (
 //	list     uvarint count, elements
 //	nonce    8 bytes
 //
-// All payloads begin with the head: uvarint generation, list of nonce (the trail, newest last, 1 to TrailLength). Lists are sorted as
+// All payloads of objects that are swapped begin with the head: uvarint generation, list of nonce (the trail, newest last, 1 to TrailLength). Lists are sorted as
 // the fields of the Go types say, so that equal states have equal payloads. The payloads are described at
 // appendPayload of each type.
 const (
@@ -49,6 +49,7 @@ const (
 	kindPartition kind = "VVcp"
 	kindRoot      kind = "VVcr"
 	kindRoster    kind = "VVcw"
+	kindDeletion  kind = "VVcx"
 )
 
 // codec wraps payloads into envelopes and back. Safe for concurrent use.
@@ -72,11 +73,15 @@ func newCodec() *codec {
 
 // seal encodes a state.
 func (c *codec) seal(st storable) ([]byte, error) {
-	payload := st.appendPayload(appendHead(nil, st.head()))
+	return c.sealPayload(st.kind(), st.appendPayload(appendHead(nil, st.head())))
+}
+
+// sealPayload wraps a payload.
+func (c *codec) sealPayload(kind kind, payload []byte) ([]byte, error) {
 	if len(payload) > maxPayload {
 		return nil, fmt.Errorf("payload has %d bytes, at most %d are allowed: %w", len(payload), maxPayload, errTooLarge)
 	}
-	b := append(make([]byte, 0, envelopeHead+len(payload)/2+64), st.kind()...)
+	b := append(make([]byte, 0, envelopeHead+len(payload)/2+64), kind...)
 	b = append(b, formatVersion)
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(payload)))
 	b = c.enc.EncodeAll(payload, b)

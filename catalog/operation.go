@@ -78,7 +78,7 @@ func (p *Partition) admit(m *blocks.Meta) error {
 		return fmt.Errorf("block %s is of partition %s/%v: %w", m.ID, m.Tenant, m.Day, model.ErrInvalid)
 	case m.MinT > m.MaxT || !day.Contains(m.MinT) || !day.Contains(m.MaxT):
 		return fmt.Errorf("block %s has times %d to %d outside its day: %w", m.ID, m.MinT, m.MaxT, model.ErrInvalid)
-	case p.IsDropped(m.ID):
+	case p.IsDropped(m.ID) && !planted.On(planted.IgnoreDropped):
 		return fmt.Errorf("block %s: %w", m.ID, ErrDropped)
 	case p.Live(m.ID) != nil || p.IsRetired(m.ID):
 		return fmt.Errorf("block %s is in the catalog already: %w", m.ID, model.ErrConflict)
@@ -143,7 +143,7 @@ func (r Replace) apply(p *Partition, nowMs int64) error {
 	if err := p.adjacent(inputs, order); err != nil {
 		return err
 	}
-	if err := p.keepsMasks(inputs, order); err != nil {
+	if err := p.keepsMasks(inputs, r.Outputs, order); err != nil {
 		return err
 	}
 	var by []string
@@ -173,18 +173,6 @@ func (p *Partition) adjacent(inputs []Entry, order uint64) error {
 			if in.Order < e.Order && e.Order <= order && e.Range().Overlaps(in.Range()) &&
 				!slices.ContainsFunc(inputs, func(i Entry) bool { return i.ID == e.ID }) {
 				return fmt.Errorf("input %s would overtake block %s: %w", in.ID, e.ID, model.ErrInvalid)
-			}
-		}
-	}
-	return nil
-}
-
-// keepsMasks checks that raising the inputs to the order lifts none of them above a tombstone that masks it and was not applied to it.
-func (p *Partition) keepsMasks(inputs []Entry, order uint64) error {
-	for _, t := range p.Tombstones {
-		for _, in := range inputs {
-			if in.Order <= t.Order && t.Order < order && in.Range().Overlaps(t.Range) && !slices.Contains(in.Tombstones, t.ID) {
-				return fmt.Errorf("input %s would rise above tombstone %s, which was not applied to it: %w", in.ID, t.ID, model.ErrInvalid)
 			}
 		}
 	}
@@ -222,7 +210,11 @@ func (r Retire) apply(p *Partition, nowMs int64) error {
 
 // Drop records that the objects of these ids are about to be deleted, and refuses the ids for DroppedKeepMs. They
 // may be those of retired blocks or of blocks that never made it into the catalog, but not of live ones.
-type Drop struct{ IDs []string }
+type Drop struct {
+	IDs []string
+	// Orphans: none of them is a retired block either, which somebody may still read; else it is refused.
+	Orphans bool
+}
 
 // String names the operation in errors.
 func (d Drop) String() string { return fmt.Sprintf("drop %d blocks", len(d.IDs)) }
@@ -235,6 +227,9 @@ func (d Drop) apply(p *Partition, nowMs int64) error {
 	for _, id := range d.IDs {
 		if p.Live(id) != nil {
 			return fmt.Errorf("block %s is live: %w", id, model.ErrConflict)
+		}
+		if d.Orphans && p.IsRetired(id) {
+			return fmt.Errorf("block %s is retired: %w", id, model.ErrConflict)
 		}
 		if p.IsDropped(id) {
 			continue
@@ -304,23 +299,4 @@ func (c TakeClaim) apply(p *Partition, nowMs int64) error {
 
 func (p *Partition) endClaim(job string) {
 	p.Claims = slices.DeleteFunc(p.Claims, func(c Claim) bool { return c.Job == job })
-}
-
-// AddTombstone masks samples. Its order becomes the generation of its own commit, whatever Order says.
-type AddTombstone Tombstone
-
-// String names the operation in errors.
-func (t AddTombstone) String() string { return "tombstone " + t.ID }
-
-func (t AddTombstone) applied(p *Partition) (Outcome, bool) {
-	return Already, slices.ContainsFunc(p.Tombstones, func(have Tombstone) bool { return have.ID == t.ID })
-}
-
-func (t AddTombstone) apply(p *Partition, _ int64) error {
-	if t.ID == "" {
-		return fmt.Errorf("tombstone without an id: %w", model.ErrInvalid)
-	}
-	t.Order = p.Generation + 1
-	p.Tombstones = append(p.Tombstones, Tombstone(t))
-	return nil
 }

@@ -21,9 +21,10 @@ import (
 // followed by a line of ---- and its output up to an empty line. -rewrite writes the output anew.
 //
 //	add WRITER/GENERATION [ID [FROM-TO [TOMBSTONE]]]   FROM and TO in minutes of the day; the tombstone was applied to the block
-//	replace ID… by ID[+ID…] [FROM-TO], which ends the job called merge
+//	replace ID… by ID[+ID…] [FROM-TO [TOMBSTONE…]], which ends the job called merge
 //	retire ID…   drop ID…   quarantine REASON ID…
-//	claim JOB HOLDER MINUTES               tombstone ID
+//	claim JOB HOLDER MINUTES               tombstone ID [FROM-TO]
+//	settle TOMBSTONE ID…                   drop-tombstone ID…
 //	wait DURATION IN HOURS
 //
 // A leading ! shows only whether the operation counts as applied, without doing it.
@@ -141,7 +142,20 @@ func (s *script) parse(t *testing.T, name string, args []string) Operation {
 		require.NoError(t, err)
 		return TakeClaim{Job: args[0], Holder: args[1], UntilMs: s.nowMs + int64(minutes)*60_000}
 	case "tombstone":
-		return AddTombstone{ID: args[0], Range: testDay.Range()}
+		x := AddTombstone{ID: args[0], Range: testDay.Range()}
+		if len(args) > 1 {
+			m := block(t, args)
+			x.Range = m.Range()
+		}
+		return x
+	case "settle":
+		op := SettleTombstones{Applied: map[string][]string{}, Job: "merge"}
+		for _, id := range args[1:] {
+			op.Applied[id] = args[:1]
+		}
+		return op
+	case "drop-tombstone":
+		return DropTombstones{IDs: args}
 	}
 	t.Fatalf("unknown command %s %v", name, args)
 	return nil
@@ -168,6 +182,12 @@ func (s *script) show() string {
 	fmt.Fprintf(&b, "generation %d", p.Generation)
 	for _, e := range p.Blocks {
 		fmt.Fprintf(&b, "\nlive %s order %d", e.ID, e.Order)
+		if len(e.Tombstones) > 0 {
+			fmt.Fprintf(&b, " applied %s", strings.Join(e.Tombstones, " "))
+		}
+		for _, x := range p.Masks(&e) {
+			fmt.Fprintf(&b, " masked by %s", x.ID)
+		}
 	}
 	for _, w := range []string{"w", "v", "job"} {
 		if g, ok := p.Flushed[w]; ok {

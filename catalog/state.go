@@ -87,17 +87,6 @@ type Claim struct {
 	UntilMs     int64
 }
 
-// Tombstone masks the samples in range of the series that match, in blocks with an order of at most Order.
-type Tombstone struct {
-	ID string
-	// Order is the catalog generation of the tombstone's own commit.
-	Order     uint64
-	CreatedMs int64
-	Range     model.TimeRange
-	// Matchers are one selector in PromQL's syntax, for example {job="a"}.
-	Matchers string
-}
-
 // Retired is a block that no reader of a fresh catalog uses, whose object is kept for a grace period.
 type Retired struct {
 	ID     string

@@ -26,4 +26,10 @@ const (
 	ReplaceUnchecked
 	// MergeNotAdjacent merges blocks past one that lies between them in order and overlaps them in time.
 	MergeNotAdjacent
+	// MaskAfterMerge applies tombstones to what a merge has made of all inputs, instead of to each input before.
+	MaskAfterMerge
+	// IgnoreDropped lets a block become live whose id was dropped, so that its object is deleted under it.
+	IgnoreDropped
+	// DeleteBeforeDrop deletes objects before the commit that drops their ids.
+	DeleteBeforeDrop
 )
