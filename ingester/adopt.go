@@ -192,6 +192,7 @@ func (a *adopter) load(ctx context.Context, gen uint64, fence position) (*memtab
 			break
 		}
 	}
+	r.flush()
 	table.Seal()
 	a.report.Samples += samplesOf(table)
 	return table, nil

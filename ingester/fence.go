@@ -170,7 +170,7 @@ func (i *Ingester) reingest(ctx context.Context, old *writer, fence position, id
 
 func (i *Ingester) reingestGeneration(ctx context.Context, old *writer, fence position, gen uint64, w *writer) error {
 	g := i.newGeneration(w.log.Generation())
-	r := newReplayer(g.table)
+	r := newRelogger(g.table)
 	from := position{gen, 0}
 	if gen == fence.gen {
 		from = fence

@@ -108,6 +108,7 @@ func (i *Ingester) recoverGeneration(ctx context.Context, w *writer, gen uint64)
 	if err != nil {
 		return nil, err
 	}
+	r.flush()
 	g.table.Seal()
 	g.stage = sealed
 	i.metrics.replayed.Add(float64(samplesOf(g.table)))

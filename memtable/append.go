@@ -32,17 +32,25 @@ func (t *Table) Append(b *model.Batch, res *Resolved) {
 		for _, h := range b.Histograms[bs.FirstHistogram : bs.FirstHistogram+bs.HistogramCount] {
 			// Never nil, which would make it a float.
 			counts[s.pushHistogram(h.T, append(make([]byte, 0, len(h.H)), h.H...))]++
-			sideBytes += int64(len(h.H)) + 64
+			sideBytes += histogramBytes(h.H)
 		}
 	}
 	if locked != nil {
 		locked.mu.Unlock()
 	}
-	sideBytes += (counts[beside] + counts[outOfOrder] + counts[overwritten]) * sideSampleBytes
 	t.otherBytes.Add(sideBytes)
 	t.samples.Add(int64(res.Samples))
 	t.histograms.Add(int64(res.Histograms))
-	t.outOfOrder.Add(counts[outOfOrder])
-	t.duplicates.Add(counts[duplicate])
-	t.overwritten.Add(counts[overwritten])
+	t.count(&counts)
+}
+
+// histogramBytes is about what a histogram takes besides its entry in the side buffer.
+func histogramBytes(h []byte) int64 { return int64(len(h)) + 64 }
+
+// count enters what became of samples.
+func (t *Table) count(verdicts *[overwritten + 1]int64) {
+	t.otherBytes.Add((verdicts[beside] + verdicts[outOfOrder] + verdicts[overwritten]) * sideSampleBytes)
+	t.outOfOrder.Add(verdicts[outOfOrder])
+	t.duplicates.Add(verdicts[duplicate])
+	t.overwritten.Add(verdicts[overwritten])
 }
