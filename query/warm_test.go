@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/stretchr/testify/require"
@@ -34,18 +35,27 @@ type warmed struct {
 
 // warm opens one; memory and dir as cache.BucketOptions have them.
 func (w *world) warm(memory int64, dir string, from func(cache.Reader) cache.Reader, keepParsed bool) *warmed {
+	parsed := int64(0)
+	if keepParsed {
+		parsed = 64 << 20
+	}
+	return w.warmSized(&cache.BucketOptions{MemoryBytes: memory, Dir: dir, KeepFree: 1}, from, parsed, nil)
+}
+
+// warmSized opens one of that size; parsedBytes of 0 keeps nothing parsed.
+func (w *world) warmSized(opts *cache.BucketOptions, from func(cache.Reader) cache.Reader, parsedBytes int64, reg prometheus.Registerer) *warmed {
 	counted := countblob.Wrap(w.driver, nil)
 	bucket := blob.New(counted, nil)
-	m := cache.NewMetrics(nil)
+	m := cache.NewMetrics(reg)
 	below := cache.Reader(bucket)
 	if from != nil {
 		below = from(below)
 	}
-	bytes, err := cache.NewBucket(&cache.BucketOptions{MemoryBytes: memory, Dir: dir, KeepFree: 1}, cache.Components{From: below, Metrics: m})
+	bytes, err := cache.NewBucket(opts, cache.Components{From: below, Metrics: m})
 	require.NoError(w.t, err)
 	var parsed *cache.Parsed[any]
-	if keepParsed {
-		parsed, err = cache.NewParsed[any](&cache.Options{MaxBytes: 64 << 20, TypicalBytes: 64 << 10, Metrics: m})
+	if parsedBytes > 0 {
+		parsed, err = cache.NewParsed[any](&cache.Options{MaxBytes: parsedBytes, TypicalBytes: 64 << 10, Metrics: m})
 		require.NoError(w.t, err)
 	}
 	q, err := New(&w.cfg, Components{Catalog: catalog.New(bucket, nil, catalog.Components{}), Blocks: blocks.NewCache(bytes, parsed), Logs: bucket})
@@ -229,7 +239,7 @@ func copiesIn(t testing.TB, dir string) (names []string) {
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), ".vb") {
+		if strings.HasSuffix(e.Name(), ".copy") {
 			names = append(names, filepath.Join(dir, e.Name()))
 		}
 	}

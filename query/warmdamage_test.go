@@ -38,7 +38,8 @@ func TestWarmDamage(t *testing.T) {
 		require.Equal(t, 300*120, count(t, set))
 	}
 	copied := func() {
-		for len(copiesIn(t, dir)) == 0 {
+		for n := 0; len(copiesIn(t, dir)) == 0; n++ {
+			require.Less(t, n, 100, "no copy is made")
 			q.ask(w.ctx(), run)
 			q.bytes.Drain(t.Context())
 		}
@@ -138,7 +139,8 @@ func TestWarmGone(t *testing.T) {
 		require.NoError(t, querier.Close())
 		q.bytes.Drain(t.Context())
 	}
-	for len(copiesIn(t, dir)) < 2 {
+	for n := 0; len(copiesIn(t, dir)) < 2; n++ {
+		require.Less(t, n, 100, "no copies are made")
 		ask()
 	}
 	_, err := w.store.Commit(t.Context(), testTenant, day0, catalog.Retire{IDs: []string{first.ID}})
