@@ -20,3 +20,15 @@ func TestParsePartitionKey(t *testing.T) {
 		require.False(t, ok, key)
 	}
 }
+
+func TestParseRootKey(t *testing.T) {
+	for key, want := range map[string]string{"t/a/root": "a", "t/root/root": "root", "t/a/roots": "", "t/a/c/root": "", "t/a b/root": "", "w/a/root": "", "t/a": ""} {
+		got, ok := ParseRootKey(key)
+		require.Equal(t, want, got, key)
+		require.Equal(t, want != "", ok, key)
+	}
+	tenantName, day, ok := ParsePartitionKey(PartitionKey("t", testDay))
+	require.True(t, ok)
+	require.Equal(t, "t", tenantName)
+	require.Equal(t, testDay, day)
+}

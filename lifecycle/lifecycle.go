@@ -27,6 +27,8 @@ type Config struct {
 	ReadBytes int64
 	// Grace is how long the objects of retired blocks are kept: longer than anybody goes by an old catalog, plus the longest query. Default 1 hour.
 	Grace time.Duration
+	// Retention is how long raw samples of tenants are kept whose settings do not say. Default Forever.
+	Retention Age
 	// ClaimFor is how long others leave a job alone; a worker prolongs its claim while it works. Default 10 minutes.
 	ClaimFor time.Duration
 	// Sequential starts no goroutine within a job, for tests that need a fixed order of calls.
@@ -85,17 +87,22 @@ type Lifecycle struct {
 
 	// seen is what is remembered of each partition, by the key of its catalog.
 	seen map[string]*seen
+	// tenants is what is remembered of each tenant.
+	tenants map[string]*tenantSeen
 	// swept are the dropped ids whose objects this worker has deleted, and when.
 	swept map[string]int64
 }
 
 // New returns a worker. It starts nothing.
 func New(cfg *Config, c Components) (*Lifecycle, error) {
-	l := &Lifecycle{c: c, seen: map[string]*seen{}, swept: map[string]int64{}}
+	l := &Lifecycle{c: c, seen: map[string]*seen{}, tenants: map[string]*tenantSeen{}, swept: map[string]int64{}}
 	if cfg != nil {
 		l.cfg = *cfg
 	}
 	l.cfg = l.cfg.withDefaults()
+	if _, err := ParseAge(string(l.cfg.Retention)); err != nil {
+		return nil, fmt.Errorf("lifecycle: retention: %w", err)
+	}
 	if l.c.Now == nil {
 		l.c.Now = time.Now
 	}

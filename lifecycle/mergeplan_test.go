@@ -55,8 +55,13 @@ func TestMergePlans(t *testing.T) {
 }
 
 func runScript(t *testing.T, text []byte) []byte {
-	var out bytes.Buffer
 	var p *catalog.Partition
+	return runScriptWith(text, func(command []string) string { return run(t, &p, command) })
+}
+
+// runScriptWith runs each command of the script and puts what it prints in the place of what the script expects.
+func runScriptWith(text []byte, run func(command []string) string) []byte {
+	var out bytes.Buffer
 	var command []string
 	output := false
 	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
@@ -69,7 +74,7 @@ func runScript(t *testing.T, text []byte) []byte {
 		case strings.HasPrefix(line, "#"):
 		case line == "----":
 			output = true
-			out.WriteString("----\n" + run(t, &p, command))
+			out.WriteString("----\n" + run(command))
 			command = nil
 			continue
 		default:

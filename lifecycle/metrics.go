@@ -10,6 +10,8 @@ import (
 const (
 	jobMerge   = "merge"
 	jobCollect = "collect"
+	// jobRetention also bears the claim under which a partition's retention is done.
+	jobRetention = "retention"
 )
 
 // metrics are what a worker counts. They exist unregistered too, so that nothing has to ask.
@@ -18,6 +20,8 @@ type metrics struct {
 	failures                           prometheus.Counter
 	inputBytes, outputBytes, samples   prometheus.Counter
 	collected                          prometheus.Counter
+	expired, expiredBytes, masked      prometheus.Counter
+	deletedObjects                     prometheus.Counter
 	jobSeconds, lookSeconds            prometheus.Histogram
 	partitions, mostBlocks, quarantine prometheus.Gauge
 }
@@ -39,25 +43,30 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Namespace: "varve", Subsystem: "lifecycle", Name: "jobs_total",
 			Help: "Jobs by kind and result: done, lost (to another worker or a newer state), quarantined (inputs were put aside), failed (is tried again).",
 		}, []string{"job", "result"}),
-		failures:    counter("failures_total", "Partitions, or looks at the whole bucket, that failed and are tried again."),
-		inputBytes:  counter("merge_input_bytes_total", "Bytes of blocks that were merged."),
-		outputBytes: counter("merge_output_bytes_total", "Bytes of blocks made by merges."),
-		samples:     counter("merge_samples_total", "Samples read by merges that were committed."),
-		collected:   counter("collected_blocks_total", "Retired blocks whose objects were deleted."),
-		jobSeconds:  seconds("job_seconds", "Time of a job that was committed."),
-		lookSeconds: seconds("look_seconds", "Time of one look at all partitions, jobs included."),
-		partitions:  gauge("partitions", "Partitions in the bucket at the last look."),
-		mostBlocks:  gauge("most_hot_blocks", "Live hot blocks of the partition that has most of them, at the last look."),
-		quarantine:  gauge("quarantined_blocks", "Quarantined blocks of all partitions at the last look; varve inspect names them."),
+		failures:       counter("failures_total", "Partitions, or looks at the whole bucket, that failed and are tried again."),
+		inputBytes:     counter("merge_input_bytes_total", "Bytes of blocks that were merged."),
+		outputBytes:    counter("merge_output_bytes_total", "Bytes of blocks made by merges."),
+		samples:        counter("merge_samples_total", "Samples read by merges that were committed."),
+		collected:      counter("collected_blocks_total", "Retired blocks whose objects were deleted."),
+		expired:        counter("expired_blocks_total", "Blocks that were retired because all their samples had expired."),
+		expiredBytes:   counter("expired_bytes_total", "Bytes of the blocks that were retired because all their samples had expired."),
+		masked:         counter("expired_partitions_total", "Times that series of a partition were masked because they had expired and others had not."),
+		deletedObjects: counter("deleted_tenant_objects_total", "Objects of deleted tenants that were deleted."),
+		jobSeconds:     seconds("job_seconds", "Time of a job that was committed."),
+		lookSeconds:    seconds("look_seconds", "Time of one look at all partitions, jobs included."),
+		partitions:     gauge("partitions", "Partitions in the bucket at the last look."),
+		mostBlocks:     gauge("most_hot_blocks", "Live hot blocks of the partition that has most of them, at the last look."),
+		quarantine:     gauge("quarantined_blocks", "Quarantined blocks of all partitions at the last look; varve inspect names them."),
 	}
 	for _, result := range []string{resultDone, resultLost, resultQuarantined, resultFailed} {
 		m.jobs.WithLabelValues(jobMerge, result)
 		if result != resultQuarantined {
 			m.jobs.WithLabelValues(jobCollect, result)
+			m.jobs.WithLabelValues(jobRetention, result)
 		}
 	}
 	if r != nil {
-		r.MustRegister(m.jobs, m.failures, m.inputBytes, m.outputBytes, m.samples, m.collected, m.jobSeconds, m.lookSeconds, m.partitions, m.mostBlocks, m.quarantine)
+		r.MustRegister(m.jobs, m.failures, m.inputBytes, m.outputBytes, m.samples, m.collected, m.expired, m.expiredBytes, m.masked, m.deletedObjects, m.jobSeconds, m.lookSeconds, m.partitions, m.mostBlocks, m.quarantine)
 	}
 	return m
 }

@@ -29,6 +29,13 @@ type Report struct {
 	// Collected are retired blocks whose objects were deleted.
 	Collected      int   `json:"collected"`
 	CollectedBytes int64 `json:"collected_bytes"`
+	// Expired are blocks that were retired because all their samples had expired; Masked partitions where some series had.
+	Expired      int   `json:"expired"`
+	ExpiredBytes int64 `json:"expired_bytes"`
+	Masked       int   `json:"masked"`
+	// DeletedObjects were those of deleted tenants.
+	DeletedObjects int   `json:"deleted_objects"`
+	DeletedBytes   int64 `json:"deleted_bytes"`
 	// Quarantined are blocks that were put aside, with the reason.
 	Quarantined []string `json:"quarantined"`
 	// Failures are what went wrong otherwise, and will be tried again.
@@ -71,6 +78,9 @@ func (l *Lifecycle) Once(ctx context.Context) (r Report, err error) {
 		return r, fmt.Errorf("lifecycle: %w", err)
 	}
 	r.Partitions = len(l.seen)
+	if err := l.tidyTenants(ctx, &r); err != nil {
+		return r, err
+	}
 	failed := 0
 	for _, s := range due {
 		r.Read++
@@ -98,6 +108,9 @@ func (l *Lifecycle) list(ctx context.Context) ([]*seen, error) {
 	for _, s := range l.seen {
 		s.present = false
 	}
+	for _, t := range l.tenants {
+		t.present, t.changed = false, false
+	}
 	var due []*seen
 	for o, err := range l.c.Bucket.List(ctx, catalog.KeyPrefix) {
 		if err != nil {
@@ -105,6 +118,7 @@ func (l *Lifecycle) list(ctx context.Context) ([]*seen, error) {
 		}
 		tenant, day, ok := catalog.ParsePartitionKey(o.Key)
 		if !ok {
+			l.listRoot(o)
 			continue
 		}
 		s := l.seen[o.Key]
@@ -125,6 +139,8 @@ func (l *Lifecycle) list(ctx context.Context) ([]*seen, error) {
 			delete(l.seen, key)
 		}
 	}
+	l.forgetTenants()
+	due = l.ofChanged(due)
 	for i := len(due) - 1; i > 0; i-- {
 		n, err := l.random()
 		if err != nil {
@@ -176,6 +192,9 @@ func (l *Lifecycle) wake(p *catalog.Partition) (ms int64) {
 	for _, c := range p.Claims {
 		sooner(c.UntilMs + 1)
 	}
+	if at := retentionWake(p, l.remember(p.Tenant).retention, l.nowMs()); at > 0 {
+		sooner(at)
+	}
 	for _, r := range p.Retired {
 		sooner(r.AtMs + l.cfg.Grace.Milliseconds())
 	}
@@ -194,6 +213,10 @@ func (l *Lifecycle) Step(ctx context.Context, tenant string, day model.Day) (did
 
 // step plans and does one job on a reading of the partition. The result is "" if none is due.
 func (l *Lifecycle) step(ctx context.Context, p *catalog.Partition, r *Report) (result string, err error) {
+	if result, err := l.retain(ctx, p, r); result != "" {
+		l.metrics.jobs.WithLabelValues(jobRetention, result).Inc()
+		return result, err
+	}
 	if m, _ := PlanMerge(p, &l.cfg.Merge, l.nowMs()); m != nil {
 		return l.merge(ctx, p, m, r)
 	}

@@ -38,7 +38,8 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 1)), store: mem.New(), nowMs: testDay.Range().MinMs}
+	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 1)), nowMs: testDay.Range().MinMs}
+	w.store = mem.NewAt(w.now)
 	w.own = blob.New(w.store, &blob.Options{Retries: -1})
 	w.catalog = catalog.New(w.own, nil, catalog.Components{Now: w.now, Sleep: w.sleep})
 	return w

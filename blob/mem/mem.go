@@ -25,6 +25,8 @@ type Driver struct {
 	mu      sync.Mutex // guards what follows
 	objects map[string]object
 	writes  uint64
+
+	now func() time.Time
 }
 
 // object is immutable once it is in the map.
@@ -37,7 +39,10 @@ type object struct {
 var _ blob.Driver = (*Driver)(nil)
 
 // New returns an empty bucket.
-func New() *Driver { return &Driver{objects: map[string]object{}} }
+func New() *Driver { return NewAt(time.Now) }
+
+// NewAt returns an empty bucket whose objects are as old as the clock says.
+func NewAt(now func() time.Time) *Driver { return &Driver{objects: map[string]object{}, now: now} }
 
 // Open is a blob.Opener for mem:// URLs. Each call gives a new, empty bucket.
 func Open(_ context.Context, u *url.URL) (blob.Driver, error) {
@@ -88,7 +93,7 @@ func (d *Driver) Put(ctx context.Context, key string, data []byte, cond blob.Con
 		return "", model.ErrConflict
 	}
 	d.writes++
-	o := object{data: data, version: blob.Version(fmt.Sprintf("m%d", d.writes)), modified: time.Now()}
+	o := object{data: data, version: blob.Version(fmt.Sprintf("m%d", d.writes)), modified: d.now()}
 	d.objects[key] = o
 	return o.version, nil
 }
