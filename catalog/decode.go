@@ -196,8 +196,8 @@ func (d *decoder) root(tenant string) *Root {
 		}
 		r.Settings[name] = value
 	}
-	r.Snapshots = list(d, 3, func() SnapshotRef {
-		return SnapshotRef{Name: d.string(), CreatedMs: d.varint(), Complete: d.bool()}
+	r.Snapshots = list(d, 11, func() SnapshotRef {
+		return SnapshotRef{Name: d.string(), ID: d.u64(), CreatedMs: d.varint(), Complete: d.bool()}
 	})
 	return r
 }

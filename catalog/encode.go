@@ -69,7 +69,7 @@ func (p *Partition) appendPayload(b []byte) []byte {
 //	varint   gravestone ms
 //	list     days:      varint difference to the day before (the first to 0); ascending
 //	list     settings:  string name, string value; sorted by name
-//	list     snapshots: string name, varint created ms, uvarint 1 if complete else 0
+//	list     snapshots: string name, nonce id, varint created ms, uvarint 1 if complete else 0
 func (r *Root) appendPayload(b []byte) []byte {
 	b = appendString(b, r.Tenant)
 	b = binary.AppendVarint(b, r.GravestoneMs)
@@ -83,8 +83,8 @@ func (r *Root) appendPayload(b []byte) []byte {
 		return appendString(appendString(b, name), r.Settings[name])
 	})
 	return appendList(b, r.Snapshots, func(b []byte, s SnapshotRef) []byte {
-		b = binary.AppendVarint(appendString(b, s.Name), s.CreatedMs)
-		return appendBool(b, s.Complete)
+		b = binary.LittleEndian.AppendUint64(appendString(b, s.Name), s.ID)
+		return appendBool(binary.AppendVarint(b, s.CreatedMs), s.Complete)
 	})
 }
 

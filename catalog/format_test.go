@@ -39,7 +39,7 @@ func fullPartition() *Partition {
 func fullRoot() *Root {
 	return &Root{
 		Tenant: "t", Head: Head{Generation: 2, Trail: []Nonce{5, 6}}, Days: []model.Day{-719162, 0, 19676, 19677},
-		Settings: map[string]string{"retention": "30d", "a": ""}, Snapshots: []SnapshotRef{{Name: "s", CreatedMs: 4, Complete: true}, {Name: "u"}},
+		Settings: map[string]string{"retention": "30d", "a": ""}, Snapshots: []SnapshotRef{{Name: "s", ID: 1 << 63, CreatedMs: 4, Complete: true}, {Name: "u"}},
 		GravestoneMs: 9,
 	}
 }

@@ -30,7 +30,9 @@ type Root struct {
 
 // SnapshotRef is a snapshot as the root knows it.
 type SnapshotRef struct {
-	Name      string
+	Name string
+	// ID tells it apart from earlier and later ones of the name.
+	ID        uint64
 	CreatedMs int64
 	// Complete is false while catalogs are still being read; collection then spares everything.
 	Complete bool

@@ -34,6 +34,10 @@ type Bucket interface {
 	GetIf(ctx context.Context, key string, since blob.Version) (data []byte, v blob.Version, modified bool, err error)
 	PutIfAbsent(ctx context.Context, key string, data []byte) (blob.Version, error)
 	PutIf(ctx context.Context, key string, data []byte, v blob.Version) (blob.Version, error)
+	// What follows is for the objects of snapshots.
+	GetFirst(ctx context.Context, key string, n int64) (data []byte, size int64, err error)
+	GetRange(ctx context.Context, key string, off, n int64) ([]byte, error)
+	Delete(ctx context.Context, keys ...string) error
 }
 
 // Options are the tunables of a Store.
