@@ -62,5 +62,5 @@
 // # What it does not do
 //
 // It caches nothing, knows no object's format, gives no order between writes of different keys,
-// offers no rename, and does not stream: an object is at most a few hundred megabytes and is held in memory.
+// offers no rename, and streams no reads. An object is written from memory, or by an Upload that holds a part of it.
 package blob

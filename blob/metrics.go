@@ -19,6 +19,7 @@ const (
 	opPut         = "put"
 	opPutIf       = "put_if"
 	opPutIfAbsent = "put_if_absent"
+	opUpload      = "upload"
 	opDelete      = "delete"
 	opList        = "list"
 )

@@ -26,6 +26,8 @@ type Options struct {
 	MaxBackoff time.Duration
 	// TryTimeout ends a try that hangs. Default 2 minutes.
 	TryTimeout time.Duration
+	// PartBytes is the size of the parts of an Upload. Default PartBytes; stores take no smaller ones, but for memory and directories.
+	PartBytes int
 	// HedgeAfter is how long a read may take (plus the time its bytes need at 16 MiB/s) before a second, equal one is
 	// started; the first answer wins. At most one read in twenty is hedged. Default 400 ms, negative
 	// means never, and never for files and memory.
@@ -56,6 +58,9 @@ func (o *Options) withDefaults(scheme string) Options {
 	}
 	if r.Retries == 0 {
 		r.Retries = 6
+	}
+	if r.PartBytes <= 0 {
+		r.PartBytes = PartBytes
 	}
 	setDefault(&r.Backoff, 100*time.Millisecond)
 	setDefault(&r.MaxBackoff, 5*time.Second)

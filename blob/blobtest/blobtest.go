@@ -23,6 +23,8 @@ type Options struct {
 	Rounds int
 	// Listed is how many objects the test of paging lists. Default 100; set it above the page of the store.
 	Listed int
+	// PartBytes is the size of the parts of uploads, as the buckets have it. Default blob.PartBytes.
+	PartBytes int
 	// NoTimes is for stores that keep no times of modification.
 	NoTimes bool
 }
@@ -40,6 +42,9 @@ func Run(t *testing.T, open func(t *testing.T) *blob.Bucket, opts *Options) {
 	}
 	if o.Rounds == 0 {
 		o.Rounds = 25
+	}
+	if o.PartBytes == 0 {
+		o.PartBytes = blob.PartBytes
 	}
 	if o.Listed == 0 {
 		o.Listed = 100
@@ -61,6 +66,9 @@ func Run(t *testing.T, open func(t *testing.T) *blob.Bucket, opts *Options) {
 		{"list", (*suite).list},
 		{"odd keys", (*suite).oddKeys},
 		{"big object", (*suite).bigObject},
+		{"uploads", (*suite).uploads},
+		{"aborted uploads", (*suite).abortedUploads},
+		{"race to upload", (*suite).raceToUpload},
 		{"probe", (*suite).probe},
 		{"cancelled", (*suite).cancelled},
 	} {

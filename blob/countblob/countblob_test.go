@@ -15,7 +15,7 @@ import (
 
 func TestConformance(t *testing.T) {
 	d := countblob.Wrap(mem.New(), nil)
-	blobtest.Run(t, func(*testing.T) *blob.Bucket { return blob.New(d, nil) }, nil)
+	blobtest.Run(t, func(*testing.T) *blob.Bucket { return blob.New(d, &blob.Options{PartBytes: 9999}) }, &blobtest.Options{PartBytes: 9999})
 }
 
 func TestCounts(t *testing.T) {

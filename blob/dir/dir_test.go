@@ -18,15 +18,18 @@ import (
 	"github.com/varvedb/varve/model"
 )
 
+// partBytes is the size of the parts of uploads here, where any will do.
+const partBytes = 100_000
+
 func TestConformance(t *testing.T) {
 	root := t.TempDir()
 	blobtest.Run(t, func(t *testing.T) *blob.Bucket {
-		b, err := blob.Open(t.Context(), "file://"+root, map[string]blob.Opener{"file": dir.Open}, nil)
+		b, err := blob.Open(t.Context(), "file://"+root, map[string]blob.Opener{"file": dir.Open}, &blob.Options{PartBytes: partBytes})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return b
-	}, &blobtest.Options{Rounds: 50})
+	}, &blobtest.Options{Rounds: 50, PartBytes: partBytes})
 }
 
 func TestConformanceOnMemoryFiles(t *testing.T) {
@@ -36,8 +39,8 @@ func TestConformanceOnMemoryFiles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return blob.New(d, nil)
-	}, &blobtest.Options{Rounds: 150, Listed: 1100, NoTimes: true})
+		return blob.New(d, &blob.Options{PartBytes: partBytes})
+	}, &blobtest.Options{Rounds: 150, Listed: 1100, NoTimes: true, PartBytes: partBytes})
 }
 
 // TestTwoDrivers is the race of two processes: nothing is shared but the files.

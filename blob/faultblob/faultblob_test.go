@@ -14,7 +14,7 @@ import (
 
 func TestConformanceWithoutFaults(t *testing.T) {
 	d := faultblob.Wrap(mem.New())
-	blobtest.Run(t, func(*testing.T) *blob.Bucket { return blob.New(d, nil) }, nil)
+	blobtest.Run(t, func(*testing.T) *blob.Bucket { return blob.New(d, &blob.Options{PartBytes: 9999}) }, &blobtest.Options{PartBytes: 9999})
 }
 
 // TestPut tells for each kind of fault what a create answers, whether it was executed, and what the next call answers.

@@ -11,7 +11,7 @@ import (
 
 func TestConformance(t *testing.T) {
 	d := mem.New()
-	blobtest.Run(t, func(*testing.T) *blob.Bucket { return blob.New(d, nil) }, &blobtest.Options{Rounds: 150, Listed: 1100})
+	blobtest.Run(t, func(*testing.T) *blob.Bucket { return blob.New(d, &blob.Options{PartBytes: 9999}) }, &blobtest.Options{Rounds: 150, Listed: 1100, PartBytes: 9999})
 }
 
 func TestConformanceUnderPrefix(t *testing.T) {

@@ -37,6 +37,8 @@ type Store interface {
 	VersionOf(r *gblob.Reader) blob.Version
 	// Put writes the object in one request and returns its version from the answer.
 	Put(ctx context.Context, key string, data []byte, cond blob.Condition) (blob.Version, error)
+	// Begin is blob.PartStore's.
+	Begin(ctx context.Context, key string) (Parts, error)
 	Delete(ctx context.Context, keys []string) error
 	// Answer finds the HTTP answer in an error.
 	Answer(err error) (Answer, bool)

@@ -62,7 +62,10 @@ var (
 		"rateLimitExceeded", "userRateLimitExceeded", // GCS
 		"ServerBusy", "OperationTimedOut", // Azure
 	}
-	taken    = []string{"BlobAlreadyExists", "ConditionNotMet", "TargetConditionNotMet", "PreconditionFailed", "conditionNotMet"}
+	taken = []string{
+		"BlobAlreadyExists", "ConditionNotMet", "TargetConditionNotMet", "PreconditionFailed", "conditionNotMet",
+		"InvalidBlockList", // Azure: somebody else committed the object, and the blocks of all others are gone
+	}
 	noBucket = []string{"NoSuchBucket", "ContainerNotFound", "InvalidBucketName", "ContainerBeingDeleted"}
 )
 
