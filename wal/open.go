@@ -244,6 +244,15 @@ func (l *Log) repair(name string, data []byte, h *header) (*Segment, error) {
 	return s, f.Close()
 }
 
+// resize returns buf with length n. One that is too small is replaced by one with an eighth more: the segments of a log are nearly equal, and one
+// buffer is to do for all of them.
+func resize(buf []byte, n int64) []byte {
+	if int64(cap(buf)) < n {
+		buf = make([]byte, n, n+n/8)
+	}
+	return buf[:n]
+}
+
 // readFile reads a whole file into buf, grown as needed.
 func readFile(fsys vfs.FS, name string, buf []byte) (_ []byte, err error) {
 	f, err := fsys.Open(name)
@@ -255,7 +264,7 @@ func readFile(fsys vfs.FS, name string, buf []byte) (_ []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	buf = slices.Grow(buf[:0], int(info.Size()))[:info.Size()]
+	buf = resize(buf, info.Size())
 	if _, err := io.ReadFull(f, buf); err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/bits"
 	"slices"
+	"unsafe"
 
 	"github.com/prometheus/prometheus/model/labels"
 )
@@ -58,8 +59,13 @@ type decoder struct {
 }
 
 func newDecoder(h *header, fn func(Record) error) *decoder {
-	return &decoder{rec: Record{Generation: h.generation, Seq: h.seq}, fn: fn, tenants: map[string]string{}}
+	d := &decoder{rec: Record{Generation: h.generation, Seq: h.seq}, fn: fn, tenants: map[string]string{}}
+	d.scratch.SetUnsafeAdd(true) // Labels copies what was added
+	return d
 }
+
+// borrowed is b as a string, for as long as b stays as it is.
+func borrowed(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // tenant returns the name as a string, the same one each time.
 func (d *decoder) tenant(name []byte) string {
@@ -250,7 +256,7 @@ func (d *decoder) definition(b []byte, at int) (next int, wrong string) {
 		if !ok {
 			return 0, "definition: label value cut off"
 		}
-		d.scratch.Add(string(name), string(value))
+		d.scratch.Add(borrowed(name), borrowed(value))
 		at = next
 	}
 	d.rec.Defs = append(d.rec.Defs, Def{uint32(ref), d.scratch.Labels()})

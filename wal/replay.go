@@ -13,7 +13,7 @@ import (
 // them. It sees what was durable when it began, and stops at the first error of fn, which it returns as it is.
 func (l *Log) Replay(ctx context.Context, generation, from uint64, fn func(Record) error) error {
 	var buf []byte
-	tenants := map[string]string{}
+	var d *decoder
 	for _, info := range l.Segments() {
 		if info.Generation != generation || info.Fence {
 			continue
@@ -26,8 +26,10 @@ func (l *Log) Replay(ctx context.Context, generation, from uint64, fn func(Recor
 			return fmt.Errorf("replay: %w", err)
 		}
 		buf = s.data[:0]
-		d := newDecoder(s.h, fn)
-		d.onlyDefs, d.tenants = info.Seq < from, tenants
+		if d == nil {
+			d = newDecoder(s.h, fn)
+		}
+		d.rec.Seq, d.onlyDefs = info.Seq, info.Seq < from
 		if err := s.decode("", d); err != nil {
 			return err
 		}
@@ -63,10 +65,7 @@ func (l *Log) parse(info SegmentInfo, buf []byte) (*Segment, error) {
 		return nil, fmt.Errorf("%w: %w", model.ErrNotFound, err)
 	}
 	defer f.Close()
-	if int64(cap(buf)) < info.Bytes {
-		buf = make([]byte, info.Bytes)
-	}
-	buf = buf[:info.Bytes]
+	buf = resize(buf, info.Bytes)
 	if n, err := io.ReadFull(f, buf); err != nil {
 		return nil, fmt.Errorf("read %s at offset %d of %d: %w: %w", name, n, info.Bytes, model.ErrCorrupt, err)
 	}
