@@ -2,9 +2,12 @@ package blocks
 
 import (
 	"encoding/binary"
+	"strings"
+	"time"
 
 	"github.com/varvedb/varve/index"
 	"github.com/varvedb/varve/model"
+	"github.com/varvedb/varve/tenant"
 )
 
 // Format is the layout of a block.
@@ -85,6 +88,33 @@ func KeyOf(tenant string, day model.Day, id string, f Format) string {
 		suffix = ".parquet"
 	}
 	return "d/tenant=" + tenant + "/day=" + day.Dashed() + "/" + id + suffix
+}
+
+// KeyPrefix begins the keys of all blocks.
+const KeyPrefix = "d/"
+
+// TenantPrefix begins the keys of a tenant's blocks.
+func TenantPrefix(tenantName string) string { return KeyPrefix + "tenant=" + tenantName + "/" }
+
+// ParseKey is the inverse of KeyOf. ok is false for any other key.
+func ParseKey(key string) (tenantName string, day model.Day, id string, f Format, ok bool) {
+	parts := strings.Split(key, "/")
+	if len(parts) != 4 {
+		return "", 0, "", 0, false
+	}
+	id, f = strings.TrimSuffix(parts[3], ".vb"), Native
+	if id == parts[3] {
+		id, f = strings.TrimSuffix(parts[3], ".parquet"), Parquet
+	}
+	t, err := time.Parse("2006-01-02", strings.TrimPrefix(parts[2], "day="))
+	if err != nil {
+		return "", 0, "", 0, false
+	}
+	tenantName, day = strings.TrimPrefix(parts[1], "tenant="), model.DayOf(t.UnixMilli())
+	if tenant.Check(tenantName) != nil || tenant.Check(id) != nil || KeyOf(tenantName, day, id, f) != key {
+		return "", 0, "", 0, false
+	}
+	return tenantName, day, id, f, true
 }
 
 // ID returns the id of the block that a writer makes of a generation's samples of one partition. It depends on

@@ -2,7 +2,6 @@ package lifecycle
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/varvedb/varve/blocks"
@@ -35,14 +34,13 @@ func PlanCollect(p *catalog.Partition, grace time.Duration, nowMs int64) (due []
 
 // collect drops retired blocks and deletes their objects, in this order: from the commit on, nobody can make a block of such an id live.
 //
-// The root is read after the catalog that the plan was made of. A snapshot is entered there before it reads catalogs: so one that we
-// do not see reads them later than we did, and cannot name what was retired by then. While there is any, nothing is collected.
+// See spared for what a snapshot keeps.
 func (l *Lifecycle) collect(ctx context.Context, p *catalog.Partition, due []catalog.Retired, r *Report) (result string, err error) {
-	root, err := l.c.Catalog.Root(ctx, p.Tenant, nil)
+	spared, err := l.spared(ctx, p)
 	if err != nil {
 		return resultFailed, err
 	}
-	if len(root.Snapshots) > 0 || root.GravestoneMs != 0 {
+	if spared {
 		return "", nil
 	}
 	var drop catalog.Drop
@@ -51,18 +49,10 @@ func (l *Lifecycle) collect(ctx context.Context, p *catalog.Partition, due []cat
 		drop.IDs = append(drop.IDs, b.ID)
 		keys = append(keys, blocks.KeyOf(p.Tenant, p.Day, b.ID, b.Format))
 	}
-	_, err = l.c.Catalog.Commit(ctx, p.Tenant, p.Day, drop)
-	switch {
-	case errors.Is(err, model.ErrConflict), errors.Is(err, catalog.ErrGravestone):
-		return resultLost, nil
-	case err != nil:
-		return resultFailed, err
-	}
-	if err := l.c.Bucket.Delete(ctx, keys...); err != nil {
-		return resultFailed, err
+	if result, err := l.drop(ctx, p, drop, keys); result != resultDone {
+		return result, err
 	}
 	for _, b := range due {
-		l.swept[b.ID] = l.nowMs()
 		r.CollectedBytes += b.Size
 	}
 	r.Collected += len(due)

@@ -29,6 +29,8 @@ type Config struct {
 	Grace time.Duration
 	// Retention is how long raw samples of tenants are kept whose settings do not say. Default Forever.
 	Retention Age
+	// Orphans says when objects that no catalog names are deleted.
+	Orphans OrphanSettings
 	// ClaimFor is how long others leave a job alone; a worker prolongs its claim while it works. Default 10 minutes.
 	ClaimFor time.Duration
 	// Sequential starts no goroutine within a job, for tests that need a fixed order of calls.
@@ -49,6 +51,8 @@ func (c *Config) withDefaults() Config {
 	r.Merge = r.Merge.withDefaults()
 	return r
 }
+	r.Compact = r.Compact.withDefaults()
+	r.Orphans = r.Orphans.withDefaults()
 
 // Components are what a Lifecycle works with. Bucket and Catalog are required.
 type Components struct {
@@ -95,6 +99,10 @@ type Lifecycle struct {
 
 // New returns a worker. It starts nothing.
 func New(cfg *Config, c Components) (*Lifecycle, error) {
+	// orphansMs is when the next look for orphans is due.
+	orphansMs int64
+	// released is what is known of writers, by their id.
+	released map[string]released
 	l := &Lifecycle{c: c, seen: map[string]*seen{}, tenants: map[string]*tenantSeen{}, swept: map[string]int64{}}
 	if cfg != nil {
 		l.cfg = *cfg
@@ -141,6 +149,9 @@ func (l *Lifecycle) Run(ctx context.Context) error {
 		d, err := l.jitter(wait)
 		if err != nil {
 			return err
+	if err := l.orphansLater(); err != nil {
+		return err
+	}
 		}
 		if err := l.c.Sleep(ctx, d); err != nil {
 			continue // ctx has ended
@@ -162,6 +173,13 @@ func (l *Lifecycle) Run(ctx context.Context) error {
 func (l *Lifecycle) jitter(mean time.Duration) (time.Duration, error) {
 	r, err := l.random()
 	if err != nil {
+// orphansLater puts off the next look for orphans.
+func (l *Lifecycle) orphansLater() error {
+	d, err := l.jitter(l.cfg.Orphans.Every)
+	l.orphansMs = l.nowMs() + d.Milliseconds()
+	return err
+}
+
 		return 0, err
 	}
 	fifth := mean / 5

@@ -10,6 +10,7 @@ import (
 const (
 	jobMerge   = "merge"
 	jobCollect = "collect"
+	jobOrphans = "orphans"
 	// jobRetention also bears the claim under which a partition's retention is done.
 	jobRetention = "retention"
 )
@@ -19,7 +20,7 @@ type metrics struct {
 	jobs                               *prometheus.CounterVec
 	failures                           prometheus.Counter
 	inputBytes, outputBytes, samples   prometheus.Counter
-	collected                          prometheus.Counter
+	collected, orphans, segments       prometheus.Counter
 	expired, expiredBytes, masked      prometheus.Counter
 	deletedObjects                     prometheus.Counter
 	jobSeconds, lookSeconds            prometheus.Histogram
@@ -52,6 +53,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		expiredBytes:   counter("expired_bytes_total", "Bytes of the blocks that were retired because all their samples had expired."),
 		masked:         counter("expired_partitions_total", "Times that series of a partition were masked because they had expired and others had not."),
 		deletedObjects: counter("deleted_tenant_objects_total", "Objects of deleted tenants that were deleted."),
+		orphans:        counter("orphan_blocks_total", "Blocks that no catalog named and whose objects were deleted."),
+		segments:       counter("deleted_segments_total", "Shipped segments of released generations that were deleted."),
 		jobSeconds:     seconds("job_seconds", "Time of a job that was committed."),
 		lookSeconds:    seconds("look_seconds", "Time of one look at all partitions, jobs included."),
 		partitions:     gauge("partitions", "Partitions in the bucket at the last look."),
@@ -62,11 +65,12 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		m.jobs.WithLabelValues(jobMerge, result)
 		if result != resultQuarantined {
 			m.jobs.WithLabelValues(jobCollect, result)
+			m.jobs.WithLabelValues(jobOrphans, result)
 			m.jobs.WithLabelValues(jobRetention, result)
 		}
 	}
 	if r != nil {
-		r.MustRegister(m.jobs, m.failures, m.inputBytes, m.outputBytes, m.samples, m.collected, m.expired, m.expiredBytes, m.masked, m.deletedObjects, m.jobSeconds, m.lookSeconds, m.partitions, m.mostBlocks, m.quarantine)
+		r.MustRegister(m.jobs, m.failures, m.inputBytes, m.outputBytes, m.samples, m.collected, m.expired, m.expiredBytes, m.masked, m.deletedObjects, m.orphans, m.segments, m.jobSeconds, m.lookSeconds, m.partitions, m.mostBlocks, m.quarantine)
 	}
 	return m
 }

@@ -31,6 +31,13 @@ type Report struct {
 	CollectedBytes int64 `json:"collected_bytes"`
 	// Expired are blocks that were retired because all their samples had expired; Masked partitions where some series had.
 	Expired      int   `json:"expired"`
+	// Orphans are blocks that no catalog named and whose objects were deleted; OrphansKept are others that were old enough to look at, and hold
+	// samples that may be nowhere else: varve fsck names them.
+	Orphans     int   `json:"orphans"`
+	OrphanBytes int64 `json:"orphan_bytes"`
+	OrphansKept int   `json:"orphans_kept"`
+	// Segments are those of the log of released generations that were deleted.
+	Segments int `json:"segments"`
 	ExpiredBytes int64 `json:"expired_bytes"`
 	Masked       int   `json:"masked"`
 	// DeletedObjects were those of deleted tenants.
@@ -100,6 +107,15 @@ func (l *Lifecycle) Once(ctx context.Context) (r Report, err error) {
 	}
 	l.forgetSwept()
 	l.metrics.looked(l.seen, l.c.Now().Sub(began))
+	if l.nowMs() >= l.orphansMs {
+		if err := l.orphansLater(); err != nil {
+			return r, err
+		}
+		if err := l.tidyOrphans(ctx, &r); err != nil {
+			l.metrics.failures.Inc()
+			return r, fmt.Errorf("lifecycle: %w", err)
+		}
+	}
 	return r, nil
 }
 

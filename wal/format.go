@@ -247,6 +247,9 @@ func ParseSegmentKey(key string) (writer string, generation, seq uint64, ok bool
 	return parts[1], generation, seq, true
 }
 
+// MaxFenceBytes is the length that no fence exceeds.
+const MaxFenceBytes = maxHeader
+
 // FenceSegment is the content of a fence: the object that an adopter creates in place of the next segment of a dead
 // writer, so that the writer, should it wake, can ship nothing more.
 func FenceSegment(writer string, generation, seq uint64, adopter string) []byte {
