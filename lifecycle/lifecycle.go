@@ -27,10 +27,10 @@ type Config struct {
 	ReadBytes int64
 	// Grace is how long the objects of retired blocks are kept: longer than anybody goes by an old catalog, plus the longest query. Default 1 hour.
 	Grace time.Duration
-	// Retention is how long raw samples of tenants are kept whose settings do not say. Default Forever.
-	Retention Age
 	// Orphans says when objects that no catalog names are deleted.
 	Orphans OrphanSettings
+	// Retention is how long raw samples of tenants are kept whose settings do not say. Default Forever.
+	Retention Age
 	// ClaimFor is how long others leave a job alone; a worker prolongs its claim while it works. Default 10 minutes.
 	ClaimFor time.Duration
 	// Sequential starts no goroutine within a job, for tests that need a fixed order of calls.
@@ -49,10 +49,10 @@ func (c *Config) withDefaults() Config {
 		r.ClaimFor = 10 * time.Minute
 	}
 	r.Merge = r.Merge.withDefaults()
-	return r
-}
 	r.Compact = r.Compact.withDefaults()
 	r.Orphans = r.Orphans.withDefaults()
+	return r
+}
 
 // Components are what a Lifecycle works with. Bucket and Catalog are required.
 type Components struct {
@@ -95,14 +95,14 @@ type Lifecycle struct {
 	tenants map[string]*tenantSeen
 	// swept are the dropped ids whose objects this worker has deleted, and when.
 	swept map[string]int64
-}
-
-// New returns a worker. It starts nothing.
-func New(cfg *Config, c Components) (*Lifecycle, error) {
 	// orphansMs is when the next look for orphans is due.
 	orphansMs int64
 	// released is what is known of writers, by their id.
 	released map[string]released
+}
+
+// New returns a worker. It starts nothing.
+func New(cfg *Config, c Components) (*Lifecycle, error) {
 	l := &Lifecycle{c: c, seen: map[string]*seen{}, tenants: map[string]*tenantSeen{}, swept: map[string]int64{}}
 	if cfg != nil {
 		l.cfg = *cfg
@@ -145,13 +145,13 @@ func (l *Lifecycle) random() (uint64, error) {
 // Run looks after the bucket until ctx ends, which is no error. Failures are logged, counted, and tried again with the next look.
 func (l *Lifecycle) Run(ctx context.Context) error {
 	wait := l.cfg.Interval / 2
+	if err := l.orphansLater(); err != nil {
+		return err
+	}
 	for ctx.Err() == nil {
 		d, err := l.jitter(wait)
 		if err != nil {
 			return err
-	if err := l.orphansLater(); err != nil {
-		return err
-	}
 		}
 		if err := l.c.Sleep(ctx, d); err != nil {
 			continue // ctx has ended
@@ -169,10 +169,6 @@ func (l *Lifecycle) Run(ctx context.Context) error {
 	return nil
 }
 
-// jitter draws a time around the mean, up to a fifth away from it, so that workers that began together do not stay so.
-func (l *Lifecycle) jitter(mean time.Duration) (time.Duration, error) {
-	r, err := l.random()
-	if err != nil {
 // orphansLater puts off the next look for orphans.
 func (l *Lifecycle) orphansLater() error {
 	d, err := l.jitter(l.cfg.Orphans.Every)
@@ -180,6 +176,10 @@ func (l *Lifecycle) orphansLater() error {
 	return err
 }
 
+// jitter draws a time around the mean, up to a fifth away from it, so that workers that began together do not stay so.
+func (l *Lifecycle) jitter(mean time.Duration) (time.Duration, error) {
+	r, err := l.random()
+	if err != nil {
 		return 0, err
 	}
 	fifth := mean / 5

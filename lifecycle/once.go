@@ -29,8 +29,6 @@ type Report struct {
 	// Collected are retired blocks whose objects were deleted.
 	Collected      int   `json:"collected"`
 	CollectedBytes int64 `json:"collected_bytes"`
-	// Expired are blocks that were retired because all their samples had expired; Masked partitions where some series had.
-	Expired      int   `json:"expired"`
 	// Orphans are blocks that no catalog named and whose objects were deleted; OrphansKept are others that were old enough to look at, and hold
 	// samples that may be nowhere else: varve fsck names them.
 	Orphans     int   `json:"orphans"`
@@ -38,6 +36,8 @@ type Report struct {
 	OrphansKept int   `json:"orphans_kept"`
 	// Segments are those of the log of released generations that were deleted.
 	Segments int `json:"segments"`
+	// Expired are blocks that were retired because all their samples had expired; Masked partitions where some series had.
+	Expired      int   `json:"expired"`
 	ExpiredBytes int64 `json:"expired_bytes"`
 	Masked       int   `json:"masked"`
 	// DeletedObjects were those of deleted tenants.
@@ -105,8 +105,6 @@ func (l *Lifecycle) Once(ctx context.Context) (r Report, err error) {
 			return r, fmt.Errorf("lifecycle: %w", err)
 		}
 	}
-	l.forgetSwept()
-	l.metrics.looked(l.seen, l.c.Now().Sub(began))
 	if l.nowMs() >= l.orphansMs {
 		if err := l.orphansLater(); err != nil {
 			return r, err
@@ -116,6 +114,8 @@ func (l *Lifecycle) Once(ctx context.Context) (r Report, err error) {
 			return r, fmt.Errorf("lifecycle: %w", err)
 		}
 	}
+	l.forgetSwept()
+	l.metrics.looked(l.seen, l.c.Now().Sub(began))
 	return r, nil
 }
 
