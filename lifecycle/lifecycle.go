@@ -49,7 +49,6 @@ func (c *Config) withDefaults() Config {
 		r.ClaimFor = 10 * time.Minute
 	}
 	r.Merge = r.Merge.withDefaults()
-	r.Compact = r.Compact.withDefaults()
 	r.Orphans = r.Orphans.withDefaults()
 	return r
 }
