@@ -30,6 +30,13 @@
 // answered lacks the day. A block that has gone means a stale catalog: the catalogs are read again and
 // the plan is made anew.
 //
+// # Deleted series
+//
+// Tombstones of the catalog hide samples of the blocks that were live when they were committed: those samples are dropped when a series is
+// decoded, and a series of which nothing is left in the range is not in the answer. A block is read with the tombstones of the view that named it first: so a query that begins
+// after a delete has returned does not see what was deleted. Sources are not masked: what they hold is newer than any tombstone, unless the delete could not reach its writer.
+// Calls for the names and values of labels go by the indexes of blocks, and list what was deleted until it is erased.
+//
 // # Who must answer
 //
 // Every writer that the roster calls active must answer, else the query fails with
@@ -56,5 +63,5 @@
 // was given and waited for by the querier's Close; a failed or abandoned query leaves nothing behind.
 //
 // It does not cache samples or blocks (the reader of blocks it is given may), and
-// decides nothing about tombstones, rollups or retention.
+// decides nothing about rollups or retention.
 package query

@@ -36,7 +36,7 @@ func (a *answer) close() {
 type question struct {
 	r      model.TimeRange
 	source func(ctx context.Context, tenant string, s model.Source) (*answer, error)
-	block  func(ctx context.Context, b catalog.Entry) (*answer, error)
+	block  func(ctx context.Context, b liveBlock) (*answer, error)
 }
 
 // gathered is the outcome: answers, lowest priority first.
@@ -107,7 +107,7 @@ func (q *querier) askAndConfirm(ctx context.Context, first *view, question *ques
 
 // readAll waits until every block of the view is read. Blocks that have gone mean that the view is stale: it is
 // read again and the plan made anew. Returns the plan that is read in full.
-func (q *querier) readAll(ctx context.Context, reads *reads, v *view, r model.TimeRange) ([]catalog.Entry, error) {
+func (q *querier) readAll(ctx context.Context, reads *reads, v *view, r model.TimeRange) ([]liveBlock, error) {
 	for n := 1; ; n++ {
 		plan := v.blocks(r)
 		reads.start(v.stage, plan)
@@ -188,6 +188,9 @@ type asking struct {
 // askAll puts the question to the sources of all writers, in parallel; where a log may stand in
 // for a writer that cannot be asked, to its log.
 func (q *querier) askAll(ctx context.Context, v *view, question *question) *asking {
+	if v.snapshot != nil {
+		return &asking{} // what writers hold came later
+	}
 	sources, unreachable := q.q.c.Sources(v.roster)
 	why := make(map[string]error, len(unreachable))
 	for _, u := range unreachable {

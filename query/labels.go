@@ -39,7 +39,8 @@ func (q *querier) LabelValues(ctx context.Context, name string, hints *storage.L
 }
 
 // names unites what the series of sources and the indexes of blocks say, sorted. Blocks
-// count as a whole: what lies in a block that overlaps the range is taken to lie in the range.
+// count as a whole: what lies in a block that overlaps the range is taken to lie in the range, and what was deleted is
+// listed until it is erased from the block, as in Prometheus.
 func (q *querier) names(
 	ctx context.Context, hints *storage.LabelHints, matchers []*labels.Matcher,
 	ofSeries func(stringSet, labels.Labels), ofBlock func(context.Context, catalog.Entry) ([]string, error),
@@ -64,8 +65,8 @@ func (q *querier) names(
 			}
 			return &answer{values: set.sorted(), warnings: sel.Warnings}, nil
 		},
-		block: func(ctx context.Context, b catalog.Entry) (*answer, error) {
-			values, err := ofBlock(ctx, b)
+		block: func(ctx context.Context, b liveBlock) (*answer, error) {
+			values, err := ofBlock(ctx, b.Entry)
 			if err != nil {
 				return nil, err
 			}

@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	"github.com/varvedb/varve/blob"
-	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/model"
 )
 
@@ -14,7 +13,7 @@ type reads struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	slots  chan struct{}
-	read   func(context.Context, catalog.Entry) (*answer, error)
+	read   func(context.Context, liveBlock) (*answer, error)
 	byID   map[string]*blockRead
 }
 
@@ -24,13 +23,13 @@ type blockRead struct {
 	err    error
 }
 
-func newReads(ctx context.Context, parallel int, read func(context.Context, catalog.Entry) (*answer, error)) *reads {
+func newReads(ctx context.Context, parallel int, read func(context.Context, liveBlock) (*answer, error)) *reads {
 	ctx, cancel := context.WithCancel(ctx)
 	return &reads{ctx: ctx, cancel: cancel, slots: make(chan struct{}, parallel), read: read, byID: make(map[string]*blockRead)}
 }
 
 // start begins to read those of the plan, made from what was read in the stage, that were not begun before.
-func (r *reads) start(stage int, plan []catalog.Entry) {
+func (r *reads) start(stage int, plan []liveBlock) {
 	ctx := blob.AfterStage(r.ctx, stage)
 	for _, b := range plan {
 		if r.byID[b.ID] != nil {
@@ -52,7 +51,7 @@ func (r *reads) start(stage int, plan []catalog.Entry) {
 }
 
 // wait waits for the blocks of the plan and returns those that are not there any more.
-func (r *reads) wait(plan []catalog.Entry) (gone map[string]error, err error) {
+func (r *reads) wait(plan []liveBlock) (gone map[string]error, err error) {
 	for _, b := range plan {
 		br := r.byID[b.ID]
 		select {
@@ -92,7 +91,7 @@ func (r *reads) end() {
 }
 
 // keep returns the answers of the plan in its order. They are the caller's from now on.
-func (r *reads) keep(plan []catalog.Entry) []*answer {
+func (r *reads) keep(plan []liveBlock) []*answer {
 	answers := make([]*answer, 0, len(plan))
 	for _, b := range plan {
 		answers = append(answers, r.byID[b.ID].answer)

@@ -60,8 +60,12 @@ func (q *querier) selection(r model.TimeRange, withSamples bool, matchers []*lab
 			}
 			return &answer{selection: sel, warnings: sel.Warnings}, nil
 		},
-		block: func(ctx context.Context, b catalog.Entry) (*answer, error) {
-			bq := &blocks.Query{Range: r, Matchers: matchers, Speculation: q.budget, LabelsOnly: !withSamples, Stats: &q.account.selected}
+		block: func(ctx context.Context, b liveBlock) (*answer, error) {
+			masks, err := catalog.BlockMasks(b.tombstones)
+			if err != nil {
+				return nil, err
+			}
+			bq := &blocks.Query{Range: r, Matchers: matchers, Speculation: q.budget, LabelsOnly: !withSamples, Masks: masks, Stats: &q.account.selected}
 			sel, err := blocks.Select(ctx, q.q.c.Blocks, b.Meta, bq)
 			if err != nil {
 				return nil, err

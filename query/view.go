@@ -20,6 +20,8 @@ type view struct {
 	stage  int // the last one of the requests that it took, for the trace
 	roster *catalog.Roster
 	*catalog.View
+	// snapshot is what the view is of, nil for the present.
+	snapshot *catalog.SnapshotRef
 }
 
 // views reads views. Decoded roots and catalogs are kept between queries, and asked for again every time, on condition
@@ -33,6 +35,9 @@ type views struct {
 
 // read makes the first view, everything in parallel.
 func (v *views) read(ctx context.Context, tenant string, r model.TimeRange) (*view, error) {
+	if name := SnapshotOf(ctx); name != "" {
+		return v.snapshot(ctx, tenant, name, r)
+	}
 	known := v.known(tenant, r)
 	roster, _ := cached[catalog.Roster](v.cache, rosterKey)
 	return v.together(ctx, tenant, roster, func(ctx context.Context) (*catalog.View, error) {
@@ -42,6 +47,9 @@ func (v *views) read(ctx context.Context, tenant string, r model.TimeRange) (*vi
 
 // confirm makes a view of the same tenant and range from readings that all begin after the call.
 func (v *views) confirm(ctx context.Context, old *view) (*view, error) {
+	if old.snapshot != nil {
+		return v.confirmSnapshot(ctx, old)
+	}
 	return v.together(ctx, old.tenant, old.roster, func(ctx context.Context) (*catalog.View, error) {
 		confirmed, _, err := v.catalog.Confirm(ctx, old.View)
 		return confirmed, err
@@ -149,20 +157,26 @@ func partitionBytes(p *catalog.Partition) int64 {
 	return n
 }
 
+// liveBlock is a block of a view, with the tombstones that hide samples of it.
+type liveBlock struct {
+	catalog.Entry
+	tombstones []catalog.Tombstone
+}
+
 // blocks returns the blocks of the view that overlap the range, lowest priority first.
-func (w *view) blocks(r model.TimeRange) []catalog.Entry {
-	var all []catalog.Entry
+func (w *view) blocks(r model.TimeRange) []liveBlock {
+	var all []liveBlock
 	for _, p := range w.Partitions {
 		if p.GravestoneMs != 0 {
 			continue
 		}
 		for _, e := range p.Blocks {
 			if e.Range().Overlaps(r) {
-				all = append(all, e)
+				all = append(all, liveBlock{e, p.Masks(&e)})
 			}
 		}
 	}
-	slices.SortFunc(all, func(a, b catalog.Entry) int {
+	slices.SortFunc(all, func(a, b liveBlock) int {
 		return cmp.Or(cmp.Compare(a.Day, b.Day), cmp.Compare(a.Order, b.Order), cmp.Compare(a.ID, b.ID))
 	})
 	return all
