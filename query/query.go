@@ -59,6 +59,10 @@ type Catalog interface {
 	View(ctx context.Context, tenant string, r model.TimeRange, prev *catalog.View) (*catalog.View, error)
 	Confirm(ctx context.Context, v *catalog.View) (*catalog.View, bool, error)
 	Roster(ctx context.Context, prev *catalog.Roster) (*catalog.Roster, error)
+	// What follows is for queries at a snapshot.
+	Root(ctx context.Context, tenant string, prev *catalog.Root) (*catalog.Root, error)
+	OpenSnapshot(ctx context.Context, tenant string, ref catalog.SnapshotRef) (*catalog.Snapshot, error)
+	SnapshotView(ctx context.Context, root *catalog.Root, s *catalog.Snapshot, r model.TimeRange, known func(model.Day) *catalog.Partition) (*catalog.View, error)
 }
 
 // Logs is what query needs of a *blob.Bucket to read a writer's log.
