@@ -67,3 +67,60 @@ func TestDiskBudget(t *testing.T) {
 }
 
 func ignoreProgress(_ bool, err error) error { return err }
+
+// TestAdmission: what is refused, and with which kind of error.
+func TestAdmission(t *testing.T) {
+	ctx := context.Background()
+	w := newWorld(t, 1)
+	fs := memfs.New()
+	p := w.process(fs)
+	p.faults.SetHook(func(faultblob.Call) faultblob.Action { return faultblob.Action{Kind: faultblob.Fail} })
+	cfg := config()
+	cfg.MemoryBytes, cfg.GenerationBytes, cfg.MaxInFlightBytes = 200<<10, 100<<10, 1
+	i := w.open(p, cfg)
+	if err := w.sendBoth(i, 1); !errors.Is(err, model.ErrUnavailable) {
+		t.Fatalf("append of a writer that is in no roster: %v, want unavailable", err)
+	}
+	if len(w.readBack(w.process(memfs.New()), tenants, i)) != 0 {
+		t.Fatal("a refused request left something")
+	}
+	p.faults.SetHook(nil)
+	if _, err := i.EnterStep(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := i.Append(ctx, "../..", one("a", 1, 1)); !errors.Is(err, model.ErrInvalid) {
+		t.Errorf("bad tenant: %v, want invalid", err)
+	}
+	if _, err := i.Append(ctx, "a", &model.Batch{Labels: textLabels{}, Samples: make([]model.Sample, maxBatchBytes/16+1)}); !errors.Is(err, model.ErrInvalid) {
+		t.Errorf("huge request: %v, want invalid", err)
+	}
+	bad := one("good", 1, 1)
+	bad.Series = append(bad.Series, model.BatchSeries{Key: []byte("rubbish"), Count: 1})
+	if r, err := i.Append(ctx, "a", bad); err != nil || r.Samples != 1 || len(r.Rejected) != 1 || r.RejectedSamples != 1 || r.Reasons[model.ReasonLabels] != 1 {
+		t.Errorf("a good and a bad series: %+v, %v", r, err)
+	}
+	n := 0
+	for ; n < 10000; n++ {
+		if _, err := i.Append(ctx, "a", one(fmt.Sprintf("s%d", n), 1, 1)); err != nil {
+			if !errors.Is(err, model.ErrUnavailable) {
+				t.Fatalf("memory is full: %v, want unavailable", err)
+			}
+			break
+		}
+	}
+	if n == 10000 {
+		t.Fatal("the memory budget is no limit")
+	}
+	if ok, err := i.RotateStep(ctx); !ok || err != nil {
+		t.Fatalf("a large generation is not rotated: %v", err)
+	}
+	if _, err := i.BuildStep(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := i.Append(ctx, "a", one("again", 1, 1)); err != nil {
+		t.Errorf("append after the memory was freed: %v", err)
+	}
+	if i.inFlight.Load() != 0 {
+		t.Errorf("%d bytes in flight after all requests have ended", i.inFlight.Load())
+	}
+}
