@@ -32,4 +32,6 @@ const (
 	IgnoreDropped
 	// DeleteBeforeDrop deletes objects before the commit that drops their ids.
 	DeleteBeforeDrop
+	// RootBeforeCatalog has collection go by a root that was read before the catalog, in which a snapshot is missing that read the same blocks.
+	RootBeforeCatalog
 )
