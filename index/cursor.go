@@ -1,6 +1,7 @@
 package index
 
 import (
+	"bytes"
 	"strings"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -85,6 +86,11 @@ func (c *Cursor) setPattern(number int) {
 		}
 		c.names = append(c.names, appendPart(nil, name))
 	}
+}
+
+// MetricOfKey is the part of a Cursor's key that is the metric name.
+func MetricOfKey(key []byte) []byte {
+	return key[:bytes.Index(key, []byte(partEnd))]
 }
 
 const partEnd = "\x00\x01"

@@ -23,6 +23,8 @@ type Config struct {
 	Interval time.Duration
 	// Merge says when hot blocks are merged.
 	Merge MergeSettings
+	// Compact says when days are compacted to parquet.
+	Compact CompactSettings
 	// ReadBytes bounds what a merge holds of its inputs. Default 32 MiB.
 	ReadBytes int64
 	// Grace is how long the objects of retired blocks are kept: longer than anybody goes by an old catalog, plus the longest query. Default 1 hour.
@@ -50,6 +52,7 @@ func (c *Config) withDefaults() Config {
 	}
 	r.Merge = r.Merge.withDefaults()
 	r.Orphans = r.Orphans.withDefaults()
+	r.Compact = r.Compact.withDefaults()
 	return r
 }
 
@@ -92,6 +95,8 @@ type Lifecycle struct {
 	seen map[string]*seen
 	// tenants is what is remembered of each tenant.
 	tenants map[string]*tenantSeen
+	// roster is as it was read last.
+	roster *catalog.Roster
 	// swept are the dropped ids whose objects this worker has deleted, and when.
 	swept map[string]int64
 	// orphansMs is when the next look for orphans is due.

@@ -44,7 +44,7 @@ func (l *Lifecycle) merge(ctx context.Context, p *catalog.Partition, m *Merge, r
 	}
 	began := l.c.Now()
 	outputs, result, err := j.run(ctx, r)
-	l.metrics.jobs.WithLabelValues(jobMerge, result).Inc()
+	l.metrics.jobs.WithLabelValues(m.kind(), result).Inc()
 	if result == resultDone {
 		j.report(outputs, r, l.c.Now().Sub(began))
 	}
@@ -152,6 +152,10 @@ func (j *mergeJob) build(ctx context.Context, attempt uint32) (outputs []*blocks
 	})
 	defer m.Close()
 	defer cancel()
+	defer func() { j.samples, _ = m.Samples() }()
+	if j.merge.Format == blocks.Parquet {
+		return j.stream(ctx, m, attempt)
+	}
 	j.buffer.expect(min(j.merge.Bytes, j.l.cfg.Merge.MaxOutputBytes) + 64<<10)
 	for !m.Done() {
 		j.buffer.reset()
@@ -166,7 +170,6 @@ func (j *mergeJob) build(ctx context.Context, attempt uint32) (outputs []*blocks
 		outputs = append(outputs, meta)
 		j.progress(m.Progress())
 	}
-	j.samples, _ = m.Samples()
 	return outputs, nil
 }
 
@@ -254,12 +257,15 @@ func (j *mergeJob) report(outputs []*blocks.Meta, r *Report, took time.Duration)
 		bytes += m.Size
 	}
 	r.Jobs++
+	if j.merge.Format == blocks.Parquet {
+		r.Compactions++
+	}
 	r.InputBlocks += len(j.inputs)
 	r.OutputBlocks += len(outputs)
 	r.InputBytes += j.merge.Bytes
 	r.OutputBytes += bytes
 	r.Samples += j.samples
-	j.l.metrics.merged(j.merge.Bytes, bytes, j.samples, took)
-	j.l.c.Logger.Info("merged", "tenant", j.tenant, "day", j.day.Dashed(), "inputs", len(j.inputs), "outputs", len(outputs),
+	j.l.metrics.merged(j.merge.kind(), j.merge.Bytes, bytes, j.samples, took)
+	j.l.c.Logger.Info("merged", "job", j.merge.kind(), "tenant", j.tenant, "day", j.day.Dashed(), "inputs", len(j.inputs), "outputs", len(outputs),
 		"input_bytes", j.merge.Bytes, "output_bytes", bytes, "samples", j.samples, "took", took)
 }

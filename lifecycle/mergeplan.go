@@ -46,17 +46,26 @@ func (s *MergeSettings) withDefaults() MergeSettings {
 	return r
 }
 
-// Merge is a planned merge of hot blocks of one partition.
+// Merge is a planned merge of blocks of one partition: of hot blocks to hot ones, or, which is compaction, of any to parquet.
 type Merge struct {
 	// Inputs are the blocks in their order, the one that wins last.
 	Inputs []catalog.Entry
 	// Bytes are those of the inputs.
 	Bytes int64
+	// Format is that of the outputs.
+	Format blocks.Format
 }
 
 // Job is the name under which the merge is claimed.
 func (m *Merge) Job() string {
-	return claimName(jobMerge, m.Inputs[0].Order, m.Inputs[len(m.Inputs)-1].Order)
+	return claimName(m.kind(), m.Inputs[0].Order, m.Inputs[len(m.Inputs)-1].Order)
+}
+
+func (m *Merge) kind() string {
+	if m.Format == blocks.Parquet {
+		return jobCompact
+	}
+	return jobMerge
 }
 
 // wantedInputs is how many blocks a merge should have: with fewer, every flush into a full partition would bring
@@ -99,7 +108,7 @@ func PlanMerge(p *catalog.Partition, settings *MergeSettings, nowMs int64) (*Mer
 	if best == nil {
 		return nil, whyNone(units, hot)
 	}
-	m := &Merge{Bytes: best.bytes}
+	m := &Merge{Bytes: best.bytes, Format: blocks.Native}
 	for _, u := range best.units {
 		m.Inputs = append(m.Inputs, u.entries...)
 	}
@@ -149,17 +158,24 @@ func unitsOf(p *catalog.Partition, nowMs int64) []*unit {
 	return units
 }
 
-// barred says why the block may not be merged, "" if it may.
+// barred says why the block may not be part of a merge of hot blocks, "" if it may.
 func barred(p *catalog.Partition, e *catalog.Entry, nowMs int64) string {
 	if e.Format != blocks.Native {
 		return "compacted"
 	}
+	return barredInAny(p, e, nowMs)
+}
+
+const barredClaimed = "claimed"
+
+// barredInAny says why the block may not be merged at all, "" if it may.
+func barredInAny(p *catalog.Partition, e *catalog.Entry, nowMs int64) string {
 	if slices.ContainsFunc(p.Quarantined, func(q catalog.Quarantined) bool { return q.ID == e.ID }) {
 		return "quarantined"
 	}
 	for _, c := range p.Claims {
 		if c.UntilMs >= nowMs && claimCovers(c.Job, e.Order) {
-			return "claimed"
+			return barredClaimed
 		}
 	}
 	for _, t := range p.Tombstones {

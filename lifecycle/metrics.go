@@ -9,6 +9,7 @@ import (
 // The kinds of jobs, in metrics and claims.
 const (
 	jobMerge   = "merge"
+	jobCompact = "compact"
 	jobCollect = "collect"
 	jobOrphans = "orphans"
 	// jobRetention also bears the claim under which a partition's retention is done.
@@ -19,7 +20,7 @@ const (
 type metrics struct {
 	jobs                               *prometheus.CounterVec
 	failures                           prometheus.Counter
-	inputBytes, outputBytes, samples   prometheus.Counter
+	inputBytes, outputBytes, samples   *prometheus.CounterVec
 	collected, orphans, segments       prometheus.Counter
 	expired, expiredBytes, masked      prometheus.Counter
 	deletedObjects                     prometheus.Counter
@@ -30,6 +31,12 @@ type metrics struct {
 func newMetrics(r prometheus.Registerer) *metrics {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: "varve", Subsystem: "lifecycle", Name: name, Help: help})
+	}
+	byJob := func(name, help string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "varve", Subsystem: "lifecycle", Name: name, Help: help}, []string{"job"})
+		c.WithLabelValues(jobMerge)
+		c.WithLabelValues(jobCompact)
+		return c
 	}
 	gauge := func(name, help string) prometheus.Gauge {
 		return prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "varve", Subsystem: "lifecycle", Name: name, Help: help})
@@ -45,9 +52,9 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Help: "Jobs by kind and result: done, lost (to another worker or a newer state), quarantined (inputs were put aside), failed (is tried again).",
 		}, []string{"job", "result"}),
 		failures:       counter("failures_total", "Partitions, or looks at the whole bucket, that failed and are tried again."),
-		inputBytes:     counter("merge_input_bytes_total", "Bytes of blocks that were merged."),
-		outputBytes:    counter("merge_output_bytes_total", "Bytes of blocks made by merges."),
-		samples:        counter("merge_samples_total", "Samples read by merges that were committed."),
+		inputBytes:     byJob("merge_input_bytes_total", "Bytes of blocks that were merged, by kind: merge (to hot blocks) or compact (to parquet)."),
+		outputBytes:    byJob("merge_output_bytes_total", "Bytes of blocks made by merges, by kind."),
+		samples:        byJob("merge_samples_total", "Samples read by merges that were committed, by kind."),
 		collected:      counter("collected_blocks_total", "Retired blocks whose objects were deleted."),
 		expired:        counter("expired_blocks_total", "Blocks that were retired because all their samples had expired."),
 		expiredBytes:   counter("expired_bytes_total", "Bytes of the blocks that were retired because all their samples had expired."),
@@ -63,6 +70,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	}
 	for _, result := range []string{resultDone, resultLost, resultQuarantined, resultFailed} {
 		m.jobs.WithLabelValues(jobMerge, result)
+		m.jobs.WithLabelValues(jobCompact, result)
 		if result != resultQuarantined {
 			m.jobs.WithLabelValues(jobCollect, result)
 			m.jobs.WithLabelValues(jobOrphans, result)
@@ -75,10 +83,10 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	return m
 }
 
-func (m *metrics) merged(in, out, samples int64, took time.Duration) {
-	m.inputBytes.Add(float64(in))
-	m.outputBytes.Add(float64(out))
-	m.samples.Add(float64(samples))
+func (m *metrics) merged(kind string, in, out, samples int64, took time.Duration) {
+	m.inputBytes.WithLabelValues(kind).Add(float64(in))
+	m.outputBytes.WithLabelValues(kind).Add(float64(out))
+	m.samples.WithLabelValues(kind).Add(float64(samples))
 	m.jobSeconds.Observe(took.Seconds())
 }
 

@@ -20,6 +20,8 @@ type Report struct {
 	// Jobs were done by this worker; Lost ones by another one, or the state had moved on.
 	Jobs int `json:"jobs"`
 	Lost int `json:"lost"`
+	// Compactions are those jobs that made parquet.
+	Compactions int `json:"compactions"`
 	// Blocks and bytes that went in and came out, and the samples that were read.
 	InputBlocks  int   `json:"input_blocks"`
 	OutputBlocks int   `json:"output_blocks"`
@@ -214,6 +216,9 @@ func (l *Lifecycle) wake(p *catalog.Partition) (ms int64) {
 	for _, r := range p.Retired {
 		sooner(r.AtMs + l.cfg.Grace.Milliseconds())
 	}
+	if at := compactWake(p, &l.cfg.Compact, l.nowMs()); at > 0 {
+		sooner(at)
+	}
 	return ms
 }
 
@@ -233,6 +238,13 @@ func (l *Lifecycle) step(ctx context.Context, p *catalog.Partition, r *Report) (
 		l.metrics.jobs.WithLabelValues(jobRetention, result).Inc()
 		return result, err
 	}
+	roster, err := l.writers(ctx, p)
+	if err != nil {
+		return "", err
+	}
+	if m, _ := PlanCompact(p, roster, &l.cfg.Compact, l.nowMs()); m != nil {
+		return l.merge(ctx, p, m, r)
+	}
 	if m, _ := PlanMerge(p, &l.cfg.Merge, l.nowMs()); m != nil {
 		return l.merge(ctx, p, m, r)
 	}
@@ -244,6 +256,16 @@ func (l *Lifecycle) step(ctx context.Context, p *catalog.Partition, r *Report) (
 		}
 	}
 	return "", l.sweep(ctx, p)
+}
+
+// writers returns the roster for a partition of which a compaction may be due, and an empty one for others, which cost no request.
+func (l *Lifecycle) writers(ctx context.Context, p *catalog.Partition) (*catalog.Roster, error) {
+	if _, why := PlanCompact(p, &catalog.Roster{}, &l.cfg.Compact, l.nowMs()); why != "" {
+		return &catalog.Roster{}, nil
+	}
+	var err error
+	l.roster, err = l.c.Catalog.Roster(ctx, l.roster)
+	return l.roster, err
 }
 
 // bucketReader reads ranges of blocks.

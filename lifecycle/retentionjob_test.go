@@ -26,7 +26,9 @@ func (w *world) retain(r *Retention) {
 func (w *world) daysLater(n int64) { w.nowMs = testDay.Range().MaxMs + 1 + n*model.MsPerDay }
 
 // quiet are settings under which nothing is merged.
-func quiet() *Config { return &Config{Merge: MergeSettings{MaxBlocks: 1000}, Sequential: true} }
+func quiet() *Config {
+	return &Config{Merge: MergeSettings{MaxBlocks: 1000}, Compact: CompactSettings{Off: true}, Sequential: true}
+}
 
 // everyFault are what may become of a call.
 func everyFault() []faultblob.Action {
@@ -155,7 +157,7 @@ func TestRetentionRaces(t *testing.T) {
 		"flush":   func(w *world) { w.flush() },
 		"setting": func(w *world) { w.retain(nil) },
 		"merge": func(w *world) {
-			l, _ := w.worker(&Config{Merge: MergeSettings{MaxBlocks: 1}, Retention: Forever, Sequential: true})
+			l, _ := w.worker(&Config{Merge: MergeSettings{MaxBlocks: 1}, Compact: CompactSettings{Off: true}, Retention: Forever, Sequential: true})
 			w.once(l)
 		},
 	} {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 
 	"github.com/varvedb/varve/model"
 )
@@ -46,10 +47,34 @@ func (j *mergeJob) holds(ctx context.Context, key string, data []byte) (bool, er
 			return false, nil
 		}
 	}
-	_, err := j.l.c.Bucket.GetRange(ctx, key, int64(len(data)), 1)
+	return j.endsAt(ctx, key, int64(len(data)))
+}
+
+// sums reports whether the object has this length and CRC-32C.
+func (j *mergeJob) sums(ctx context.Context, key string, size int64, crc uint32) (bool, error) {
+	table, sum := crc32.MakeTable(crc32.Castagnoli), uint32(0)
+	for at := int64(0); at < size; at += compareBytes {
+		have, err := j.l.c.Bucket.GetRange(ctx, key, at, min(compareBytes, size-at))
+		if errors.Is(err, model.ErrNotFound) || errors.Is(err, model.ErrCorrupt) {
+			return false, nil // as in holds
+		}
+		if err != nil {
+			return false, err
+		}
+		sum = crc32.Update(sum, table, have)
+	}
+	if sum != crc {
+		return false, nil
+	}
+	return j.endsAt(ctx, key, size)
+}
+
+// endsAt reports whether the object, which is that long at least, is no longer.
+func (j *mergeJob) endsAt(ctx context.Context, key string, size int64) (bool, error) {
+	_, err := j.l.c.Bucket.GetRange(ctx, key, size, 1)
 	switch {
 	case errors.Is(err, model.ErrCorrupt), errors.Is(err, model.ErrNotFound):
-		return true, nil // it ends where ours does
+		return true, nil
 	case err != nil:
 		return false, err
 	}

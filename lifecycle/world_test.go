@@ -63,7 +63,7 @@ func (w *world) worker(cfg *Config) (*Lifecycle, *faultblob.Driver) {
 
 // small are settings under which a handful of blocks is too many.
 func small() *Config {
-	return &Config{Merge: MergeSettings{MaxBlocks: 3}, Sequential: true}
+	return &Config{Merge: MergeSettings{MaxBlocks: 3}, Compact: CompactSettings{Off: true}, Sequential: true}
 }
 
 // flush adds a block of random series and samples, some for the second time, and returns its key.
