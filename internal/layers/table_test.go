@@ -25,7 +25,7 @@ func lines() [][]room {
 		{"blocks"},
 		{"catalog"},
 		{"query"},
-		{"ingester", "api", "lifecycle"},
+		{"ingester", "api", "lifecycle", "repair"},
 		{"server", "."},
 		{"cmd/varve"},
 	}
