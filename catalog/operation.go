@@ -19,7 +19,7 @@ type Operation interface {
 }
 
 // Add adds the block of a writer's generation and raises the writer's flushed watermark to it, if that is lower. Without a
-// Meta it only raises the watermark.
+// Meta, and where live blocks hold the generation already, it only raises the watermark.
 type Add struct {
 	Writer     string
 	Generation uint64
@@ -56,7 +56,7 @@ func (a Add) apply(p *Partition, nowMs int64) error {
 	if a.Writer == "" {
 		return fmt.Errorf("add without a writer: %w", model.ErrInvalid)
 	}
-	if a.Meta != nil {
+	if a.Meta != nil && (p.FlushedThrough(a.Writer, a.Generation) || !p.holds(a.Writer, a.Generation)) {
 		if err := p.admit(a.Meta); err != nil {
 			return err
 		}
@@ -67,6 +67,16 @@ func (a Add) apply(p *Partition, nowMs int64) error {
 	}
 	p.Flushed[a.Writer] = a.Generation
 	return nil
+}
+
+// holds reports whether a live block has the samples of the writer's generation. With a watermark below it, that is a catalog which was
+// rebuilt from blocks: it knows what is in them, but not always that nothing is missing before it.
+func (p *Partition) holds(writer string, generation uint64) bool {
+	return slices.ContainsFunc(p.Blocks, func(e Entry) bool {
+		return slices.ContainsFunc(blocks.SourcesOf(e.Meta), func(s blocks.Source) bool {
+			return s.Writer == writer && s.From <= generation && generation <= s.To
+		})
+	})
 }
 
 // admit checks that the block may become live in this partition.
