@@ -24,7 +24,7 @@ import (
 // The flood is of requests of batchSeries series with one sample each. Each sender has its own series, and each of its rounds another time.
 const (
 	floodBudget   = 128 << 20
-	floodOver     = 24 << 20 // what the process may take beyond its budget: stacks and buffers that Go does not count as heap
+	floodOver     = 12 << 20 // what the process may take beyond its budget when the collector is late
 	floodLongest  = 5 * time.Second
 	batchSeries   = 5000
 	floodSpacing  = 10 * time.Minute
