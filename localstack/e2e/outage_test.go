@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -16,9 +17,28 @@ import (
 	"github.com/varvedb/varve/localstack/emulator"
 )
 
-// TestBucketOutage puts a store behind a proxy that delays each call by 5 s, then answers none: what is written waits on the disk up to its budget and
+// What the proxy before a store does with a call.
+const (
+	storePasses int32 = iota
+	storeDelays       // by 5 s
+	storeRefuses
+	storeHangs // takes the call and never answers
+)
+
+// TestBucketOutage puts a store behind a proxy that delays each call, then refuses all: what is written waits on the disk up to its budget and
 // takes no memory, writes are then refused with the reason, readiness and metrics say it, and when the store is back everything acknowledged is found.
-func TestBucketOutage(t *testing.T) {
+func TestBucketOutage(t *testing.T) { outage(t, storeRefuses) }
+
+// TestBucketHangs is the same with a store that answers nothing any more, not even the calls it has taken: they end when the server gives them
+// up, after two minutes.
+func TestBucketHangs(t *testing.T) {
+	if !full() {
+		t.Skip("SKIPPED: takes minutes, only with E2E=full")
+	}
+	outage(t, storeHangs)
+}
+
+func outage(t *testing.T, then int32) {
 	stores := clouds(t, emulator.S3)
 	if len(stores) == 0 {
 		t.Skip("SKIPPED: no S3 store")
@@ -28,18 +48,22 @@ func TestBucketOutage(t *testing.T) {
 	if endpoint == "" {
 		t.Skipf("SKIPPED: %s names no local endpoint", b.url)
 	}
-	var mode atomic.Int32 // 0 passes, 1 delays, 2 refuses
+	var mode atomic.Int32
 	forward := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: endpoint})
 	forward.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) }
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch mode.Load() {
-		case 1:
+		case storeDelays:
 			select {
 			case <-time.After(5 * time.Second):
 			case <-r.Context().Done():
 				return
 			}
-		case 2:
+		case storeHangs:
+			_, _ = io.Copy(io.Discard, r.Body) // only then the end of the connection ends the context
+			<-r.Context().Done()
+			return
+		case storeRefuses:
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
@@ -50,11 +74,11 @@ func TestBucketOutage(t *testing.T) {
 	b.url = strings.ReplaceAll(b.url, endpoint, strings.TrimPrefix(proxy.URL, "http://"))
 	s := startServer(t, "outage", b, "--memory-budget", "128MiB", "--disk-budget", "96MiB")
 	f := &flood{t: t, url: s.url("/api/v1/write"), start: time.Now().Truncate(time.Second).Add(-2 * time.Hour), acked: map[floodBatch]bool{}, status: map[int]int{}}
-	mode.Store(1)
+	mode.Store(storeDelays)
 	full := ""
 	for n := 0; full == "" && n < 2000; n++ {
 		if n == 20 {
-			mode.Store(2)
+			mode.Store(then)
 		}
 		k := floodBatch{n % 4, n / 4 % 5, n / 20}
 		status, retryAfter, text, err := f.post(f.body(k, batchSeries))
@@ -84,7 +108,7 @@ func TestBucketOutage(t *testing.T) {
 	if u.PeakRSS > floodBudget+floodOver {
 		t.Errorf("peak RSS is %d MiB, want at most %d", u.PeakRSS>>20, (floodBudget+floodOver)>>20)
 	}
-	mode.Store(0)
+	mode.Store(storePasses)
 	if err := s.flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
