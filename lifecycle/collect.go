@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/varvedb/varve/blocks"
@@ -25,7 +26,7 @@ func PlanCollect(p *catalog.Partition, grace time.Duration, nowMs int64) (due []
 		return nil
 	}
 	for _, r := range p.Retired {
-		if nowMs-r.AtMs >= grace.Milliseconds() && len(due) < maxCollected {
+		if nowMs-r.AtMs >= grace.Milliseconds() {
 			due = append(due, r)
 		}
 	}
@@ -40,9 +41,11 @@ func (l *Lifecycle) collect(ctx context.Context, p *catalog.Partition, due []cat
 	if err != nil {
 		return resultFailed, err
 	}
-	if spared {
+	due = slices.DeleteFunc(due, func(r catalog.Retired) bool { return spared.has(r.ID) })
+	if len(due) == 0 {
 		return "", nil
 	}
+	due = due[:min(len(due), maxCollected)]
 	var drop catalog.Drop
 	var keys []string
 	for _, b := range due {

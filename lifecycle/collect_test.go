@@ -47,8 +47,6 @@ func TestPlanCollect(t *testing.T) {
 	require.Equal(t, []string{"old", "new"}, plan(6000))
 	p.GravestoneMs = 1
 	require.Empty(t, plan(6000), "the deletion of a tenant has rules of its own")
-	p = &catalog.Partition{Retired: make([]catalog.Retired, maxCollected+5)}
-	require.Len(t, PlanCollect(p, 0, 1), maxCollected)
 }
 
 func TestCollect(t *testing.T) {

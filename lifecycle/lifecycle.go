@@ -99,6 +99,8 @@ type Lifecycle struct {
 	roster *catalog.Roster
 	// swept are the dropped ids whose objects this worker has deleted, and when.
 	swept map[string]int64
+	// named are ids that snapshots name, by the snapshot's key and day.
+	named map[string][]string
 	// orphansMs is when the next look for orphans is due.
 	orphansMs int64
 	// released is what is known of writers, by their id.
@@ -107,7 +109,7 @@ type Lifecycle struct {
 
 // New returns a worker. It starts nothing.
 func New(cfg *Config, c Components) (*Lifecycle, error) {
-	l := &Lifecycle{c: c, seen: map[string]*seen{}, tenants: map[string]*tenantSeen{}, swept: map[string]int64{}}
+	l := &Lifecycle{c: c, seen: map[string]*seen{}, tenants: map[string]*tenantSeen{}, swept: map[string]int64{}, named: map[string][]string{}}
 	if cfg != nil {
 		l.cfg = *cfg
 	}

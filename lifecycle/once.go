@@ -36,6 +36,8 @@ type Report struct {
 	Orphans     int   `json:"orphans"`
 	OrphanBytes int64 `json:"orphan_bytes"`
 	OrphansKept int   `json:"orphans_kept"`
+	// Abandoned are snapshots, as tenant/name, whose making ended half way a day ago; they were deleted.
+	Abandoned []string `json:"abandoned_snapshots,omitempty"`
 	// Segments are those of the log of released generations that were deleted.
 	Segments int `json:"segments"`
 	// Expired are blocks that were retired because all their samples had expired; Masked partitions where some series had.
@@ -214,7 +216,10 @@ func (l *Lifecycle) wake(p *catalog.Partition) (ms int64) {
 		sooner(at)
 	}
 	for _, r := range p.Retired {
-		sooner(r.AtMs + l.cfg.Grace.Milliseconds())
+		// What is overdue is spared for a snapshot, and a change of the root wakes us.
+		if at := r.AtMs + l.cfg.Grace.Milliseconds(); at > l.nowMs() {
+			sooner(at)
+		}
 	}
 	if at := compactWake(p, &l.cfg.Compact, l.nowMs()); at > 0 {
 		sooner(at)

@@ -38,6 +38,7 @@ func (l *Lifecycle) tidyOrphans(ctx context.Context, r *Report) error {
 		for _, day := range slices.Sorted(maps.Keys(found)) {
 			note(l.visitOrphans(ctx, partition{tenant, day}, found[day], r))
 		}
+		note(l.tidySnapshots(ctx, tenant, r))
 	}
 	note(l.tidyLogs(ctx, r))
 	note(l.tidyProbes(ctx))
@@ -111,7 +112,8 @@ func (l *Lifecycle) collectOrphans(ctx context.Context, p *catalog.Partition, du
 	if err != nil {
 		return resultFailed, err
 	}
-	if spared {
+	due = slices.DeleteFunc(due, func(s StoredBlock) bool { return spared.has(s.ID) })
+	if len(due) == 0 {
 		return "", nil
 	}
 	drop := catalog.Drop{Orphans: true}
@@ -159,16 +161,6 @@ func (l *Lifecycle) drop(ctx context.Context, p *catalog.Partition, drop catalog
 		l.swept[id] = l.nowMs()
 	}
 	return resultDone, nil
-}
-
-// spared reports whether nothing may be collected of the partition's tenant, by a root that is read after the catalog p. A snapshot is entered there
-// before it reads catalogs: so one that we do not see reads them later than we did, and cannot name what was retired, or not committed, by then.
-func (l *Lifecycle) spared(ctx context.Context, p *catalog.Partition) (bool, error) {
-	root, err := l.c.Catalog.Root(ctx, p.Tenant, nil)
-	if err != nil {
-		return false, err
-	}
-	return len(root.Snapshots) > 0 || root.GravestoneMs != 0, nil
 }
 
 // tidyProbes deletes what the probes of dead processes have left. A probe takes seconds.
