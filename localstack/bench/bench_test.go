@@ -220,3 +220,14 @@ func writeFile(t *testing.T, path string, data []byte) {
 		t.Fatal(err)
 	}
 }
+
+// TestHelp checks that asking for help is no failure, and a wrong flag is one.
+func TestHelp(t *testing.T) {
+	var out bytes.Buffer
+	if err := run(t.Context(), []string{"--help"}, io.Discard, &out); err != nil || !strings.Contains(out.String(), "-churn") {
+		t.Errorf("--help: %v, %q", err, out.String())
+	}
+	if err := run(t.Context(), []string{"--chrun", "1"}, io.Discard, io.Discard); err == nil {
+		t.Error("a flag that does not exist is accepted")
+	}
+}
