@@ -18,7 +18,9 @@ type mergeJob struct {
 	tenant string
 	day    model.Day
 	merge  *Merge
+	// inputs list the tombstones that are applied to them now, masks are what those hide, by input.
 	inputs []*blocks.Meta
+	masks  []blocks.Masks
 	// claimedMs is when the claim was taken or prolonged last.
 	claimedMs int64
 	// sinceMs is when the first output began to be uploaded.
@@ -39,8 +41,8 @@ const (
 // keeps this and other workers from trying again at once.
 func (l *Lifecycle) merge(ctx context.Context, p *catalog.Partition, m *Merge, r *Report) (result string, err error) {
 	j := &mergeJob{l: l, tenant: p.Tenant, day: p.Day, merge: m}
-	for _, e := range m.Inputs {
-		j.inputs = append(j.inputs, e.Meta)
+	if j.inputs, j.masks, err = withMasks(p, m.Inputs); err != nil {
+		return resultFailed, err
 	}
 	began := l.c.Now()
 	outputs, result, err := j.run(ctx, r)
@@ -127,7 +129,7 @@ func (j *mergeJob) tryAttempt(ctx context.Context, attempt uint32) ([]*blocks.Me
 	if err != nil {
 		return nil, err
 	}
-	if j.l.nowMs()-j.sinceMs > maxUploadAgeMs {
+	if len(outputs) > 0 && j.l.nowMs()-j.sinceMs > maxUploadAgeMs {
 		return nil, errNextAttempt
 	}
 	_, err = j.l.c.Catalog.Commit(ctx, j.tenant, j.day, catalog.Replace{Inputs: ids(j.merge.Inputs), Outputs: outputs, Job: j.merge.Job()})
@@ -148,7 +150,7 @@ const maxUploadAgeMs = model.MsPerDay
 func (j *mergeJob) build(ctx context.Context, attempt uint32) (outputs []*blocks.Meta, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	m := blocks.NewMerger(bucketReader{j.l.c.Bucket}, j.inputs, &blocks.MergeOptions{
-		ReadBytes: j.l.cfg.ReadBytes, Sequential: j.l.cfg.Sequential,
+		ReadBytes: j.l.cfg.ReadBytes, Sequential: j.l.cfg.Sequential, Masks: j.masks,
 	})
 	defer m.Close()
 	defer cancel()
@@ -157,7 +159,10 @@ func (j *mergeJob) build(ctx context.Context, attempt uint32) (outputs []*blocks
 		return j.stream(ctx, m, attempt)
 	}
 	j.buffer.expect(min(j.merge.Bytes, j.l.cfg.Merge.MaxOutputBytes) + 64<<10)
-	for !m.Done() {
+	for {
+		if more, err := m.More(ctx); err != nil || !more {
+			return outputs, err
+		}
 		j.buffer.reset()
 		params := blocks.MergeParams(j.inputs, blocks.Native, len(outputs), attempt)
 		meta, err := blocks.Build(ctx, params, m.Series(ctx, j.room(ctx, m)), &j.buffer)
@@ -170,7 +175,6 @@ func (j *mergeJob) build(ctx context.Context, attempt uint32) (outputs []*blocks
 		outputs = append(outputs, meta)
 		j.progress(m.Progress())
 	}
-	return outputs, nil
 }
 
 // indexBytes is about what a series takes in the index, which is written at the end.
@@ -257,8 +261,11 @@ func (j *mergeJob) report(outputs []*blocks.Meta, r *Report, took time.Duration)
 		bytes += m.Size
 	}
 	r.Jobs++
-	if j.merge.Format == blocks.Parquet {
+	switch j.merge.kind() {
+	case jobCompact:
 		r.Compactions++
+	case jobErase:
+		r.Erasures++
 	}
 	r.InputBlocks += len(j.inputs)
 	r.OutputBlocks += len(outputs)

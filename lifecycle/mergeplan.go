@@ -54,6 +54,8 @@ type Merge struct {
 	Bytes int64
 	// Format is that of the outputs.
 	Format blocks.Format
+	// Erase: it is one block, which is written again without what tombstones mask.
+	Erase bool
 }
 
 // Job is the name under which the merge is claimed.
@@ -62,6 +64,9 @@ func (m *Merge) Job() string {
 }
 
 func (m *Merge) kind() string {
+	if m.Erase {
+		return jobErase
+	}
 	if m.Format == blocks.Parquet {
 		return jobCompact
 	}
@@ -76,8 +81,8 @@ const wantedInputs = 8
 // reading of a catalog, of the settings and of the time in ms.
 //
 // A merge is due above a number of live hot blocks, or near the soft limit of the catalog, on days that are closed and on the one that
-// is being written alike: it is there that small flushes pile up. Blocks that are quarantined, of a claimed
-// job, or masked by a tombstone that was not applied to them stay out.
+// is being written alike: it is there that small flushes pile up. Blocks that are quarantined, or of a claimed
+// job, stay out. Tombstones that mask a block do not: a merge applies them to it.
 //
 // Which blocks. All of a merge rise to the highest order among them, so none may have a block above it, and below or level with
 // that order, that overlaps it in time: it would win where it lost before. A plan is grown from each block upward; a block that
@@ -178,11 +183,6 @@ func barredInAny(p *catalog.Partition, e *catalog.Entry, nowMs int64) string {
 			return barredClaimed
 		}
 	}
-	for _, t := range p.Tombstones {
-		if e.Order <= t.Order && e.Range().Overlaps(t.Range) && !slices.Contains(e.Tombstones, t.ID) {
-			return "masked by a tombstone that was not applied"
-		}
-	}
 	return ""
 }
 
@@ -248,7 +248,7 @@ func whyNone(units []*unit, hot int) string {
 		}
 	}
 	why := fmt.Sprintf("none of %d hot blocks has neighbors of its size to be merged with", hot)
-	for _, reason := range []string{"quarantined", "claimed", "masked by a tombstone that was not applied"} {
+	for _, reason := range []string{"quarantined", "claimed"} {
 		if n := counts[reason]; n > 0 {
 			why += fmt.Sprintf("; %d are %s", n, reason)
 		}

@@ -10,10 +10,12 @@ import (
 const (
 	jobMerge   = "merge"
 	jobCompact = "compact"
+	jobErase   = "erase"
+	jobForget  = "forget"
 	jobCollect = "collect"
-	jobOrphans = "orphans"
 	// jobRetention also bears the claim under which a partition's retention is done.
 	jobRetention = "retention"
+	jobOrphans   = "orphans"
 )
 
 // metrics are what a worker counts. They exist unregistered too, so that nothing has to ask.
@@ -36,6 +38,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "varve", Subsystem: "lifecycle", Name: name, Help: help}, []string{"job"})
 		c.WithLabelValues(jobMerge)
 		c.WithLabelValues(jobCompact)
+		c.WithLabelValues(jobErase)
 		return c
 	}
 	gauge := func(name, help string) prometheus.Gauge {
@@ -52,16 +55,16 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Help: "Jobs by kind and result: done, lost (to another worker or a newer state), quarantined (inputs were put aside), failed (is tried again).",
 		}, []string{"job", "result"}),
 		failures:       counter("failures_total", "Partitions, or looks at the whole bucket, that failed and are tried again."),
-		inputBytes:     byJob("merge_input_bytes_total", "Bytes of blocks that were merged, by kind: merge (to hot blocks) or compact (to parquet)."),
+		inputBytes:     byJob("merge_input_bytes_total", "Bytes of blocks that were merged, by kind: merge (to hot blocks), compact (to parquet) or erase (one block without what was deleted)."),
 		outputBytes:    byJob("merge_output_bytes_total", "Bytes of blocks made by merges, by kind."),
 		samples:        byJob("merge_samples_total", "Samples read by merges that were committed, by kind."),
 		collected:      counter("collected_blocks_total", "Retired blocks whose objects were deleted."),
+		orphans:        counter("orphan_blocks_total", "Blocks that no catalog named and whose objects were deleted."),
+		segments:       counter("deleted_segments_total", "Shipped segments of released generations that were deleted."),
 		expired:        counter("expired_blocks_total", "Blocks that were retired because all their samples had expired."),
 		expiredBytes:   counter("expired_bytes_total", "Bytes of the blocks that were retired because all their samples had expired."),
 		masked:         counter("expired_partitions_total", "Times that series of a partition were masked because they had expired and others had not."),
 		deletedObjects: counter("deleted_tenant_objects_total", "Objects of deleted tenants that were deleted."),
-		orphans:        counter("orphan_blocks_total", "Blocks that no catalog named and whose objects were deleted."),
-		segments:       counter("deleted_segments_total", "Shipped segments of released generations that were deleted."),
 		jobSeconds:     seconds("job_seconds", "Time of a job that was committed."),
 		lookSeconds:    seconds("look_seconds", "Time of one look at all partitions, jobs included."),
 		partitions:     gauge("partitions", "Partitions in the bucket at the last look."),
@@ -71,10 +74,11 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	for _, result := range []string{resultDone, resultLost, resultQuarantined, resultFailed} {
 		m.jobs.WithLabelValues(jobMerge, result)
 		m.jobs.WithLabelValues(jobCompact, result)
+		m.jobs.WithLabelValues(jobErase, result)
 		if result != resultQuarantined {
 			m.jobs.WithLabelValues(jobCollect, result)
-			m.jobs.WithLabelValues(jobOrphans, result)
 			m.jobs.WithLabelValues(jobRetention, result)
+			m.jobs.WithLabelValues(jobOrphans, result)
 		}
 	}
 	if r != nil {

@@ -22,6 +22,9 @@ type Report struct {
 	Lost int `json:"lost"`
 	// Compactions are those jobs that made parquet.
 	Compactions int `json:"compactions"`
+	// Erasures are those jobs that wrote one block again without what was deleted; Settled are blocks that were looked through and hold nothing of it.
+	Erasures int `json:"erasures"`
+	Settled  int `json:"settled"`
 	// Blocks and bytes that went in and came out, and the samples that were read.
 	InputBlocks  int   `json:"input_blocks"`
 	OutputBlocks int   `json:"output_blocks"`
@@ -71,6 +74,8 @@ type seen struct {
 	// come between listing and reading; there is nothing to do until it changes, or until wakeMs, if that is not 0.
 	settled bool
 	wakeMs  int64
+	// masked: there are tombstones that mask something.
+	masked bool
 	// hot and quarantined are numbers of live blocks.
 	hot, quarantined int
 	present          bool
@@ -148,7 +153,7 @@ func (l *Lifecycle) list(ctx context.Context) ([]*seen, error) {
 		}
 		s.present = true
 		same := s.size == o.Size && s.modified.Equal(o.Modified)
-		if s.settled && same && (s.wakeMs == 0 || l.nowMs() < s.wakeMs) {
+		if s.settled && same && (s.wakeMs == 0 || l.nowMs() < s.wakeMs) && !(s.masked && l.eraseAfter() == 0) {
 			continue
 		}
 		s.settled, s.size, s.modified = same, o.Size, o.Modified
@@ -184,6 +189,7 @@ func (l *Lifecycle) visit(ctx context.Context, s *seen, r *Report) error {
 			return err
 		}
 		s.hot, s.quarantined = HotBlocks(p), len(p.Quarantined)
+		s.masked = len(PlanErase(p, 0, l.nowMs())) > 0
 		result, err := l.step(ctx, p, r)
 		if err != nil {
 			s.settled = false
@@ -221,6 +227,12 @@ func (l *Lifecycle) wake(p *catalog.Partition) (ms int64) {
 			sooner(at)
 		}
 	}
+	if at := eraseWake(p, l.eraseAfter()); at > 0 {
+		sooner(at)
+	}
+	if at := compactWake(p, &l.cfg.Compact, l.nowMs()); at > 0 {
+		sooner(at)
+	}
 	if at := compactWake(p, &l.cfg.Compact, l.nowMs()); at > 0 {
 		sooner(at)
 	}
@@ -252,6 +264,14 @@ func (l *Lifecycle) step(ctx context.Context, p *catalog.Partition, r *Report) (
 	}
 	if m, _ := PlanMerge(p, &l.cfg.Merge, l.nowMs()); m != nil {
 		return l.merge(ctx, p, m, r)
+	}
+	if due := PlanErase(p, l.eraseAfter(), l.nowMs()); len(due) > 0 {
+		return l.erase(ctx, p, due, r)
+	}
+	if ids := PlanForget(p, l.nowMs()); len(ids) > 0 {
+		result, err = l.forget(ctx, p, ids)
+		l.metrics.jobs.WithLabelValues(jobForget, result).Inc()
+		return result, err
 	}
 	if due := PlanCollect(p, l.cfg.Grace, l.nowMs()); len(due) > 0 {
 		result, err = l.collect(ctx, p, due, r)

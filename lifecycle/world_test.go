@@ -136,20 +136,25 @@ func (w *world) read() map[string]string {
 	for _, e := range w.partition().Blocks {
 		sel, err := blocks.Select(context.Background(), bucketReader{w.own}, e.Meta, &blocks.Query{Range: testDay.Range()})
 		require.NoError(w.t, err)
-		for _, s := range sel.Series {
-			var c model.Columns
-			require.NoError(w.t, s.Samples(&c, testDay.Range()))
-			for i, at := range c.T {
-				v := fmt.Sprintf("%x", math.Float64bits(c.V[i]))
-				if c.H != nil && c.H[i] != nil {
-					v = string(c.H[i])
-				}
-				out[fmt.Sprint(s.Labels(), at)] = v
-			}
-		}
-		sel.Close()
+		w.take(out, sel)
 	}
 	return out
+}
+
+// take adds what a block has to say, over what those before it said.
+func (w *world) take(out map[string]string, sel *model.Selection) {
+	defer sel.Close()
+	for _, s := range sel.Series {
+		var c model.Columns
+		require.NoError(w.t, s.Samples(&c, testDay.Range()))
+		for i, at := range c.T {
+			v := fmt.Sprintf("%x", math.Float64bits(c.V[i]))
+			if c.H != nil && c.H[i] != nil {
+				v = string(c.H[i])
+			}
+			out[fmt.Sprint(s.Labels(), at)] = v
+		}
+	}
 }
 
 // once runs the worker and demands that nothing went wrong.

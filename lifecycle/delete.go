@@ -1,0 +1,187 @@
+package lifecycle
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/varvedb/varve/catalog"
+	"github.com/varvedb/varve/model"
+)
+
+// Deleter deletes series: it has writers flush what they hold, and masks with a tombstone what is in the bucket then. Nothing is rewritten here; that is
+// the work of a [Lifecycle]. Safe for concurrent use.
+type Deleter struct {
+	Catalog *catalog.Store
+	// Flush has the active writers of the roster flush, and names those that cannot be reached. What they hold will not be deleted.
+	Flush func(ctx context.Context, roster *catalog.Roster) (unreached []string)
+	// Now is the clock [time.Now]; Rand gives ids [crypto/rand].
+	Now  func() time.Time
+	Rand io.Reader
+	// Parallel is how many catalogs are changed at a time. Default 16.
+	Parallel int
+}
+
+// DeleteRequest says what to delete: the samples within Range, both ends included, of every series that one of the selectors matches.
+type DeleteRequest struct {
+	Tenant    string
+	Selectors [][]*labels.Matcher
+	Range     model.TimeRange
+	// ID makes a repeated request the same request; "" draws one.
+	ID string
+}
+
+// Deleted is what became of a request.
+type Deleted struct {
+	ID string `json:"id"`
+	// Days are those that had a catalog.
+	Days int `json:"days"`
+	// Unreached are active writers that did not flush: what matches in their logs is not deleted, and comes to light when they do. To
+	// delete it too, repeat the delete under a new id when they are back.
+	Unreached []string `json:"unreached"`
+}
+
+// Delete carries out the request. When it returns without an error, no query that begins afterwards sees what was acknowledged before by a writer that was reached. After
+// an error some days may be masked and others not; the same request with the same id, which is returned in any case, does the rest within three days, and changes nothing
+// where it was done already: what was written meanwhile to a day that is done stays.
+func (d *Deleter) Delete(ctx context.Context, req *DeleteRequest) (Deleted, error) {
+	out := Deleted{ID: req.ID, Unreached: []string{}}
+	want, err := d.deletion(req)
+	if err != nil {
+		return out, fmt.Errorf("delete series: %w", err)
+	}
+	out.ID = want.ID
+	roster, err := d.Catalog.Roster(ctx, nil)
+	if err != nil {
+		return out, fmt.Errorf("delete series %s: %w", out.ID, err)
+	}
+	want.Unreached = d.Flush(ctx, roster)
+	slices.Sort(want.Unreached)
+	have, err := d.record(ctx, want, req.ID != "")
+	if err != nil {
+		return out, fmt.Errorf("delete series %s: %w", out.ID, err)
+	}
+	out.Days = len(have.Days)
+	for _, w := range append(want.Unreached, have.Unreached...) {
+		if !slices.Contains(out.Unreached, w) {
+			out.Unreached = append(out.Unreached, w)
+		}
+	}
+	if err := d.mask(ctx, have); err != nil {
+		return out, fmt.Errorf("delete series %s: %w; the same request with this id does the rest", out.ID, err)
+	}
+	return out, nil
+}
+
+func (d *Deleter) deletion(req *DeleteRequest) (*catalog.Deletion, error) {
+	all := model.TimeRange{MinMs: model.MinTimeMs, MaxMs: model.MaxTimeMs}
+	now := d.Now
+	if now == nil {
+		now = time.Now
+	}
+	want := &catalog.Deletion{
+		Tenant: req.Tenant, ID: req.ID, CreatedMs: now().UnixMilli(), Range: req.Range.Intersect(all), Matchers: catalog.FormatSelectors(req.Selectors),
+	}
+	switch {
+	case want.Range.Empty():
+		return nil, fmt.Errorf("range from %d to %d is empty: %w", req.Range.MinMs, req.Range.MaxMs, model.ErrInvalid)
+	case len(want.Matchers) > maxMatchers:
+		return nil, fmt.Errorf("selectors of %d bytes, at most %d are kept in a catalog: %w", len(want.Matchers), maxMatchers, model.ErrInvalid)
+	}
+	if _, err := catalog.ParseSelectors(want.Matchers); err != nil {
+		return nil, err // none at all, or one that matches everything
+	}
+	if want.ID == "" {
+		random, b := d.Rand, make([]byte, 8)
+		if random == nil {
+			random = rand.Reader
+		}
+		if _, err := io.ReadFull(random, b); err != nil {
+			return nil, fmt.Errorf("read randomness: %w", err)
+		}
+		want.ID = hex.EncodeToString(b)
+	}
+	return want, nil
+}
+
+// maxMatchers bounds what one delete puts into each catalog.
+const maxMatchers = 16 << 10
+
+// record stores the deletion with the days and generations that it masks, or returns the one that an earlier call of the same id has stored.
+func (d *Deleter) record(ctx context.Context, want *catalog.Deletion, again bool) (*catalog.Deletion, error) {
+	if again {
+		have, err := d.Catalog.Deletion(ctx, want.Tenant, want.ID)
+		if err == nil || !errors.Is(err, model.ErrNotFound) {
+			return sameRequest(have, want, err)
+		}
+	}
+	root, err := d.Catalog.Root(ctx, want.Tenant, nil)
+	if err != nil {
+		return nil, err
+	}
+	if root.GravestoneMs != 0 {
+		return nil, catalog.ErrGravestone
+	}
+	for _, day := range root.Days {
+		if day.Range().Overlaps(want.Range) {
+			want.Days = append(want.Days, catalog.DeletionDay{Day: day})
+		}
+	}
+	err = d.each(ctx, want.Days, func(ctx context.Context, i int) error {
+		p, err := d.Catalog.Partition(ctx, want.Tenant, want.Days[i].Day, nil)
+		if err == nil {
+			want.Days[i].Flushed = p.Flushed // nil for one that is about to be created: nothing in it is older than this call
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	want.Days = slices.DeleteFunc(want.Days, func(x catalog.DeletionDay) bool { return x.Flushed == nil })
+	have, err := d.Catalog.CreateDeletion(ctx, want)
+	return sameRequest(have, want, err)
+}
+
+func sameRequest(have, want *catalog.Deletion, err error) (*catalog.Deletion, error) {
+	if err != nil {
+		return nil, err
+	}
+	if !have.Same(want) {
+		return nil, fmt.Errorf("the id is that of another request, for %s: %w", have.Matchers, model.ErrConflict)
+	}
+	return have, nil
+}
+
+// mask commits the tombstone to every day.
+func (d *Deleter) mask(ctx context.Context, have *catalog.Deletion) error {
+	return d.each(ctx, have.Days, func(ctx context.Context, i int) error {
+		_, err := d.Catalog.Commit(ctx, have.Tenant, have.Days[i].Day, catalog.AddTombstone(have.Tombstone()))
+		return err
+	})
+}
+
+func (d *Deleter) each(ctx context.Context, days []catalog.DeletionDay, do func(context.Context, int) error) error {
+	if d.Parallel == 1 {
+		for i := range days {
+			if err := do(ctx, i); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(cmp.Or(max(d.Parallel, 0), 16))
+	for i := range days {
+		g.Go(func() error { return do(ctx, i) })
+	}
+	return g.Wait()
+}
