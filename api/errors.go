@@ -71,6 +71,8 @@ func overrideStatus[N comparable](_ N, err error) (int, bool) {
 		return http.StatusTooManyRequests, true
 	case errors.Is(err, model.ErrInvalid):
 		return http.StatusBadRequest, true
+	case errors.Is(err, model.ErrNotFound):
+		return http.StatusNotFound, true // the tenant was deleted
 	case errors.Is(err, model.ErrCorrupt), errors.Is(err, model.ErrVersion):
 		return http.StatusInternalServerError, true
 	}

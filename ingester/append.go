@@ -28,6 +28,9 @@ func (i *Ingester) append(ctx context.Context, tenantName string, b *model.Batch
 	if err := tenant.Check(tenantName); err != nil {
 		return model.AppendResult{}, fmt.Errorf("tenant %w", err)
 	}
+	if err := i.deletions.admit(tenantName); err != nil {
+		return model.AppendResult{}, err
+	}
 	if err := ctx.Err(); err != nil {
 		return model.AppendResult{}, err
 	}

@@ -17,6 +17,8 @@ type committer struct {
 	bucket  *blob.Bucket
 	catalog *catalog.Store
 	nowMs   func() int64
+	// deleted is told of tenants that were; nil if nobody wants to know.
+	deleted func(tenant string)
 }
 
 // upload is how far the upload of one block has come.
@@ -48,6 +50,9 @@ func (c *committer) commit(ctx context.Context, b block, u *upload, next func(ct
 			outcome, err := c.tryAttempt(ctx, b, u)
 			switch {
 			case errors.Is(err, catalog.ErrGravestone):
+				if c.deleted != nil {
+					c.deleted(b.meta.Tenant)
+				}
 				return catalog.Superseded, nil
 			case err == nil, !errors.Is(err, errNextAttempt):
 				return outcome, err

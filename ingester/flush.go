@@ -200,7 +200,7 @@ func (i *Ingester) commitPartition(ctx context.Context, w *writer, d due) error 
 			return fmt.Errorf("commit %s %s of generation %d: %w", d.p.key.tenant, d.p.key.day, d.g.number, err)
 		}
 	}
-	if !flushed {
+	if !flushed && !i.deletions.isGone(d.p.key.tenant) {
 		b := block{d.p.block.meta, d.p.block.bytes()}
 		_, err = c.commit(ctx, b, &d.p.upload, func(ctx context.Context, attempt uint32) (block, error) {
 			if err := i.rebuild(ctx, d.g, d.p, attempt); err != nil {
@@ -221,7 +221,7 @@ func (i *Ingester) commitPartition(ctx context.Context, w *writer, d due) error 
 }
 
 func (i *Ingester) committer() *committer {
-	return &committer{bucket: i.c.Bucket, catalog: i.c.Catalog, nowMs: i.nowMs}
+	return &committer{bucket: i.c.Bucket, catalog: i.c.Catalog, nowMs: i.nowMs, deleted: i.deletions.found}
 }
 
 // markComplete moves on the generations whose partitions are all committed, and reports whether there was one.

@@ -32,6 +32,8 @@ type Ingester struct {
 	resolved sync.Pool    // of *memtable.Resolved
 	closing  atomic.Bool
 
+	deletions deletions
+
 	fileTurn sync.Mutex // serializes changeFile, which writes a small local file
 
 	rebuilding sync.Mutex // serializes the rewriting of manifests, which are small local files

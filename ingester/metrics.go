@@ -68,7 +68,7 @@ func (m *metrics) watch(i *Ingester) {
 	for _, reason := range model.Reasons() {
 		m.rejected.WithLabelValues(string(reason))
 	}
-	for _, step := range []string{troubleEnter, troubleFence, troubleAdopt, troubleRotate, troubleBuild, troubleShip, troubleCommit, troubleRelease} {
+	for _, step := range []string{troubleEnter, troubleFence, troubleAdopt, troubleRotate, troubleBuild, troubleShip, troubleCommit, troubleRelease, troubleTenant} {
 		m.failures.WithLabelValues(step)
 	}
 	m.registerer.MustRegister(m.samples, m.rejected, m.refused, m.appendSeconds, m.rotations, m.replayed, m.fenced,

@@ -50,6 +50,7 @@ const (
 	troubleBuild   = "build"
 	troubleCommit  = "commit"
 	troubleRelease = "release"
+	troubleTenant  = "tenant"
 )
 
 // step is one kind of work that a loop of Run does.
@@ -70,7 +71,8 @@ func (i *Ingester) Run(ctx context.Context) error {
 	loop(tick, i.controlWake, true,
 		&step{trouble: troubleEnter, run: i.EnterStep},
 		&step{trouble: troubleFence, run: i.FenceStep},
-		&step{trouble: troubleAdopt, run: i.AdoptStep})
+		&step{trouble: troubleAdopt, run: i.AdoptStep},
+		&step{trouble: troubleTenant, run: i.TenantStep})
 	loop(tick, i.sealedWake, true,
 		&step{trouble: troubleRotate, run: i.RotateStep},
 		&step{trouble: troubleBuild, run: i.BuildStep})

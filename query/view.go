@@ -3,6 +3,7 @@ package query
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
@@ -70,6 +71,9 @@ func (v *views) together(ctx context.Context, tenant string, prev *catalog.Roste
 	})
 	if err := g.Wait(); err != nil {
 		return nil, err
+	}
+	if w.Root.GravestoneMs != 0 {
+		return nil, fmt.Errorf("tenant %s: %w", tenant, catalog.ErrGravestone)
 	}
 	w.stage = blob.LastStage(ctx)
 	v.keep(w)
