@@ -38,6 +38,7 @@ type lifecycleOptions struct {
 	location
 	once, json bool
 	interval   *interval
+	retention  *string
 }
 
 func newLifecycle(e *environment) *cobra.Command {
@@ -51,6 +52,9 @@ func newLifecycle(e *environment) *cobra.Command {
 			if *o.interval < 1 {
 				return usagef("--lifecycle-interval must be more than 0")
 			}
+			if _, err := checkRetention(*o.retention); err != nil {
+				return err
+			}
 			return runLifecycle(cmd.Context(), o, e)
 		},
 	}
@@ -59,6 +63,7 @@ func newLifecycle(e *environment) *cobra.Command {
 	f.BoolVar(&o.once, "once", false, "do what is due now, and end")
 	f.BoolVar(&o.json, "json", false, "print the report of --once as JSON")
 	o.interval = intervalFlag(f, "lifecycle-interval", 2*time.Minute, "time between two looks at the bucket")
+	o.retention = retentionFlag(f)
 	return cmd
 }
 
@@ -81,7 +86,7 @@ func runLifecycle(ctx context.Context, o *lifecycleOptions, e *environment) (err
 	if !o.once {
 		c.Logger = slog.New(slog.NewTextHandler(e.err, nil))
 	}
-	l, err := lifecycle.New(&lifecycle.Config{Interval: time.Duration(*o.interval)}, c)
+	l, err := lifecycle.New(&lifecycle.Config{Interval: time.Duration(*o.interval), Retention: lifecycle.Age(*o.retention)}, c)
 	if err != nil {
 		return err
 	}
@@ -107,6 +112,12 @@ func printLifecycle(w io.Writer, r *lifecycle.Report, asJSON bool) error {
 	}
 	_, err := fmt.Fprintf(w, "%d partitions, %d catalogs read; %d merges: %d blocks of %s became %d of %s, %s samples; %d merged blocks of %s deleted\n",
 		r.Partitions, r.Read, r.Jobs, r.InputBlocks, size(r.InputBytes), r.OutputBlocks, size(r.OutputBytes), humanize.Comma(r.Samples), r.Collected, size(r.CollectedBytes))
+	if r.Expired+r.Masked > 0 {
+		fmt.Fprintf(w, "retention: %d blocks of %s expired, series of %d days are hidden until their blocks are rewritten\n", r.Expired, size(r.ExpiredBytes), r.Masked)
+	}
+	if r.DeletedObjects > 0 {
+		fmt.Fprintf(w, "deleted tenants: %d objects of %s deleted\n", r.DeletedObjects, size(r.DeletedBytes))
+	}
 	for _, q := range r.Quarantined {
 		fmt.Fprintf(w, "quarantined: %s\n", q)
 	}

@@ -37,6 +37,7 @@ type serveOptions struct {
 	detachedReaders    bool
 	memoryBudget       *byteSize
 	lifecycle          bool
+	retention          *string
 	diskBudget         *byteSize
 	shutdownTimeout    *interval
 
@@ -78,6 +79,7 @@ func newServe(e *environment) *cobra.Command {
 	f.BoolVar(&o.detachedReaders, "detached-readers", false, "keep the log short for queries that read straight from the bucket; flushes every 5m unless --flush-every is shorter")
 	o.memoryBudget = bytesFlag(f, "memory-budget", 2<<30, "memory to aim for: beyond 72MiB for the program half for recent samples, a quarter for writes in flight, a sixteenth for caches; also sets the limit of Go's collector unless GOMEMLIMIT is set")
 	f.BoolVar(&o.lifecycle, "lifecycle", true, "merge small blocks of the bucket in the background; false leaves that to other processes (varve lifecycle)")
+	o.retention = retentionFlag(f)
 	o.diskBudget = bytesFlag(f, "disk-budget", 0, "bytes of log and blocks that may wait in the data directory for the bucket; beyond it writes are refused with 503; 0 is no limit")
 	o.shutdownTimeout = intervalFlag(f, "shutdown-timeout", 2*time.Minute, "how long a graceful end may take")
 
@@ -130,6 +132,9 @@ func (o *serveOptions) check() error {
 	}
 	if o.durability == string(ingester.ModeObject) && o.ship == "off" {
 		return usagef("--durability object acknowledges what is in the bucket, so --ship cannot be off")
+	}
+	if _, err := checkRetention(*o.retention); err != nil {
+		return err
 	}
 	for _, id := range o.replaces {
 		if err := tenant.Check(id); err != nil {

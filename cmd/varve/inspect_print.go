@@ -22,6 +22,7 @@ func (r *report) print(w io.Writer) error {
 	}
 	if r.Catalog != nil {
 		blank(t, r.Roster != nil)
+		r.Catalog.printTenant(t)
 		title(t, "Catalogs of tenant "+r.Catalog.Tenant, len(r.Catalog.Days), "DAY\tCOMMITS\tBLOCKS\tSAMPLES\tBYTES\tPER SAMPLE\tCATALOG\tRETIRED\tDROPPED\tFLUSHED")
 		for _, x := range r.Catalog.Days {
 			row(t, x.Day, x.Generation, x.Blocks, x.Samples, size(x.BlockBytes), perSample(x.BlockBytes, x.Samples), size(int64(x.Bytes)), x.Retired, x.Dropped, flushed(x.Flushed))

@@ -39,8 +39,11 @@ type rosterRow struct {
 }
 
 type catalogPart struct {
-	Tenant string   `json:"tenant"`
-	Days   []dayRow `json:"days"`
+	Tenant string `json:"tenant"`
+	// Settings are those of the tenant's root, DeletedMs is when it was deleted, 0 if it was not.
+	Settings  map[string]string `json:"settings,omitempty"`
+	DeletedMs int64             `json:"deleted_ms,omitempty"`
+	Days      []dayRow          `json:"days"`
 }
 
 type dayRow struct {
@@ -55,6 +58,8 @@ type dayRow struct {
 	Dropped    int               `json:"dropped"`
 	Tombstones int               `json:"tombstones"`
 	Quarantine int               `json:"quarantined"`
+	// DeletedMs is when the catalog became a gravestone.
+	DeletedMs int64 `json:"deleted_ms,omitempty"`
 }
 
 type blockRow struct {
@@ -115,9 +120,12 @@ func (i *inspector) inspect(ctx context.Context, what string) (*report, error) {
 		r.Roster = rosterRows(roster)
 	}
 	if all || what == "catalog" || what == "blocks" {
-		parts := i.partitions(ctx)
+		root, parts := i.partitions(ctx)
 		if what != "blocks" {
 			r.Catalog = &catalogPart{Tenant: i.tenant, Days: dayRows(parts)}
+			if root != nil {
+				r.Catalog.Settings, r.Catalog.DeletedMs = root.Settings, root.GravestoneMs
+			}
 		}
 		if what != "catalog" {
 			r.Blocks = blockRows(parts)
@@ -154,11 +162,12 @@ func rosterRows(roster *catalog.Roster) []rosterRow {
 }
 
 // partitions are the catalogs of all days that the tenant's root names, each read alone so that a bad one does not hide the others.
-func (i *inspector) partitions(ctx context.Context) (parts []*catalog.Partition) {
+// The root is nil if it cannot be read.
+func (i *inspector) partitions(ctx context.Context) (root *catalog.Root, parts []*catalog.Partition) {
 	root, err := i.catalog.Root(ctx, i.tenant, nil)
 	if err != nil {
 		i.problem(err)
-		return nil
+		return nil, nil
 	}
 	for _, d := range root.Days {
 		p, err := i.catalog.Partition(ctx, i.tenant, d, nil)
@@ -171,7 +180,7 @@ func (i *inspector) partitions(ctx context.Context) (parts []*catalog.Partition)
 		}
 		parts = append(parts, p)
 	}
-	return parts
+	return root, parts
 }
 
 func dayRows(parts []*catalog.Partition) []dayRow {
@@ -180,6 +189,7 @@ func dayRows(parts []*catalog.Partition) []dayRow {
 		row := dayRow{
 			Day: p.Day.Dashed(), Generation: p.Generation, Blocks: len(p.Blocks), Bytes: p.Bytes, Flushed: p.Flushed,
 			Retired: len(p.Retired), Dropped: len(p.Dropped), Tombstones: len(p.Tombstones), Quarantine: len(p.Quarantined),
+			DeletedMs: p.GravestoneMs,
 		}
 		for _, b := range p.Blocks {
 			row.Samples += b.Samples

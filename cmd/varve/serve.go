@@ -168,7 +168,7 @@ func (o *serveOptions) tidier(db *varve.DB, reg *prometheus.Registry, log *slog.
 	output := min(int64(*o.memoryBudget)/16, 96<<20)
 	return db.Lifecycle(&lifecycle.Config{
 		Merge:     lifecycle.MergeSettings{MaxOutputBytes: output, MaxOutputSeries: output / 256},
-		ReadBytes: output / 3,
+		ReadBytes: output / 3, Retention: lifecycle.Age(*o.retention),
 	}, lifecycle.Components{Logger: log, Registerer: reg})
 }
 
