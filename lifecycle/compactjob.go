@@ -14,7 +14,10 @@ import (
 // stream merges into one parquet block after another, each of which is uploaded as it is made: of its bytes one part is held.
 func (j *mergeJob) stream(ctx context.Context, m *blocks.Merger, attempt uint32) (outputs []*blocks.Meta, err error) {
 	j.sinceMs = j.l.nowMs()
-	for !m.Done() {
+	for {
+		if more, err := m.More(ctx); err != nil || !more {
+			return outputs, err
+		}
 		params := blocks.MergeParams(j.inputs, blocks.Parquet, len(outputs), attempt)
 		out := newOutput(j.l.c.Bucket.NewUpload(ctx, blocks.KeyOf(j.tenant, j.day, params.ID, blocks.Parquet)))
 		meta, err := blocks.Build(ctx, params, m.Series(ctx, j.roomInDay(ctx, m, out)), out)
@@ -28,7 +31,6 @@ func (j *mergeJob) stream(ctx context.Context, m *blocks.Merger, attempt uint32)
 		outputs = append(outputs, meta)
 		j.progress(m.Progress())
 	}
-	return outputs, nil
 }
 
 // roomInDay returns a function that says whether one more series belongs to the output, which ends with a metric if it can, and looks after

@@ -52,7 +52,7 @@ func (w *world) sleep(ctx context.Context, _ time.Duration) error { return ctx.E
 // worker is a new one with a way to the bucket of its own.
 func (w *world) worker(cfg *Config) (*Lifecycle, *faultblob.Driver) {
 	d := faultblob.Wrap(w.store)
-	b := blob.New(d, &blob.Options{Retries: -1, MaxInFlight: 1})
+	b := blob.New(d, &blob.Options{Retries: -1, MaxInFlight: 1, PartBytes: 700})
 	l, err := New(cfg, Components{
 		Bucket: b, Now: w.now, Sleep: w.sleep,
 		Catalog: catalog.New(b, &catalog.Options{MaxUnavailable: 1}, catalog.Components{Now: w.now, Sleep: w.sleep}),
