@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -32,6 +33,9 @@ type Config struct {
 	ReadBytes int64
 	// Grace is how long the objects of retired blocks are kept: longer than anybody goes by an old catalog, plus the longest query. Default 1 hour.
 	Grace time.Duration
+	// EraseAfter is how long a tombstone waits for a merge that applies it in passing; then the blocks that it masks are written again by
+	// themselves. Default 15 minutes, negative is at once.
+	EraseAfter time.Duration
 	// Orphans says when objects that no catalog names are deleted.
 	Orphans OrphanSettings
 	// Retention is how long raw samples of tenants are kept whose settings do not say. Default Forever.
@@ -52,6 +56,12 @@ func (c *Config) withDefaults() Config {
 	}
 	if r.ClaimFor <= 0 {
 		r.ClaimFor = 10 * time.Minute
+	}
+	switch {
+	case r.EraseAfter == 0:
+		r.EraseAfter = 15 * time.Minute
+	case r.EraseAfter < 0:
+		r.EraseAfter = 0
 	}
 	r.Merge = r.Merge.withDefaults()
 	r.Orphans = r.Orphans.withDefaults()
@@ -96,10 +106,12 @@ type Lifecycle struct {
 
 	// seen is what is remembered of each partition, by the key of its catalog.
 	seen map[string]*seen
-	// tenants is what is remembered of each tenant.
-	tenants map[string]*tenantSeen
+	// hint is when CleanTombstones was called last, in ms.
+	hint atomic.Int64
 	// roster is as it was read last.
 	roster *catalog.Roster
+	// tenants is what is remembered of each tenant.
+	tenants map[string]*tenantSeen
 	// swept are the dropped ids whose objects this worker has deleted, and when.
 	swept map[string]int64
 	// named are ids that snapshots name, by the snapshot's key and day.
