@@ -127,6 +127,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			ctx = query.WithPartialResponse(ctx)
 		}
 	}
+	ctx, err := withSnapshot(ctx, r.Form)
+	if err != nil {
+		respondBadData(w, err)
+		return
+	}
 	if s := r.Form.Get("explain"); s != "" {
 		explain, err := strconv.ParseBool(s)
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/varvedb/varve"
+	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/query"
 	"github.com/varvedb/varve/tenant"
 )
@@ -26,6 +27,8 @@ now, or now-1h.
 A writer that is alive holds samples that are not in the bucket yet. What it has shipped of its log is read too, and a warning on
 standard error says up to when.
 
+With --snapshot it asks a snapshot of the tenant instead, and no writer.
+
 With --explain the query is made all the same, and the answer is what it took: dependent stages of requests, GETs by kind, LISTs, bytes
 fetched and bytes needed, and what the requests cost at the list price of S3.
 `
@@ -33,6 +36,7 @@ fetched and bytes needed, and what the requests cost at the list price of S3.
 type queryOptions struct {
 	location
 	tenant, time, start, end string
+	snapshot                 string
 	step, timeout, lookback  *interval
 	stepGiven                bool
 	maxSamples               int
@@ -58,6 +62,7 @@ func newQuery(e *environment) *cobra.Command {
 	f.StringVar(&o.time, "time", "", "moment of an instant query (default now)")
 	f.StringVar(&o.start, "start", "", "begin of a range query")
 	f.StringVar(&o.end, "end", "", "end of a range query (default now)")
+	f.StringVar(&o.snapshot, "snapshot", "", "name of the snapshot to ask (default the present)")
 	o.step = intervalFlag(f, "step", time.Minute, "step of a range query")
 	o.timeout = intervalFlag(f, "timeout", 2*time.Minute, "longest time of the query")
 	o.lookback = intervalFlag(f, "query-lookback", 5*time.Minute, "how old the last sample of a series may be to count as its value")
@@ -119,6 +124,11 @@ func (o *queryOptions) check() error {
 	if err := o.limits.check(); err != nil {
 		return err
 	}
+	if o.snapshot != "" {
+		if err := catalog.CheckSnapshotName(o.snapshot); err != nil {
+			return usagef("--snapshot: %w", err)
+		}
+	}
 	return checkNumbers(
 		flagNumber{"timeout", int64(*o.timeout), 1},
 		flagNumber{"query-lookback", int64(*o.lookback), 1},
@@ -151,6 +161,9 @@ func runQuery(ctx context.Context, o *queryOptions, expr string, e *environment)
 		return err
 	}
 	ctx, account := query.WithAccount(ctx)
+	if o.snapshot != "" {
+		ctx = query.WithSnapshot(ctx, o.snapshot)
+	}
 	result, err := evaluate(ctx, r, o.tenant, expr, m)
 	if err == nil {
 		err = result.Err

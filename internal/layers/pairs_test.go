@@ -4,7 +4,7 @@ package layers
 func arrows() map[room][]room {
 	return map[room][]room{
 		".":                    {"blob", "blocks", "cache", "catalog", "cluster/wire", "ingester", "internal/vfs", "lifecycle", "model", "protocol/remotewrite", "query", "tenant"},
-		"api":                  {"model", "query"},
+		"api":                  {"model", "query", "tenant"},
 		"blob":                 {"model"},
 		"blob/azure":           {"blob", "blob/internal/cdk", "model"},
 		"blob/dir":             {"blob", "internal/vfs", "model"},
