@@ -18,7 +18,7 @@
 // What is gained comes from elsewhere: a series is decoded once into arrays and not walked by an interface, a window costs two
 // indices and not a copy, what depends on timestamps alone is computed once for all series that share them, and series are
 // evaluated in batches beside one another and then reduced one batch after the other. Where a shortcut is taken (sums of
-// integers by differences, maxima by a queue of candidates) it is one whose result is provably equal. Functions without a
+// integers by differences, maxima by comparing bits block by block) it is one whose result is provably equal. Functions without a
 // kernel of their own are the engine's, called on the windows.
 //
 // # Use
