@@ -2,8 +2,8 @@ package ingester
 
 import "github.com/varvedb/varve/memtable"
 
-// minNames is the number of series below which names are not worth a fresh start.
-const minNames = 1 << 16
+// minNames is the number of series below which names are not worth a fresh start: they take 2 MiB.
+const minNames = 1 << 13
 
 // freshNames drops the names that generations share, before a new one begins, when more than half of the series in them are not among
 // those of the generation that ends, or when they take half of the memory: then the next generation learns anew which series there are.

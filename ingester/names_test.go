@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/varvedb/varve/internal/vfs/memfs"
+	"github.com/varvedb/varve/model"
 )
 
 // TestNames: generations share the names of series, until most of those are gone or they take too much of the memory.
@@ -52,5 +53,36 @@ func TestNames(t *testing.T) {
 	}
 	if now := i.Status().MemoryBytes; now >= held {
 		t.Fatalf("%d bytes of memory when the last table of old names is built, %d before", now, held)
+	}
+}
+
+// TestNamesOfTheGone: series that come and go do not add up, generation after generation, and those that stay are found again.
+func TestNamesOfTheGone(t *testing.T) {
+	ctx := context.Background()
+	w := newWorld(t, 1)
+	i := w.open(w.process(memfs.New()), config())
+	const perGeneration = minNames / 4
+	for gen := range 20 {
+		b := &model.Batch{Labels: textLabels{}}
+		for k := range perGeneration {
+			name := fmt.Sprintf("__name__=s%d", k)
+			if k >= perGeneration/4 {
+				name = fmt.Sprintf("%s_%d", name, gen)
+			}
+			b.Series = append(b.Series, model.BatchSeries{Key: []byte(name), First: int32(k), Count: 1})
+			b.Samples = append(b.Samples, model.Sample{T: int64(gen), V: 1})
+		}
+		if _, err := i.Append(ctx, "a", b); err != nil {
+			t.Fatal(err)
+		}
+		if n := i.names.Load().Len(); n > minNames+perGeneration {
+			t.Fatalf("%d names in generation %d, which has %d series", n, gen, perGeneration)
+		}
+		if err := i.Rotate(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := i.BuildStep(ctx); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
