@@ -1,0 +1,165 @@
+package catalog
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/varvedb/varve/blocks"
+	"github.com/varvedb/varve/model"
+)
+
+// Restore makes the blocks that a snapshot names of a day live again. It copies nothing: the objects were spared. What was written since stays, unless Exact.
+//
+// A live block that the snapshot does not name goes out of use only if the snapshot holds all generations that it was made of, as a merge of the
+// snapshot's own blocks; else it stays beside them. Where both have a sample, the one of the live block wins, as it was added later: a merge of old
+// blocks with new ones has the order of the newest, which came after the snapshot.
+type Restore struct {
+	// Day is what the snapshot has of the partition.
+	Day *Partition
+	// Exact puts all other live blocks out of use: what was written since is lost.
+	Exact bool
+	// UndoDeletes takes back the tombstones that were committed since. Without it a day with any is refused: what somebody had
+	// deleted must not come back unasked.
+	UndoDeletes bool
+}
+
+// RestorePlan is what a Restore changes.
+type RestorePlan struct {
+	// Revive are blocks that become live again, Retire live ones that go out of use.
+	Revive, Retire []Entry
+	// Newer are those of Retire with samples that the snapshot does not have: only with Exact.
+	Newer []Entry
+	// Deletes are the ids of tombstones that were committed since and hide, or were applied to, what comes back.
+	Deletes []string
+}
+
+// None reports whether there is nothing to do.
+func (r *RestorePlan) None() bool { return len(r.Revive)+len(r.Retire) == 0 && len(r.Deletes) == 0 }
+
+// String names the operation in errors.
+func (r Restore) String() string { return fmt.Sprintf("restore %d blocks", len(r.Day.Blocks)) }
+
+// Plan says what the operation would do to the partition. It is a pure function. The error wraps model.ErrConflict if a block of the snapshot is not
+// in the catalog any more, which is so when the catalog was lost, or the snapshot is being deleted.
+func (r Restore) Plan(p *Partition) (plan RestorePlan, err error) {
+	then := map[string]bool{}
+	for _, e := range r.Day.Blocks {
+		then[e.ID] = true
+		switch {
+		case p.Live(e.ID) != nil:
+		case p.IsRetired(e.ID):
+			plan.Revive = append(plan.Revive, e)
+		default:
+			return plan, fmt.Errorf("block %s of the snapshot is not in the catalog any more: %w", e.ID, model.ErrConflict)
+		}
+	}
+	for _, e := range p.Blocks {
+		switch held := r.holds(&e); {
+		case then[e.ID]:
+		case held:
+			plan.Retire = append(plan.Retire, e)
+		case r.Exact:
+			plan.Retire, plan.Newer = append(plan.Retire, e), append(plan.Newer, e)
+		}
+	}
+	plan.Deletes = r.deletes(p)
+	return plan, nil
+}
+
+// holds reports whether the snapshot has every generation that the block was made of.
+func (r Restore) holds(e *Entry) bool {
+	sources := blocks.SourcesOf(e.Meta)
+	return len(sources) > 0 && !slices.ContainsFunc(sources, func(s blocks.Source) bool {
+		for g := s.From; ; g++ {
+			if !r.Day.holds(s.Writer, g) {
+				return true
+			}
+			if g == s.To {
+				return false
+			}
+		}
+	})
+}
+
+// deletes are the ids of tombstones made since the snapshot: those that would mask what comes back, and those that were applied to what is live.
+func (r Restore) deletes(p *Partition) []string {
+	since := map[string]bool{}
+	for i := range p.Tombstones {
+		t := &p.Tombstones[i]
+		if slices.ContainsFunc(r.Day.Blocks, func(e Entry) bool { return t.masks(&e) }) {
+			since[t.ID] = true
+		}
+	}
+	for _, e := range p.Blocks {
+		// One that was forgotten by the catalog cannot be undone, but it is seen by what it was applied to.
+		for _, id := range e.Tombstones {
+			since[id] = true
+		}
+	}
+	for _, e := range r.Day.Blocks {
+		for _, id := range e.Tombstones {
+			delete(since, id)
+		}
+	}
+	for _, t := range r.Day.Tombstones {
+		delete(since, t.ID)
+	}
+	return slices.Sorted(maps.Keys(since))
+}
+
+func (r Restore) applied(p *Partition) (Outcome, bool) {
+	plan, err := r.Plan(p)
+	return Already, err == nil && plan.None()
+}
+
+func (r Restore) apply(p *Partition, nowMs int64) error {
+	plan, err := r.Plan(p)
+	if err != nil {
+		return err
+	}
+	if len(plan.Deletes) > 0 && !r.UndoDeletes {
+		return fmt.Errorf("series were deleted since the snapshot (%d deletes, the first %s), and would come back: %w", len(plan.Deletes), plan.Deletes[0], model.ErrInvalid)
+	}
+	p.retire(plan.Retire, nil, nowMs)
+	for _, e := range plan.Revive {
+		p.Retired = slices.DeleteFunc(p.Retired, func(r Retired) bool { return r.ID == e.ID })
+		p.insert(e)
+	}
+	p.Tombstones = slices.DeleteFunc(p.Tombstones, func(t Tombstone) bool { return slices.Contains(plan.Deletes, t.ID) })
+	// Tombstones that were in force then and have been forgotten since, because they were applied to all that was live, are in force again.
+	for _, t := range r.Day.Tombstones {
+		if p.tombstone(t.ID) == nil && slices.ContainsFunc(plan.Revive, func(e Entry) bool { return t.masks(&e) }) {
+			p.Tombstones = append(p.Tombstones, t)
+		}
+	}
+	return nil
+}
+
+// Import makes a day of a snapshot the whole of an empty partition, in another bucket, to which the objects were copied before. Orders, tombstones and
+// watermarks come along, and the catalog's generation, so that what is added later ranks above.
+type Import struct{ Day *Partition }
+
+// String names the operation in errors.
+func (i Import) String() string { return fmt.Sprintf("import %d blocks", len(i.Day.Blocks)) }
+
+func (i Import) applied(p *Partition) (Outcome, bool) {
+	return Already, !slices.ContainsFunc(i.Day.Blocks, func(e Entry) bool {
+		return p.Live(e.ID) == nil && !p.IsRetired(e.ID) && !p.replaced(e.ID)
+	})
+}
+
+func (i Import) apply(p *Partition, nowMs int64) error {
+	if len(p.Blocks)+len(p.Retired)+len(p.Flushed)+len(p.Tombstones) > 0 {
+		return fmt.Errorf("the partition is in use already, by data that is not of this snapshot: %w", model.ErrConflict)
+	}
+	for _, e := range i.Day.Blocks {
+		if err := p.admit(e.Meta); err != nil {
+			return err
+		}
+		p.insert(Entry{Meta: e.Meta, Order: e.Order, AddedMs: nowMs})
+	}
+	p.Generation = max(p.Generation, i.Day.Generation)
+	p.Flushed, p.Tombstones = maps.Clone(i.Day.Flushed), slices.Clone(i.Day.Tombstones)
+	return nil
+}
