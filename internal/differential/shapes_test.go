@@ -15,12 +15,13 @@ import (
 // expressions is the parser of both engines.
 var expressions = query.NewParser()
 
-// overRange are the functions of a range.
+// overRange are the functions of a range; integral twice, since promqlsmith never asks for it.
 var overRange = []string{
 	"rate", "increase", "delta", "irate", "idelta", "changes", "resets", "deriv",
 	"avg_over_time", "sum_over_time", "min_over_time", "max_over_time", "count_over_time", "last_over_time", "first_over_time",
 	"present_over_time", "stddev_over_time", "stdvar_over_time", "quantile_over_time", "mad_over_time", "absent_over_time",
 	"predict_linear", "double_exponential_smoothing", "ts_of_max_over_time", "ts_of_min_over_time", "ts_of_first_over_time", "ts_of_last_over_time",
+	"integral", "integral",
 }
 
 // aggregations are those of series; the last ones, others, are of less interest.

@@ -42,6 +42,7 @@ var shapes = []string{
 	"selector", "rate", "increase", "delta", "irate", "idelta", "changes", "resets",
 	"avg_over_time", "sum_over_time", "min_over_time", "max_over_time", "count_over_time", "last_over_time", "first_over_time", "present_over_time",
 	"quantile_over_time", "stddev_over_time", "stdvar_over_time", "mad_over_time", "deriv", "predict_linear",
+	"integral", "double_exponential_smoothing", "ts_of_first_over_time", "ts_of_last_over_time", "ts_of_max_over_time", "ts_of_min_over_time",
 	"sum", "avg", "min", "max", "count", "group", "stddev", "stdvar", "topk", "bottomk", "quantile",
 }
 
