@@ -149,9 +149,23 @@ func (i Import) applied(p *Partition) (Outcome, bool) {
 	})
 }
 
-func (i Import) apply(p *Partition, nowMs int64) error {
+// Check reports whether the import is done, or an error if it would be refused.
+func (i Import) Check(p *Partition) (done bool, err error) {
+	if _, done := i.applied(p); done {
+		return true, nil
+	}
+	if p.GravestoneMs != 0 {
+		return false, ErrGravestone
+	}
 	if len(p.Blocks)+len(p.Retired)+len(p.Flushed)+len(p.Tombstones) > 0 {
-		return fmt.Errorf("the partition is in use already, by data that is not of this snapshot: %w", model.ErrConflict)
+		return false, fmt.Errorf("the partition is in use already, by data that is not of this snapshot: %w", model.ErrConflict)
+	}
+	return false, nil
+}
+
+func (i Import) apply(p *Partition, nowMs int64) error {
+	if _, err := i.Check(p); err != nil {
+		return err
 	}
 	for _, e := range i.Day.Blocks {
 		if err := p.admit(e.Meta); err != nil {
