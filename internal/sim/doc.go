@@ -8,13 +8,13 @@
 //
 // A run is a series of episodes, each a new world: a few machines append, ship, rotate, flush, release and are
 // fenced; they are killed, lose power, fill their disks, lose them altogether; others adopt them, dead or only paused; workers with skewed clocks and settings
-// of their own merge what was flushed, and delete what they merged, racing one another. Two processes
+// of their own merge what was flushed, and delete what they merged, racing one another; somebody deletes series meanwhile. Two processes
 // interleave at the granularity of bucket and file calls: an armed call of one lets the others take
 // steps before it goes on, which is how a paused zombie wakes into a changed world.
 //
 // Every episode ends by settling: faults end, machines restart, the dead are adopted, everything is flushed. Then, and again when everything is merged, and what was merged is deleted, the catalogs
 // alone must hold every acknowledged sample with the last acknowledged value, none in more places than it was sent
-// times, none that was never sent; and the bucket must need no log any more. Before that, a check now and
+// times, none that was never sent, none that was deleted; and the bucket must need no log any more. Before that, a check now and
 // then reads catalogs and memtables together, as a query does.
 //
 // Some bugs are planted with the build tag "planted" (internal/planted), one at a time; the test of that tag fails unless the simulator finds each.

@@ -21,7 +21,20 @@ type write struct {
 	acked bool
 	// shipped: and then the disk it lies on may be lost as well.
 	shipped bool
+	// fate says whether it was deleted.
+	fate deleteFate
 }
+
+// deleteFate is what deletes have done to a write.
+type deleteFate int
+
+const (
+	kept deleteFate = iota
+	// unsure: a delete that failed, could not reach a writer, or ran while it was sent may have deleted it.
+	unsure
+	// deleted: it must never be seen again.
+	deleted
+)
 
 // oracle is the naive model: for each sample, the writes in the order in which they were sent.
 // A sample is only ever written by one disk, so that this order is the one that counts.
@@ -29,6 +42,34 @@ type oracle struct {
 	writes map[key][]write
 	// byDisk are the samples whose last writes may still be lost with their disk.
 	byDisk map[string][]key
+	// deleting are the deletes that are under way.
+	deleting []*deletion
+}
+
+// begin says that a delete is under way: what matches, and what will be written meanwhile, may go.
+func (o *oracle) begin(d *deletion) {
+	o.deleting = append(o.deleting, d)
+	for k, ws := range o.writes {
+		if d.matches(k) {
+			for n := range ws {
+				ws[n].fate = max(ws[n].fate, unsure)
+			}
+		}
+	}
+}
+
+// end says that a delete is not under way any more.
+func (o *oracle) end(d *deletion) {
+	o.deleting = slices.DeleteFunc(o.deleting, func(x *deletion) bool { return x == d })
+}
+
+// gone says that a delete reached every writer and returned without an error. flushed says of which samples nothing was left to flush.
+func (o *oracle) gone(d *deletion, flushed func(key) bool) {
+	for _, r := range d.owed {
+		if flushed(r.key) {
+			o.writes[r.key][r.n].fate = deleted
+		}
+	}
 }
 
 func newOracle() *oracle {
@@ -36,7 +77,11 @@ func newOracle() *oracle {
 }
 
 func (o *oracle) wrote(disk string, k key, value float64, acked, shipped bool) {
-	o.writes[k] = append(o.writes[k], write{value, acked, shipped})
+	fate := kept
+	if slices.ContainsFunc(o.deleting, func(d *deletion) bool { return d.matches(k) }) {
+		fate = unsure
+	}
+	o.writes[k] = append(o.writes[k], write{value, acked, shipped, fate})
 	if !shipped {
 		o.byDisk[disk] = append(o.byDisk[disk], k)
 	}
@@ -72,7 +117,7 @@ type finding struct {
 func verdict(ws []write, f finding, found, once bool) string {
 	last := -1
 	for n, w := range ws {
-		if w.acked {
+		if w.acked && w.fate == kept {
 			last = n
 		}
 	}
@@ -82,10 +127,11 @@ func verdict(ws []write, f finding, found, once bool) string {
 		}
 		return ""
 	}
-	ok := slices.ContainsFunc(ws[max(last, 0):], func(w write) bool {
-		return math.Float64bits(w.value) == math.Float64bits(f.value)
-	})
+	at := slices.IndexFunc(ws, func(w write) bool { return math.Float64bits(w.value) == math.Float64bits(f.value) })
+	ok := at >= max(last, 0)
 	switch {
+	case at >= 0 && ws[at].fate == deleted:
+		return fmt.Sprintf("is %v, which was deleted", f.value)
 	case !ok && last >= 0:
 		return fmt.Sprintf("is %v, but %v was acknowledged last", f.value, ws[last].value)
 	case !ok:

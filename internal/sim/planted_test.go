@@ -31,6 +31,9 @@ func TestPlanted(t *testing.T) {
 		{"refused means failed", planted.RefusedMeansFailed},
 		{"replace unchecked", planted.ReplaceUnchecked},
 		{"merge not adjacent", planted.MergeNotAdjacent},
+		{"mask after merge", planted.MaskAfterMerge},
+		{"ignore dropped", planted.IgnoreDropped},
+		{"delete before drop", planted.DeleteBeforeDrop},
 	} {
 		t.Run(bug.name, func(t *testing.T) {
 			defer planted.Plant(planted.None)

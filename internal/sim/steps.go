@@ -55,6 +55,7 @@ func init() {
 		{1, onDown(func(w *world, m *machine) { w.loseDisk(m) })},
 		{3, (*world).adopt},
 		{6, (*world).tidy},
+		{3, (*world).deleteSeries},
 		{4, (*world).pass},
 		{2, (*world).check},
 	}
@@ -107,6 +108,7 @@ func (w *world) ship(m *machine) {
 
 func (w *world) flush(m *machine) {
 	err := m.ing.Flush(context.Background())
+	w.lastFlush = err
 	w.note("%s flush: %v", m.disk, err)
 	if err == nil {
 		w.oracle.shippedAll(m.disk)

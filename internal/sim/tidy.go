@@ -40,6 +40,14 @@ func (w *world) tidyConfig() *lifecycle.Config {
 	if w.rng.IntN(4) > 0 {
 		cfg.ClaimFor = time.Millisecond // claims save work and must not be needed for anything else
 	}
+	if w.rng.IntN(2) == 0 {
+		cfg.EraseAfter = -1
+	}
+	if w.rng.IntN(2) == 0 {
+		// So young that they may still be committed: only the drop before the delete makes that safe.
+		cfg.Orphans.Age = time.Duration(1+w.rng.IntN(10_000)) * time.Millisecond
+		cfg.Orphans.UnprovenAge = time.Duration(1+w.rng.IntN(60_000)) * time.Millisecond
+	}
 	if w.rng.IntN(3) == 0 {
 		cfg.Merge.MaxOutputSeries = int64(1 + w.rng.IntN(4))
 	}
@@ -69,6 +77,8 @@ func (w *world) tidy() {
 	w.counts["merge"] += r.Jobs
 	w.counts["merge lost"] += r.Lost
 	w.counts["collected blocks"] += r.Collected
+	w.counts["orphans"] += r.Orphans
+	w.counts["erasure"] += r.Erasures
 	if err != nil && t.fate == noFault && !allowed(err) {
 		w.broken("tidy: unexpected error: %w", err)
 	}
@@ -93,6 +103,7 @@ func (w *world) tidyAll() {
 		return
 	}
 	cfg := &lifecycle.Config{Sequential: true, Merge: lifecycle.MergeSettings{MaxBlocks: 1}}
+	cfg.Orphans.Age, cfg.Orphans.UnprovenAge = time.Minute, time.Minute
 	r, err := w.newTidier(cfg, 0).worker.Once(context.Background())
 	w.note("tidy at the end: %+v: %v", r, err)
 	if err != nil || len(r.Failures)+len(r.Quarantined) > 0 {

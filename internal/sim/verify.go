@@ -55,7 +55,11 @@ func (w *world) readCatalogs(c ingester.Components, got reading) {
 				return
 			}
 			for _, e := range byOrder(p.Blocks) {
-				sel, err := blocks.Select(ctx, reader{c.Bucket}, e.Meta, &blocks.Query{Range: everything})
+				var sel *model.Selection
+				masks, err := catalog.BlockMasks(p.Masks(&e))
+				if err == nil {
+					sel, err = blocks.Select(ctx, reader{c.Bucket}, e.Meta, &blocks.Query{Range: everything, Masks: masks})
+				}
 				if err == nil {
 					err = got.take(tenant, sel)
 				}
@@ -139,6 +143,7 @@ func (w *world) settle() {
 	}
 	w.adoptAll(alive)
 	w.checkCatalogs("settled")
+	w.deleteSettled()
 	w.nowMs += 2 * 3600 * 1000
 	for _, m := range w.machines {
 		for range 3 {
@@ -155,6 +160,10 @@ func (w *world) settle() {
 	w.checkCatalogs("collected")
 	w.checkObjects()
 	w.checkLogs(alive)
+	w.nowMs += 8 * model.MsPerDay
+	w.tidyAll()
+	w.checkCatalogs("a week later")
+	w.checkErased()
 }
 
 // finish makes a running machine accept writes again and flushes it.

@@ -24,6 +24,10 @@ type world struct {
 	depth    int
 	disks    int
 	value    float64
+	// deletes counts them; unfinished is one that failed; lastFlush is what the last flush of a machine ended with.
+	deletes    int
+	unfinished *deletion
+	lastFlush  error
 	// violation is the first broken promise.
 	violation error
 	// trace is what was done, newest last.
@@ -37,9 +41,10 @@ var tenants = []string{"a", "b"}
 
 func newWorld(rng *rand.Rand) *world {
 	w := &world{
-		rng: rng, bucket: mem.New(), oracle: newOracle(), counts: map[string]int{},
+		rng: rng, oracle: newOracle(), counts: map[string]int{},
 		nowMs: time.Date(2024, 5, 1, 12, 0, 0, 0, time.UTC).UnixMilli(),
 	}
+	w.bucket = mem.NewAt(func() time.Time { return time.UnixMilli(w.nowMs) })
 	for n := range 1 + rng.IntN(3) {
 		w.machines = append(w.machines, w.newMachine(string(rune('p'+n))))
 	}
@@ -74,10 +79,33 @@ func (textLabels) Decode(key []byte, b *labels.ScratchBuilder) error {
 // append sends one request to the machine: a few samples, new and old, in order and not, some for the second time.
 func (w *world) append(m *machine) {
 	tenant := tenants[w.rng.IntN(len(tenants))]
+	var keys []key
+	for range 1 + w.rng.IntN(5) {
+		keys = append(keys, w.pick(m, tenant))
+	}
+	w.send(m, tenant, keys)
+}
+
+// appendAgain writes some of what the machine has written before.
+func (w *world) appendAgain(m *machine) {
+	for _, tenant := range tenants {
+		var keys []key
+		for _, k := range m.keys {
+			if k.tenant == tenant && w.rng.IntN(4) == 0 {
+				keys = append(keys, k)
+			}
+		}
+		if len(keys) > 0 {
+			w.send(m, tenant, keys)
+		}
+	}
+}
+
+// send sends one request with new values for the samples.
+func (w *world) send(m *machine, tenant string, keys []key) {
 	byKey := map[key]float64{}
 	var order []key
-	for range 1 + w.rng.IntN(5) {
-		k := w.pick(m, tenant)
+	for _, k := range keys {
 		if _, twice := byKey[k]; !twice {
 			w.value++
 			byKey[k] = w.value

@@ -1,0 +1,179 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/varvedb/varve/blob/faultblob"
+	"github.com/varvedb/varve/catalog"
+	"github.com/varvedb/varve/lifecycle"
+	"github.com/varvedb/varve/model"
+)
+
+// deletion is one request to delete series, and what it may do.
+type deletion struct {
+	req *lifecycle.DeleteRequest
+	// prefix of the series that match, "" for all.
+	prefix string
+	// owed are the writes that were acknowledged before the first call, and so must go when one returns without an error.
+	owed []writeRef
+}
+
+// writeRef is one write of a sample.
+type writeRef struct {
+	key key
+	n   int
+}
+
+func (d *deletion) matches(k key) bool {
+	return d.req.Tenant == k.tenant && strings.HasPrefix(k.series, d.prefix) && d.req.Range.Contains(k.t)
+}
+
+// newDeletion draws a request, or takes up one that failed.
+func (w *world) newDeletion(tenant string) *deletion {
+	w.deletes++
+	d := &deletion{req: &lifecycle.DeleteRequest{Tenant: tenant, ID: fmt.Sprint("x", w.deletes)}}
+	if w.rng.IntN(4) > 0 {
+		d.prefix = fmt.Sprintf("s%d_", w.rng.IntN(6))
+	}
+	d.req.Range = everything
+	if w.rng.IntN(3) > 0 {
+		d.req.Range.MinMs = w.nowMs - int64(w.rng.IntN(2*model.MsPerDay))
+		d.req.Range.MaxMs = d.req.Range.MinMs + int64(w.rng.IntN(3*model.MsPerDay))
+	}
+	var err error
+	if d.req.Selectors, err = catalog.ParseSelectors(fmt.Sprintf("{__name__=~%q}", d.prefix+".+")); err != nil {
+		w.broken("selector: %w", err)
+	}
+	for k, ws := range w.oracle.writes {
+		if d.matches(k) {
+			for n := range ws {
+				if ws[n].acked {
+					d.owed = append(d.owed, writeRef{k, n})
+				}
+			}
+		}
+	}
+	return d
+}
+
+// deleteSeries lets somebody delete series while others do what they do; a call that failed is repeated now and then.
+func (w *world) deleteSeries() {
+	d := w.unfinished
+	w.unfinished = nil
+	if d == nil || w.rng.IntN(4) == 0 {
+		d = w.newDeletion(tenants[w.rng.IntN(len(tenants))])
+	}
+	tool := &machine{name: "deleter", disk: "deleter"}
+	tool.c, tool.bucket = w.components(nil)
+	tool.bucket.SetHook(func(faultblob.Call) faultblob.Action { return w.bucketCall(tool) })
+	if w.rng.IntN(2) == 0 {
+		tool.calls = plan{fault: bucketFaults[w.rng.IntN(len(bucketFaults))], in: w.rng.IntN(12), calls: 1}
+	}
+	w.counts["delete"]++
+	if _, err := w.delete(tool, d); err != nil {
+		if tool.fate == noFault && !allowed(err) {
+			w.broken("delete: unexpected error: %w", err)
+		}
+		w.unfinished = d
+	}
+}
+
+// delete carries out the request and enters into the model what it may have done, and what it must have.
+func (w *world) delete(tool *machine, d *deletion) (lifecycle.Deleted, error) {
+	w.note("delete %s of %s %q %v begins", d.req.ID, d.req.Tenant, d.prefix, d.req.Range)
+	w.oracle.begin(d)
+	defer w.oracle.end(d)
+	var flushed []string
+	deleter := &lifecycle.Deleter{Catalog: tool.c.Catalog, Now: clock{w}.Now, Rand: tool.c.Rand, Parallel: 1}
+	deleter.Flush = func(_ context.Context, roster *catalog.Roster) (unreached []string) {
+		flushed, unreached = w.flushWriters(roster)
+		return unreached
+	}
+	got, err := deleter.Delete(context.Background(), d.req)
+	w.note("delete %s: %+v: %v", d.req.ID, got, err)
+	if err == nil && len(got.Unreached) == 0 {
+		w.counts["deleted"]++
+		w.oracle.gone(d, func(k key) bool { return w.flushedOrGone(diskOf(k), flushed) })
+	}
+	return got, err
+}
+
+// flushedOrGone reports whether nothing of the disk waits for a flush. A writer that was taken for dead and adopted may still hold something that nobody
+// knows of, until it takes a new id; so does one that was adopted while it was down.
+func (w *world) flushedOrGone(disk string, flushed []string) bool {
+	return slices.Contains(flushed, disk) || !slices.ContainsFunc(w.machines, func(m *machine) bool { return m.disk == disk })
+}
+
+// flushWriters flushes the active writers that run and are not in the middle of something, and names the others; flushed are the disks of the former.
+func (w *world) flushWriters(roster *catalog.Roster) (flushed, unreached []string) {
+	for _, e := range roster.Writers {
+		if e.State != catalog.Active {
+			continue
+		}
+		at := slices.IndexFunc(w.machines, func(m *machine) bool { return m.ing != nil && !m.busy && m.ing.Writer() == e.ID })
+		if at < 0 {
+			unreached = append(unreached, e.ID)
+			continue
+		}
+		m := w.machines[at]
+		disk := m.disk
+		w.flush(m)
+		if m.ing == nil || m.disk != disk || w.lastFlush != nil {
+			unreached = append(unreached, e.ID)
+			continue
+		}
+		flushed = append(flushed, disk)
+	}
+	return flushed, unreached
+}
+
+// deleteSettled deletes without faults, when every writer can be reached, and writes some of it again.
+func (w *world) deleteSettled() {
+	for _, tenant := range tenants {
+		if w.violation != nil {
+			return
+		}
+		tool := &machine{}
+		tool.c, tool.bucket = w.components(nil)
+		got, err := w.delete(tool, w.newDeletion(tenant))
+		if err != nil || len(got.Unreached) > 0 {
+			w.broken("delete without faults: %+v: %v", got, err)
+		}
+	}
+	w.checkCatalogs("deleted")
+	for _, m := range w.machines {
+		if w.violation == nil {
+			w.appendAgain(m)
+			w.finish(m)
+		}
+	}
+	w.checkCatalogs("written again")
+}
+
+// checkErased demands that tombstones are gone when they have done their work.
+func (w *world) checkErased() {
+	if w.violation != nil {
+		return
+	}
+	c, _ := w.components(nil)
+	for _, tenant := range tenants {
+		root, err := c.Catalog.Root(context.Background(), tenant, nil)
+		if err != nil {
+			w.broken("read root %s: %w", tenant, err)
+			return
+		}
+		for _, day := range root.Days {
+			p, err := c.Catalog.Partition(context.Background(), tenant, day, nil)
+			if err != nil {
+				w.broken("read catalog %s %s: %w", tenant, day, err)
+				return
+			}
+			if len(p.Tombstones) > 0 {
+				w.broken("%s %s: tombstone %s is left", tenant, day, p.Tombstones[0].ID)
+			}
+		}
+	}
+}
