@@ -31,6 +31,9 @@ type Options struct {
 	Ingest ingester.Config
 	// Query are the settings of reading. Detached is set by OpenReader and Open.
 	Query query.Config
+	// QueryMemoryBytes is what all queries together may hold: a query that finds it used up waits a while if it has not begun, else it fails
+	// (query.Gate). Default 0, no limit.
+	QueryMemoryBytes int64
 	// Engine are the limits of PromQL: timeout, concurrency, samples, lookback.
 	Engine query.EngineOptions
 	// Cache is what is kept of blocks between queries.

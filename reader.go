@@ -25,6 +25,7 @@ type Reader struct {
 	engine    *columnar.Engine
 	queryable *query.Queryable
 	caches    *caches
+	memory    *query.Gate
 }
 
 // OpenReader opens a bucket for reading, without a data directory and without reaching any writer: for an active one it reads the
@@ -61,7 +62,8 @@ func (r *Reader) wire(o *Options, s *sources) (err error) {
 			err = errors.Join(err, r.caches.close())
 		}
 	}()
-	c := query.Components{Catalog: r.catalog, Blocks: r.caches.reader(), Logs: r.bucket, Registerer: o.Registerer}
+	r.memory = query.NewGate(o.QueryMemoryBytes, o.Registerer)
+	c := query.Components{Catalog: r.catalog, Blocks: r.caches.reader(), Logs: r.bucket, Memory: r.memory, Registerer: o.Registerer}
 	if s != nil {
 		c.Sources = s.of
 	}
@@ -93,6 +95,9 @@ func (r *Reader) Catalog() *catalog.Store { return r.catalog }
 
 // Queryable is the storage behind Prometheus' interfaces. The tenant of a call is in its context (tenant.NewContext).
 func (r *Reader) Queryable() *query.Queryable { return r.queryable }
+
+// QueryMemory is what bounds the memory of queries, for who sends their answers; nil without Options.QueryMemoryBytes.
+func (r *Reader) QueryMemory() *query.Gate { return r.memory }
 
 // Engine is Prometheus' engine with our limits, whose heavy parts are evaluated column-wise; Parser is the parser that it uses.
 func (r *Reader) Engine() *columnar.Engine { return r.engine }

@@ -71,6 +71,8 @@ type Components struct {
 	Queryable storage.Queryable
 	Parser    parser.Parser
 	Logger    *slog.Logger // [none]
+	// Memory accounts for answers until they are sent [nobody].
+	Memory *query.Gate
 	// Gatherer serves status/self_metrics [nothing], Registerer takes the handler's own metrics [none].
 	Gatherer   prometheus.Gatherer
 	Registerer prometheus.Registerer

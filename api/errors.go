@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/util/annotations"
@@ -29,11 +30,16 @@ func (e unavailableError) Unwrap() []error { return []error{e.error, tsdb.ErrNot
 // coat is for errors of the storage.
 func coat(err error) error {
 	var budget *query.BudgetError
+	var memory *query.MemoryError
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &budget):
 		return budget
+	case errors.As(err, &memory) && memory.Alone():
+		return memory
+	case memory != nil:
+		return unavailableError{memory}
 	case errors.Is(err, model.ErrUnavailable):
 		return unavailableError{err}
 	case errors.Is(err, context.DeadlineExceeded):
@@ -52,6 +58,9 @@ func coatOutcome(err error) error {
 	if s, ok := errors.AsType[promql.ErrStorage](err); ok {
 		return coat(s.Err)
 	}
+	if memory, ok := errors.AsType[*query.MemoryError](err); ok {
+		return coat(memory) // met while series were decoded
+	}
 	return err
 }
 
@@ -62,8 +71,9 @@ func overrideStatus[N comparable](_ N, err error) (int, bool) {
 		err = s.Err
 	}
 	var budget *query.BudgetError
+	var memory *query.MemoryError
 	switch {
-	case errors.As(err, &budget):
+	case errors.As(err, &budget), errors.As(err, &memory) && memory.Alone():
 		return http.StatusUnprocessableEntity, true // to ask again does not help
 	case errors.Is(err, model.ErrUnavailable), errors.Is(err, tsdb.ErrNotReady):
 		return http.StatusServiceUnavailable, true
@@ -79,15 +89,18 @@ func overrideStatus[N comparable](_ N, err error) (int, bool) {
 	return 0, false
 }
 
-// engine is a promql.QueryEngine whose errors wear the coat.
-type engine struct{ promql.QueryEngine }
+// engine is a promql.QueryEngine whose errors wear the coat, and whose answers are accounted for until they are closed.
+type engine struct {
+	promql.QueryEngine
+	memory *query.Gate // nil for no account
+}
 
 func (e engine) NewInstantQuery(ctx context.Context, q storage.Queryable, opts promql.QueryOpts, qs string, ts time.Time) (promql.Query, error) {
 	p, err := e.QueryEngine.NewInstantQuery(ctx, q, opts, qs, ts)
 	if err != nil {
 		return nil, err
 	}
-	return coatedQuery{p}, nil
+	return coatedQuery{p, e.memory.Open()}, nil
 }
 
 func (e engine) NewRangeQuery(ctx context.Context, q storage.Queryable, opts promql.QueryOpts, qs string, start, end time.Time, interval time.Duration) (promql.Query, error) {
@@ -95,7 +108,7 @@ func (e engine) NewRangeQuery(ctx context.Context, q storage.Queryable, opts pro
 	if err != nil {
 		return nil, err
 	}
-	return coatedQuery{p}, nil
+	return coatedQuery{p, e.memory.Open()}, nil
 }
 
 // AcquireQuerySlot implements promql.QuerySlotAcquirer if the engine within does, so that what is asked beside queries waits with them.
@@ -106,12 +119,44 @@ func (e engine) AcquireQuerySlot(ctx context.Context, qs string) (func(), error)
 	return func() {}, nil
 }
 
-type coatedQuery struct{ promql.Query }
+type coatedQuery struct {
+	promql.Query
+	answer *query.Hold
+}
 
 func (q coatedQuery) Exec(ctx context.Context) *promql.Result {
 	r := q.Query.Exec(ctx)
+	if r.Err == nil {
+		if err := q.answer.Take(answerBytes(r.Value)); err != nil {
+			return &promql.Result{Err: coat(err), Warnings: r.Warnings}
+		}
+	}
 	r.Err = coatOutcome(r.Err)
 	return r
+}
+
+// Close implements promql.Query. The handlers call it when the answer is sent.
+func (q coatedQuery) Close() {
+	q.Query.Close()
+	q.answer.Close()
+}
+
+// answerBytes is about what an answer takes together with its text, which is made whole before it is sent.
+func answerBytes(v parser.Value) (n int64) {
+	const sampleBytes, textBytes, seriesBytes = 16, 32, 128
+	switch v := v.(type) {
+	case promql.Matrix:
+		n = int64(v.TotalSamples()) * (sampleBytes + textBytes)
+		for i := range v {
+			n += seriesBytes + 2*int64(v[i].Metric.ByteSize())
+		}
+	case promql.Vector:
+		n = int64(v.TotalSamples()) * (sampleBytes + textBytes)
+		for i := range v {
+			n += seriesBytes + 2*int64(v[i].Metric.ByteSize())
+		}
+	}
+	return n
 }
 
 // queryable is the storage whose errors wear the coat, and which can be read in chunks too, for remote read.

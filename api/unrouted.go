@@ -6,7 +6,10 @@ import (
 	"net/http"
 )
 
-// unrouted gives requests that the router has no handler for an answer in the envelope of all others. The router answers a
+// retryAfter is in how many seconds something that is away, or busy, may be asked again.
+const retryAfter = "5"
+
+// unrouted gives requests that the router has no handler for an answer in the envelope of all others, and those that may be asked again a time for that. The router answers a
 // bare "404 page not found" as plain text, which no handler behind it does, and has no way to replace it.
 type unrouted struct {
 	http.ResponseWriter
@@ -17,6 +20,9 @@ type unrouted struct {
 // WriteHeader replaces the router's own refusals.
 func (u *unrouted) WriteHeader(status int) {
 	bare := u.Header().Get("Content-Type") == "text/plain; charset=utf-8"
+	if status == http.StatusServiceUnavailable && u.Header().Get("Retry-After") == "" {
+		u.Header().Set("Retry-After", retryAfter)
+	}
 	if !bare || (status != http.StatusNotFound && status != http.StatusMethodNotAllowed) {
 		u.ResponseWriter.WriteHeader(status)
 		return

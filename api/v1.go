@@ -35,7 +35,7 @@ func newV1(o *Options, c *Components) (*v1.API, error) {
 	conf := config.DefaultConfig
 
 	return v1.NewAPI(
-		engine{c.Engine},
+		engine{c.Engine, c.Memory},
 		queryable{c.Queryable},
 		nil,  // appendable: writes are not this package's
 		none, // exemplars

@@ -20,8 +20,9 @@ type rowSelector struct {
 }
 
 func selectRows(ctx context.Context, r RangeReader, m *Meta, q *Query, rng model.TimeRange) (*model.Selection, error) {
-	s := &rowSelector{selector: selector{r: r, m: m, q: q, key: Key(m), rng: rng, warm: warmOf(r, m)}, windows: windowsOf(m.Day, rng)}
-	s.rows = &rowSelection{key: s.key, rng: rng, stripes: map[int64]*rowStripe{}}
+	h := &held{memory: model.MemoryOf(ctx)}
+	s := &rowSelector{selector: selector{r: r, m: m, q: q, key: Key(m), rng: rng, warm: warmOf(r, m), held: h}, windows: windowsOf(m.Day, rng)}
+	s.rows = &rowSelection{key: s.key, rng: rng, stripes: map[int64]*rowStripe{}, held: h}
 	if s.warm != nil {
 		s.r = s.warm
 	}
@@ -32,6 +33,7 @@ func selectRows(ctx context.Context, r RangeReader, m *Meta, q *Query, rng model
 		}
 	}
 	if err != nil {
+		h.close()
 		s.warm.distrust(err)
 		return nil, err
 	}
@@ -61,6 +63,10 @@ func (s *rowSelector) scan(ctx context.Context, stretches []stretch) error {
 		ranges[i] = st.series
 	}
 	ranges = s.guess(ranges, stretches)
+	pages, err := s.takeFetch(ranges, len(stretches))
+	if err != nil {
+		return err
+	}
 	data, err := s.fetch(ctx, ranges)
 	if err != nil {
 		return err
@@ -73,7 +79,8 @@ func (s *rowSelector) scan(ctx context.Context, stretches []stretch) error {
 			return err
 		}
 	}
-	return nil
+	s.held.give(pages)
+	return s.takeSeries()
 }
 
 // guess appends the row groups of the stretches, as far as the budget goes, those of a stretch all or none.
@@ -174,5 +181,10 @@ func (s *rowSelector) fetchRows(ctx context.Context) error {
 		}
 	}
 	s.speculated = nil
-	return fetchPages(missing, func(ranges []blob.Range) ([][]byte, error) { return s.fetch(ctx, ranges) })
+	return fetchPages(missing, func(ranges []blob.Range) ([][]byte, error) {
+		if _, err := s.takeFetch(ranges, 0); err != nil {
+			return nil, err
+		}
+		return s.fetch(ctx, ranges)
+	})
 }

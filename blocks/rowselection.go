@@ -21,6 +21,7 @@ type rowSelection struct {
 	rng     model.TimeRange
 	series  []*rowSeries
 	stripes map[int64]*rowStripe
+	held    *held
 	inOrder []*rowStripe
 
 	mu sync.Mutex
@@ -120,11 +121,25 @@ func (s *rowSelection) acquire(st *rowStripe) (*parquet.Rows, error) {
 		st.users--
 		return nil, corruptAt(s.key, st.stripe.Needed()[bad].Offset, err)
 	}
+	if err := s.takeOpen(int64(fresh.Size())); err != nil {
+		st.users--
+		parquet.PutRows(fresh)
+		return nil, err
+	}
 	st.rows = fresh
 	s.open = append(s.open, st)
 	s.bytes += fresh.Size()
 	s.evict(openRowBytes)
 	return fresh, nil
+}
+
+// takeOpen takes the memory of a stripe that is decoded. Where there is none left, stripes that nobody uses give way. The caller holds mu.
+func (s *rowSelection) takeOpen(n int64) error {
+	if s.held.take(n) == nil {
+		return nil
+	}
+	s.evict(0)
+	return s.held.take(n)
 }
 
 // touch moves an open stripe behind those used before it.
@@ -151,6 +166,7 @@ func (s *rowSelection) evict(keep int) {
 			continue
 		}
 		s.bytes -= st.rows.Size()
+		s.held.give(int64(st.rows.Size()))
 		parquet.PutRows(st.rows)
 		st.rows = nil
 		s.open = slices.Delete(s.open, i, i+1)
@@ -161,6 +177,7 @@ func (s *rowSelection) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.evict(0)
+	s.held.close()
 }
 
 // rowSeries is one series of a selection of a parquet block. It implements model.Series.

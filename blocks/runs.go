@@ -88,12 +88,15 @@ func (s *selector) parseRuns(b []byte) error {
 		return corruptAt(s.key, s.m.Runs.Offset+at, err)
 	}
 	s.useRuns(t)
-	return nil
+	return s.held.take(t.bytes())
 }
 
 // useRuns begins to work with the runs; nil is none.
 func (s *selector) useRuns(t *runTable) {
 	s.sel.runs, s.state = t, make([]runState, t.len())
+	if t != nil {
+		s.sel.kept.Store(t.kept.Load())
+	}
 }
 
 // neededRuns is the length of the pages that hold a run of a selected chunk.

@@ -45,8 +45,9 @@ func selectAll(ctx context.Context, r RangeReader, m *Meta, q *Query) (*model.Se
 	if m.Format == Parquet {
 		return selectRows(ctx, r, m, q, rng)
 	}
-	s := &selector{r: r, m: m, q: q, key: Key(m), rng: rng, warm: warmOf(r, m)}
-	s.sel = &selection{key: s.key, rng: rng, pages: map[int64]*chunkPage{}, warm: s.warm}
+	h := &held{memory: model.MemoryOf(ctx)}
+	s := &selector{r: r, m: m, q: q, key: Key(m), rng: rng, warm: warmOf(r, m), held: h}
+	s.sel = &selection{key: s.key, rng: rng, pages: map[int64]*chunkPage{}, warm: s.warm, held: h}
 	if s.warm != nil {
 		s.r = s.warm
 	}
@@ -57,6 +58,7 @@ func selectAll(ctx context.Context, r RangeReader, m *Meta, q *Query) (*model.Se
 		}
 	}
 	if err != nil {
+		h.close()
 		s.warm.distrust(err)
 		return nil, err
 	}
@@ -75,7 +77,8 @@ type selector struct {
 	rng   model.TimeRange
 	warm  *warm // nil without caches
 	sel   *selection
-	stage int // of the last reads, for a trace of them
+	held  *held // by sel
+	stage int   // of the last reads, for a trace of them
 	state []runState
 	// for Stats: the bytes of the series pages with a match
 	seriesHits int64
@@ -203,6 +206,10 @@ func (s *selector) scan(ctx context.Context, stretches []stretch) error {
 	}
 	after := len(ranges)
 	ranges = s.speculate(ranges, scans)
+	pages, err := s.takeFetch(ranges, after)
+	if err != nil {
+		return err
+	}
 	data, err := s.fetch(ctx, ranges)
 	if err != nil {
 		return err
@@ -227,7 +234,8 @@ func (s *selector) scan(ctx context.Context, stretches []stretch) error {
 			return err
 		}
 	}
-	return nil
+	s.held.give(pages) // what they came to is in the series
+	return s.takeSeries()
 }
 
 // covers reports whether all samples of the block are in the query's range.
@@ -259,6 +267,9 @@ func (s *selector) fetchChunks(ctx context.Context) error {
 	ranges := make([]blob.Range, len(missing))
 	for i, p := range missing {
 		ranges[i] = blob.Range(p.ref)
+	}
+	if _, err := s.takeFetch(ranges, 0); err != nil {
+		return err
 	}
 	data, err := s.fetch(ctx, ranges)
 	if err != nil {

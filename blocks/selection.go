@@ -3,6 +3,7 @@ package blocks
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -20,8 +21,10 @@ type selection struct {
 	key     string
 	rng     model.TimeRange
 	series  []*series
-	warm    *warm                // nil without caches
+	warm    *warm // nil without caches
+	held    *held
 	runs    *runTable            // nil if none was read
+	kept    atomic.Int64         // of the timestamps that runs keep, those that are accounted for
 	pages   map[int64]*chunkPage // by offset
 	inOrder []*chunkPage
 
@@ -98,6 +101,9 @@ func (s *selection) acquire(p *chunkPage) (*native.ChunkPage, error) {
 		*buf = raw
 		parsed, err = native.ParseChunkPage(raw)
 	}
+	if err == nil {
+		err = s.takeOpen(int64(cap(*buf)))
+	}
 	if err != nil {
 		page.PutBuffer(buf)
 		s.mu.Lock()
@@ -111,6 +117,17 @@ func (s *selection) acquire(p *chunkPage) (*native.ChunkPage, error) {
 	s.evict(openPages)
 	s.mu.Unlock()
 	return parsed, nil
+}
+
+// takeOpen takes the memory of a page that is open. Where there is none left, pages that nobody uses give way.
+func (s *selection) takeOpen(n int64) error {
+	if s.held.take(n) == nil {
+		return nil
+	}
+	s.mu.Lock()
+	s.evict(0)
+	s.mu.Unlock()
+	return s.held.take(n)
 }
 
 func (s *selection) release(p *chunkPage) {
@@ -128,6 +145,7 @@ func (s *selection) evict(keep int) {
 			i++
 			continue
 		}
+		s.held.give(int64(cap(*p.buf)))
 		page.PutBuffer(p.buf)
 		p.buf, p.parsed = nil, nil
 		s.open = slices.Delete(s.open, i, i+1)
@@ -141,4 +159,5 @@ func (s *selection) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.evict(0)
+	s.held.close()
 }

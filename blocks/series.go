@@ -45,7 +45,7 @@ func (s *series) Samples(dst *model.Columns, r model.TimeRange) error {
 			return corruptAt(s.sel.key, p.ref.Offset, err)
 		}
 	}
-	return nil
+	return s.sel.holdRuns()
 }
 
 // decode appends the samples of one chunk; those of the chunks before begin at start.

@@ -68,7 +68,9 @@ func (t *Table) labelSet(ctx context.Context, tenant string, r model.TimeRange, 
 	if d == nil {
 		return nil, nil
 	}
-	found, err := t.snapshots(ctx, d, matchers)
+	a := &account{memory: model.MemoryOf(ctx)}
+	defer a.close()
+	found, err := t.snapshots(ctx, d, matchers, a)
 	if err != nil {
 		return nil, err
 	}

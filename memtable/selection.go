@@ -149,7 +149,9 @@ func (t *Table) Select(ctx context.Context, tenant string, r model.TimeRange, ma
 	if d == nil || r.Empty() {
 		return sel, nil
 	}
-	found, err := t.snapshots(ctx, d, matchers)
+	a := &account{memory: model.MemoryOf(ctx)}
+	defer a.close() // whoever asked accounts for what is returned
+	found, err := t.snapshots(ctx, d, matchers, a)
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +165,7 @@ func (t *Table) Select(ctx context.Context, tenant string, r model.TimeRange, ma
 }
 
 // snapshots returns the matching series that hold samples, in order of their refs.
-func (t *Table) snapshots(ctx context.Context, d *tenantData, matchers []*labels.Matcher) ([]snapshot, error) {
+func (t *Table) snapshots(ctx context.Context, d *tenantData, matchers []*labels.Matcher, a *account) ([]snapshot, error) {
 	refs := d.names.index.candidates(matchers)
 	pages := *t.pages.Load()
 	var found []snapshot
@@ -189,6 +191,9 @@ func (t *Table) snapshots(ctx context.Context, d *tenantData, matchers []*labels
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
+			if err := a.hold(len(found)); err != nil {
+				return nil, err
+			}
 			p.mu.Lock()
 			locked = p
 		}
@@ -198,6 +203,26 @@ func (t *Table) snapshots(ctx context.Context, d *tenantData, matchers []*labels
 	}
 	return found, nil
 }
+
+// account takes memory for snapshots while they are gathered: many queries at a time may want all series of a tenant.
+type account struct {
+	memory model.Memory
+	taken  int
+}
+
+// snapshotBytes is about what a snapshot takes.
+const snapshotBytes = 256
+
+// hold takes the memory of n snapshots in all.
+func (a *account) hold(n int) error {
+	if err := a.memory.Take(int64(n-a.taken) * snapshotBytes); err != nil {
+		return err
+	}
+	a.taken = n
+	return nil
+}
+
+func (a *account) close() { a.memory.Give(int64(a.taken) * snapshotBytes) }
 
 func matchesAll(ls labels.Labels, matchers []*labels.Matcher) bool {
 	for _, m := range matchers {

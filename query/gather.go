@@ -257,7 +257,7 @@ func (q *querier) ask(ctx context.Context, tenant string, w *catalog.Writer, s m
 		if err == nil {
 			return reply{answer: a}
 		}
-		if !errors.Is(err, model.ErrUnavailable) || ctx.Err() != nil {
+		if !errors.Is(err, model.ErrUnavailable) || ctx.Err() != nil || isMemory(err) {
 			return reply{err: fmt.Errorf("ask writer %s: %w", s.Writer(), err)}
 		}
 		if w == nil || w.State != catalog.Active {

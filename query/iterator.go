@@ -34,8 +34,8 @@ func (it *iterator) load() bool {
 		it.decoded = true
 		if it.err = decode(&it.columns, &it.scratch, it.series.parts, it.series.r); it.err != nil {
 			it.err = fmt.Errorf("decode %s: %w", it.series.labels, it.err)
-		} else if it.series.decoded != nil {
-			it.err = it.series.decoded(it.columns.Len())
+		} else if it.series.q != nil {
+			it.err = it.series.walked(it.columns.Len())
 		}
 	}
 	return it.err == nil

@@ -63,10 +63,17 @@ func (q *querier) names(
 			for _, s := range sel.Series {
 				ofSeries(set, s.Labels())
 			}
-			return &answer{values: set.sorted(), warnings: sel.Warnings}, nil
+			values := set.sorted()
+			if err := q.memory.Take(nameBytes(values)); err != nil {
+				return nil, err
+			}
+			return &answer{values: values, warnings: sel.Warnings}, nil
 		},
 		block: func(ctx context.Context, b liveBlock) (*answer, error) {
 			values, err := ofBlock(ctx, b.Entry)
+			if err == nil {
+				err = q.memory.Take(nameBytes(values))
+			}
 			if err != nil {
 				return nil, err
 			}

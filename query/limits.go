@@ -37,9 +37,10 @@ func (e *BudgetError) Error() string {
 
 func (e *BudgetError) Unwrap() error { return model.ErrLimit }
 
+// isBudget reports that it is the query that wants too much, whomever it asked.
 func isBudget(err error) bool {
 	_, ok := errors.AsType[*BudgetError](err)
-	return ok
+	return ok || isMemory(err)
 }
 
 // check is for the counts that a request would lead to; asked are bytes of requests that have not ended, its own included.

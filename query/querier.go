@@ -23,6 +23,8 @@ type querier struct {
 	// account counts what this query does, trace is how it sees it; set by the first begin.
 	account *Account
 	trace   *blob.Trace
+	// memory is what this query holds.
+	memory *Hold
 
 	first shared[*view]
 	// turn holds a token while a confirmation is read.
@@ -53,7 +55,7 @@ type confirmation struct {
 }
 
 func newQuerier(q *Queryable, r model.TimeRange) *querier {
-	return &querier{q: q, r: r, budget: blocks.NewBudget(q.cfg.SpeculationBytes), turn: make(chan struct{}, 1), tails: make(map[string]*tail)}
+	return &querier{q: q, r: r, memory: q.c.Memory.Open(), budget: blocks.NewBudget(q.cfg.SpeculationBytes), turn: make(chan struct{}, 1), tails: make(map[string]*tail)}
 }
 
 // Close ends what is still under way and lets go of everything that answers pin.
@@ -74,6 +76,7 @@ func (q *querier) Close() error {
 	for _, a := range held {
 		a.close()
 	}
+	q.memory.Close()
 	return nil
 }
 
@@ -99,13 +102,19 @@ func (q *querier) begin(ctx context.Context) (context.Context, func(), error) {
 		ended = context.AfterFunc(q.late, func() { cancel(context.Cause(q.late)) })
 	}
 	ctx = cache.WithUsage(blob.WithTrace(ctx, q.trace), &q.account.cached)
+	if q.memory != nil {
+		ctx = model.WithMemory(ctx, q.memory)
+	}
 	q.stop = append(q.stop, func() { cancel(nil) })
 	q.active.Add(1)
 	return ctx, func() { ended(); cancel(nil); q.active.Done() }, nil
 }
 
-// failure is the error of a call that failed with err: the budget that was too small if there is one, whatever it made fail.
+// failure is the error of a call that failed with err: the budget or the memory that was too small if there is one, whatever it made fail.
 func (q *querier) failure(ctx context.Context, err error) error {
+	if full, ok := errors.AsType[*MemoryError](err); ok {
+		return full
+	}
 	if budget, ok := errors.AsType[*BudgetError](err); ok {
 		return budget
 	}
@@ -140,9 +149,12 @@ func (q *querier) hold(answers []*answer) {
 	q.mu.Unlock()
 }
 
-// firstView reads the view that the plans of this querier start from.
+// firstView reads the view that the plans of this querier start from, once there is memory to begin with.
 func (q *querier) firstView(ctx context.Context) (*view, error) {
 	return q.first.get(ctx, func() (*view, error) {
+		if err := q.memory.Admit(ctx); err != nil {
+			return nil, err
+		}
 		v, err := q.q.views.read(blob.AfterStage(ctx, 0), tenant.FromContext(ctx), q.r)
 		q.mu.Lock()
 		q.latest = v
@@ -251,7 +263,10 @@ func (q *querier) tail(writer string, released uint64, whole bool) *tail {
 	t := q.tails[writer]
 	if t == nil {
 		t = newTail(q.q.c.Logs, writer, released+1)
-		t.used = q.account.logRead
+		t.used = func(bytes int64) error {
+			q.account.logRead(bytes)
+			return q.memory.Take(bytes * logExpansion)
+		}
 		if !whole {
 			t.maxSegments, t.maxBytes = q.q.cfg.MaxTailSegments, q.q.cfg.MaxTailBytes
 		}

@@ -89,6 +89,8 @@ type Components struct {
 	// Sources gives a source for each active writer of the roster that can be reached, and says why for the
 	// others; what it leaves out altogether counts as unreachable. It may add sources of writers that are not in the roster. nil gives none.
 	Sources func(roster *catalog.Roster) ([]model.Source, []Unreachable)
+	// Memory bounds what all queries hold together; nil for no bound.
+	Memory *Gate
 	// Registerer takes the metrics; nil for none.
 	Registerer prometheus.Registerer
 }

@@ -21,10 +21,11 @@ const funcSeries = "series"
 // Select implements storage.Querier. The series are sorted whether asked for or not: the order in
 // which an aggregation sums is part of the answer. The reading starts at once and beside others; the set waits for it.
 func (q *querier) Select(ctx context.Context, _ bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
-	set := &seriesSet{done: make(chan struct{}), r: q.r, decoded: q.decoded}
+	set := &seriesSet{done: make(chan struct{}), r: q.r, q: q}
 	withSamples, limit := true, 0
 	if hints != nil {
 		set.r = set.r.Intersect(model.TimeRange{MinMs: hints.Start, MaxMs: hints.End})
+		set.points = pointsOf(hints)
 		withSamples, limit = hints.Func != funcSeries, hints.Limit
 	}
 	ctx, end, err := q.begin(ctx)
@@ -55,6 +56,9 @@ func (q *querier) selection(r model.TimeRange, withSamples bool, matchers []*lab
 		r: r,
 		source: func(ctx context.Context, tenant string, s model.Source) (*answer, error) {
 			sel, err := s.Select(ctx, tenant, r, matchers)
+			if err == nil {
+				err = q.charge(sel)
+			}
 			if err != nil {
 				return nil, err
 			}
@@ -77,10 +81,12 @@ func (q *querier) selection(r model.TimeRange, withSamples bool, matchers []*lab
 
 // seriesSet implements storage.SeriesSet over an answer that may still be on its way. Not for concurrent use.
 type seriesSet struct {
-	r       model.TimeRange
-	decoded func(samples int) error
-	done    chan struct{} // closed when the fields below are set
-	err     error
+	r model.TimeRange
+	q *querier
+	// points is what whoever reads by iterators makes of a series.
+	points int64
+	done   chan struct{} // closed when the fields below are set
+	err    error
 
 	warnings []string
 	merger   *merger
@@ -100,7 +106,7 @@ func (s *seriesSet) Next() bool {
 		return false
 	}
 	s.left--
-	s.at = &series{labels: ls, parts: parts, r: s.r, decoded: s.decoded}
+	s.at = &series{labels: ls, parts: parts, r: s.r, q: s.q, points: s.points}
 	return true
 }
 
@@ -129,8 +135,8 @@ type series struct {
 	labels labels.Labels
 	parts  []model.Series
 	r      model.TimeRange
-	// decoded is told of the samples, each time they are decoded; nil for nobody.
-	decoded func(samples int) error
+	q      *querier // nil for nobody who counts
+	points int64
 }
 
 func (s *series) Labels() labels.Labels { return s.labels }
@@ -141,8 +147,8 @@ func (s *series) Columns(dst *model.Columns) error {
 	if err := decode(dst, &scratch, s.parts, s.r); err != nil {
 		return fmt.Errorf("decode %s: %w", s.labels, err)
 	}
-	if s.decoded != nil {
-		if err := s.decoded(dst.Len()); err != nil {
+	if s.q != nil {
+		if err := s.q.decoded(dst.Len()); err != nil {
 			return err
 		}
 	}

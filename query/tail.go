@@ -24,8 +24,8 @@ type tail struct {
 	// Bounds; 0 is none.
 	maxSegments int
 	maxBytes    int64
-	// used is told of the bytes of segments that were read for good; nil for nobody.
-	used func(bytes int64)
+	// used is told of the bytes of segments that were read for good, before they are parsed, and may end the reading; nil for nobody.
+	used func(bytes int64) error
 
 	done    shared[struct{}]
 	series  []*tailSeries

@@ -150,7 +150,9 @@ func (r *tailReader) fetch(ctx context.Context, n int, room int64, identity bool
 		return nil, err
 	}
 	if r.used != nil {
-		r.used(p.bytes)
+		if err := r.used(p.bytes); err != nil {
+			return nil, err
+		}
 	}
 	r.parse(p, data[:n])
 	return p, nil

@@ -145,6 +145,15 @@ type series struct {
 // Labels implements model.Series.
 func (s *series) Labels() labels.Labels { return s.labels }
 
+// MemoryBytes is what the samples take.
+func (s *series) MemoryBytes() (n int64) {
+	n = int64(cap(s.columns.T)) * 16
+	for _, h := range s.columns.H {
+		n += 24 + int64(len(h))
+	}
+	return n
+}
+
 // Samples implements model.Series.
 func (s *series) Samples(dst *model.Columns, r model.TimeRange) error {
 	c := &s.columns

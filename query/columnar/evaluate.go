@@ -63,6 +63,9 @@ func (e *evaluation) run(ctx context.Context, set storage.SeriesSet) ([]result, 
 	size := e.batchSize()
 	reduce := newReducer(e.part.aggregation, e.grid.n, e.meter)
 	first, more := nextBatch(set, size)
+	if len(first.series) > 0 {
+		e.meter.use(first.series[0])
+	}
 	if !more {
 		w := e.newWorker()
 		err := e.reduce(reduce, w.evaluate(ctx, first))
@@ -182,6 +185,8 @@ func (e *evaluation) merge(w *worker) {
 	e.annotations.Merge(w.series.call.annotations)
 	e.samples += w.samples
 	e.fresh += w.fresh
+	e.meter.give(w.columns * sampleBytes)
+	w.columns = 0
 }
 
 // worker evaluates series one after the other. Used by one goroutine.
@@ -193,6 +198,7 @@ type worker struct {
 	annotations annotations.Annotations
 	samples     int64
 	fresh       int64
+	columns     int64 // the room for samples of the series, as far as it is accounted for
 }
 
 func (e *evaluation) newWorker() *worker {
@@ -241,6 +247,12 @@ func (w *worker) one(from storage.Series, out *evaluated) (err error) {
 	s, f := &w.series, w.part.function
 	if err := s.load(from, f.markers); err != nil {
 		return err
+	}
+	if grew := int64(cap(s.columns.T)) - w.columns; grew > 0 {
+		if err := w.meter.take(grew * sampleBytes); err != nil {
+			return err
+		}
+		w.columns += grew
 	}
 	s.windows = s.kept.find(s.t)
 	if s.windows.longest == 0 {
