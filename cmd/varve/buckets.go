@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -59,4 +60,24 @@ func (l *location) forReading() (string, error) {
 		return "", usagef("no --bucket is given, and there is none in the data directory %s", l.dataDir)
 	}
 	return l.localBucket()
+}
+
+// objectURL returns a function that makes the URL of an object of the bucket as other programs take it; sql tells that DuckDB is one.
+func objectURL(bucket string, sql bool) (func(key string) string, error) {
+	u, err := url.Parse(bucket)
+	if err != nil {
+		return nil, usagef("--bucket: it is not a URL") // the cause quotes it
+	}
+	scheme := u.Scheme
+	if sql && scheme == "azblob" {
+		scheme = "az"
+	}
+	at := scheme + "://" + u.Host + strings.TrimSuffix(u.Path, "/")
+	if scheme == "file" && sql {
+		at = strings.TrimSuffix(filepath.FromSlash(u.Path), "/")
+	}
+	if prefix := strings.Trim(u.Query().Get("prefix"), "/"); prefix != "" {
+		at += "/" + prefix
+	}
+	return func(key string) string { return at + "/" + key }, nil
 }

@@ -22,7 +22,8 @@ import (
 	"github.com/varvedb/varve/model"
 )
 
-const lifecycleHelp = `Looks after a bucket: merges the small blocks that flushes leave, above 48 a day, into larger ones, so that queries need fewer requests.
+const lifecycleHelp = `Looks after a bucket: merges the small blocks that flushes leave, above 48 a day, into larger ones, so that queries need fewer requests, and makes parquet,
+which any program can read, of days that are over.
 
 ` + "`varve serve`" + ` does the same in the background, unless --lifecycle=false says otherwise. Any number of processes may do it; they keep out of each
 other's way. It needs the right to read, write, list and delete, up to 256 MiB of memory, and no disk. Blocks that were merged are deleted an hour later.
@@ -36,6 +37,7 @@ const lifecycleMemory = 200 << 20
 
 type lifecycleOptions struct {
 	location
+	compact    compactFlags
 	once, json bool
 	interval   *interval
 	retention  *string
@@ -44,7 +46,7 @@ type lifecycleOptions struct {
 func newLifecycle(e *environment) *cobra.Command {
 	o := &lifecycleOptions{}
 	cmd := &cobra.Command{
-		Use: "lifecycle", Short: "Merge small blocks", Long: lifecycleHelp, Args: cobra.NoArgs,
+		Use: "lifecycle", Short: "Merge small blocks, compact days", Long: lifecycleHelp, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.json && !o.once {
 				return usagef("--json prints the report of --once")
@@ -60,6 +62,7 @@ func newLifecycle(e *environment) *cobra.Command {
 	}
 	f := cmd.Flags()
 	o.location.register(f)
+	o.compact.register(f)
 	f.BoolVar(&o.once, "once", false, "do what is due now, and end")
 	f.BoolVar(&o.json, "json", false, "print the report of --once as JSON")
 	o.interval = intervalFlag(f, "lifecycle-interval", 2*time.Minute, "time between two looks at the bucket")
@@ -86,7 +89,7 @@ func runLifecycle(ctx context.Context, o *lifecycleOptions, e *environment) (err
 	if !o.once {
 		c.Logger = slog.New(slog.NewTextHandler(e.err, nil))
 	}
-	l, err := lifecycle.New(&lifecycle.Config{Interval: time.Duration(*o.interval), Retention: lifecycle.Age(*o.retention)}, c)
+	l, err := lifecycle.New(&lifecycle.Config{Interval: time.Duration(*o.interval), Retention: lifecycle.Age(*o.retention), Compact: o.compact.settings()}, c)
 	if err != nil {
 		return err
 	}
@@ -110,8 +113,8 @@ func printLifecycle(w io.Writer, r *lifecycle.Report, asJSON bool) error {
 		enc.SetIndent("", "  ")
 		return enc.Encode(r)
 	}
-	_, err := fmt.Fprintf(w, "%d partitions, %d catalogs read; %d merges: %d blocks of %s became %d of %s, %s samples; %d merged blocks of %s deleted\n",
-		r.Partitions, r.Read, r.Jobs, r.InputBlocks, size(r.InputBytes), r.OutputBlocks, size(r.OutputBytes), humanize.Comma(r.Samples), r.Collected, size(r.CollectedBytes))
+	_, err := fmt.Fprintf(w, "%d partitions, %d catalogs read; %d merges and %d compactions: %d blocks of %s became %d of %s, %s samples; %d merged blocks of %s deleted\n",
+		r.Partitions, r.Read, r.Jobs-r.Compactions, r.Compactions, r.InputBlocks, size(r.InputBytes), r.OutputBlocks, size(r.OutputBytes), humanize.Comma(r.Samples), r.Collected, size(r.CollectedBytes))
 	if r.Expired+r.Masked > 0 {
 		fmt.Fprintf(w, "retention: %d blocks of %s expired, series of %d days are hidden until their blocks are rewritten\n", r.Expired, size(r.ExpiredBytes), r.Masked)
 	}

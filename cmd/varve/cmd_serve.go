@@ -37,6 +37,7 @@ type serveOptions struct {
 	detachedReaders    bool
 	memoryBudget       *byteSize
 	lifecycle          bool
+	compact            compactFlags
 	retention          *string
 	diskBudget         *byteSize
 	shutdownTimeout    *interval
@@ -78,7 +79,8 @@ func newServe(e *environment) *cobra.Command {
 	o.flushEvery = intervalFlag(f, "flush-every", 2*time.Hour, "longest time until samples become blocks in the bucket")
 	f.BoolVar(&o.detachedReaders, "detached-readers", false, "keep the log short for queries that read straight from the bucket; flushes every 5m unless --flush-every is shorter")
 	o.memoryBudget = bytesFlag(f, "memory-budget", 2<<30, "memory to aim for: beyond 72MiB for the program half for recent samples, a quarter for writes in flight, a sixteenth for caches; also sets the limit of Go's collector unless GOMEMLIMIT is set")
-	f.BoolVar(&o.lifecycle, "lifecycle", true, "merge small blocks of the bucket in the background; false leaves that to other processes (varve lifecycle)")
+	f.BoolVar(&o.lifecycle, "lifecycle", true, "merge small blocks of the bucket and compact days in the background; false leaves that to other processes (varve lifecycle)")
+	o.compact.register(f)
 	o.retention = retentionFlag(f)
 	o.diskBudget = bytesFlag(f, "disk-budget", 0, "bytes of log and blocks that may wait in the data directory for the bucket; beyond it writes are refused with 503; 0 is no limit")
 	o.shutdownTimeout = intervalFlag(f, "shutdown-timeout", 2*time.Minute, "how long a graceful end may take")

@@ -166,9 +166,11 @@ func (o *serveOptions) tidier(db *varve.DB, reg *prometheus.Registry, log *slog.
 		return nil, nil
 	}
 	output := min(int64(*o.memoryBudget)/16, 96<<20)
+	compact := o.compact.settings()
+	compact.MaxOutputSeries = output / 192
 	return db.Lifecycle(&lifecycle.Config{
 		Merge:     lifecycle.MergeSettings{MaxOutputBytes: output, MaxOutputSeries: output / 256},
-		ReadBytes: output / 3, Retention: lifecycle.Age(*o.retention),
+		ReadBytes: output / 3, Retention: lifecycle.Age(*o.retention), Compact: compact,
 	}, lifecycle.Components{Logger: log, Registerer: reg})
 }
 
