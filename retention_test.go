@@ -62,6 +62,25 @@ func TestRetentionHidesSeries(t *testing.T) {
 	require.Equal(t, 3, ask(), "late")
 	look()
 	require.Equal(t, 2, ask())
+	held := func() (samples int64) {
+		p, err := c.Partition(t.Context(), "default", model.DayOf(noon.UnixMilli()), nil)
+		require.NoError(t, err)
+		for _, e := range p.Blocks {
+			samples += e.Samples
+		}
+		return samples
+	}
+	require.Equal(t, int64(6), held())
+	now = now.Add(time.Hour)
+	look()
+	require.Equal(t, int64(4), held(), "the blocks are rewritten")
+	require.Equal(t, 2, ask())
+	now = noon.Add(20 * 24 * time.Hour)
+	look()
+	look()
+	p, err := c.Partition(t.Context(), "default", model.DayOf(noon.UnixMilli()), nil)
+	require.NoError(t, err)
+	require.Empty(t, p.Tombstones, "after a week they are forgotten, and not made again")
 	now = noon.Add(32 * 24 * time.Hour)
 	look()
 	require.Equal(t, 1, ask(), "the exception")

@@ -16,6 +16,10 @@
 // Any number of workers may run, in any number of processes: two on one job make the same objects, and one of the two commits finds that it is
 // done. A Lifecycle itself does one thing at a time and is not safe for concurrent use; it keeps no state that matters, and there is nothing to close.
 //
+// Retention ([PlanRetention]) is data in the tenant's root, which is read anew at each step: where all series of a day have expired its blocks are
+// retired, where some have, a tombstone masks them. Nothing expires by a clock that the bucket's contradicts. The tenants that were
+// deleted lose their objects ([DeleteObjects]) an hour after their last catalog became a gravestone.
+//
 // # Crashes
 //
 // A worker that dies leaves a claim that ends by itself, and perhaps an object that no catalog names, which the next worker on the same job finds
@@ -38,6 +42,6 @@
 //
 // # What it does not do
 //
-// Orphans, objects that no catalog ever named, stay in the bucket until there is garbage collection; so do the blocks of deleted tenants. Nothing is collected
+// Orphans, objects that no catalog ever named, stay in the bucket until there is garbage collection. Nothing is collected
 // from tenants with snapshots. A partition with tombstones is merged only as far as they were applied, or do not mask the blocks in question.
 package lifecycle
