@@ -27,6 +27,11 @@
 // none: the inputs of a replace are retired, which keeps their objects for a grace, because a reader may still go by the catalog of a moment ago. Objects that
 // were dropped but not deleted are deleted by whoever looks next, for a day.
 //
+// # Orphans
+//
+// Once an hour the bucket is listed for objects that nobody refers to ([PlanOrphans], [PlanLogs]): blocks that were uploaded and never committed, shipped logs of
+// generations that were released, leftovers of probes. See docs/design/0011-rebuild.md for when they go.
+//
 // # Failures
 //
 // A job that fails because of an input (its object is damaged, cut short, or gone while its block is live; a series is too long to be held) quarantines that input with
@@ -42,6 +47,6 @@
 //
 // # What it does not do
 //
-// Orphans, objects that no catalog ever named, stay in the bucket until there is garbage collection. Nothing is collected
+// Nothing is collected
 // from tenants with snapshots. A partition with tombstones is merged only as far as they were applied, or do not mask the blocks in question.
 package lifecycle

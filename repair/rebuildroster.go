@@ -21,7 +21,7 @@ type shipped struct {
 	fence uint64
 }
 
-// rebuildRoster makes the roster anew from the writers' identity objects and logs. See docs/design/0009-rebuild.md for
+// rebuildRoster makes the roster anew from the writers' identity objects and logs. See docs/design/0011-rebuild.md for
 // what is proven of a writer.
 func (b *rebuilder) rebuildRoster(ctx context.Context, damage error) error {
 	writers, err := b.writers(ctx)

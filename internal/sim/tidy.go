@@ -111,12 +111,12 @@ func (w *world) tidyAll() {
 	}
 }
 
-// checkObjects demands that no object is left of a block that was retired longer than the grace ago, or dropped lately.
+// checkObjects demands that no object is left of a block that was retired longer than the grace ago, or dropped lately, nor of one that no catalog names.
 func (w *world) checkObjects() {
 	if w.violation != nil {
 		return
 	}
-	gone := map[string]string{}
+	gone, days, named := map[string]string{}, map[string]bool{}, map[string]bool{}
 	c, _ := w.components(nil)
 	for _, tenant := range tenants {
 		root, err := c.Catalog.Root(context.Background(), tenant, nil)
@@ -130,10 +130,15 @@ func (w *world) checkObjects() {
 				w.broken("read catalog %s %s: %w", tenant, day, err)
 				return
 			}
+			days[tenant+day.String()] = true
+			for _, e := range p.Blocks {
+				named[e.ID] = true
+			}
 			for _, r := range p.Retired {
 				gone[blocks.KeyOf(tenant, day, r.ID, r.Format)] = "retired"
 			}
 			for _, d := range p.Dropped {
+				named[d.ID] = true
 				if w.nowMs-d.AtMs < model.MsPerDay/2 {
 					gone[blocks.KeyOf(tenant, day, d.ID, blocks.Native)] = "dropped"
 				}
@@ -147,6 +152,10 @@ func (w *world) checkObjects() {
 		}
 		if why, ok := gone[o.Key]; ok {
 			w.broken("%s was %s, and is still there after everything was collected", o.Key, why)
+		}
+		tenant, day, id, _, _ := blocks.ParseKey(o.Key)
+		if days[tenant+day.String()] && !named[id] {
+			w.broken("%s is an orphan, and is still there after everything was collected", o.Key)
 		}
 	}
 }
