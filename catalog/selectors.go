@@ -23,17 +23,24 @@ func FormatSelectors(selectors [][]*labels.Matcher) string {
 	return strings.Join(lines, "\n")
 }
 
-// ParseSelectors reads what FormatSelectors wrote, or a person: at least one selector, each with a matcher that does not match the
-// empty string. The error wraps model.ErrInvalid.
+// ParseSelectors reads what FormatSelectors wrote, or a person: at least one selector, which may match everything. The error wraps model.ErrInvalid.
 func ParseSelectors(text string) ([][]*labels.Matcher, error) {
-	p := parser.NewParser(parser.Options{})
 	var out [][]*labels.Matcher
 	for line := range strings.SplitSeq(text, "\n") {
-		matchers, err := p.ParseMetricSelector(line)
+		matchers, err := ParseSelector(line)
 		if err != nil {
-			return nil, fmt.Errorf("selector %.200q: %w: %w", line, err, model.ErrInvalid)
+			return nil, err
 		}
 		out = append(out, matchers)
 	}
 	return out, nil
+}
+
+// ParseSelector reads one selector, which may have line breaks. The error wraps model.ErrInvalid.
+func ParseSelector(text string) ([]*labels.Matcher, error) {
+	matchers, err := parser.NewParser(parser.Options{}).ParseMetricSelector(text)
+	if err != nil {
+		return nil, fmt.Errorf("selector %.200q: %w: %w", text, err, model.ErrInvalid)
+	}
+	return matchers, nil
 }

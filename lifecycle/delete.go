@@ -40,6 +40,19 @@ type DeleteRequest struct {
 	ID string
 }
 
+// NewDeleteRequest reads the selectors. The error wraps model.ErrInvalid.
+func NewDeleteRequest(tenantName string, match []string, r model.TimeRange, id string) (*DeleteRequest, error) {
+	req := &DeleteRequest{Tenant: tenantName, Range: r, ID: id}
+	for _, text := range match {
+		selector, err := catalog.ParseSelector(text)
+		if err != nil {
+			return nil, err
+		}
+		req.Selectors = append(req.Selectors, selector)
+	}
+	return req, nil
+}
+
 // Deleted is what became of a request.
 type Deleted struct {
 	ID string `json:"id"`
@@ -97,8 +110,8 @@ func (d *Deleter) deletion(req *DeleteRequest) (*catalog.Deletion, error) {
 	case len(want.Matchers) > maxMatchers:
 		return nil, fmt.Errorf("selectors of %d bytes, at most %d are kept in a catalog: %w", len(want.Matchers), maxMatchers, model.ErrInvalid)
 	}
-	if _, err := catalog.ParseSelectors(want.Matchers); err != nil {
-		return nil, err // none at all, or one that matches everything
+	if err := checkSelectors(req.Selectors); err != nil {
+		return nil, err
 	}
 	if want.ID == "" {
 		random, b := d.Rand, make([]byte, 8)
@@ -111,6 +124,19 @@ func (d *Deleter) deletion(req *DeleteRequest) (*catalog.Deletion, error) {
 		want.ID = hex.EncodeToString(b)
 	}
 	return want, nil
+}
+
+// checkSelectors refuses what is more likely a mistake than a wish: to delete everything. {__name__=~".+"} does that.
+func checkSelectors(selectors [][]*labels.Matcher) error {
+	if len(selectors) == 0 {
+		return fmt.Errorf("no selector says which series: %w", model.ErrInvalid)
+	}
+	for _, s := range selectors {
+		if !slices.ContainsFunc(s, func(m *labels.Matcher) bool { return !m.Matches("") }) {
+			return fmt.Errorf("selector %s: at least one matcher must not match an empty label: %w", catalog.FormatSelectors([][]*labels.Matcher{s}), model.ErrInvalid)
+		}
+	}
+	return nil
 }
 
 // maxMatchers bounds what one delete puts into each catalog.

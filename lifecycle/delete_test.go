@@ -171,6 +171,8 @@ func TestDeleteRefuses(t *testing.T) {
 	for _, req := range []*DeleteRequest{
 		{Tenant: "t", Range: testDay.Range()},
 		w.request("", "a", 5, 4),
+		w.request("", "{}", 0, 4),
+		w.request("", `{a="b"}`+"\n"+`{a!="b"}`, 0, 4),
 		w.request("a/b", "a", 0, 4),
 		w.request("", `{a="`+strings.Repeat("x", maxMatchers)+`"}`, 0, 4),
 	} {

@@ -3,6 +3,8 @@
 //
 //	POST     /api/v1/write                 remote write 1.0
 //	POST PUT /api/v1/admin/tsdb/flush      204 when every memtable is committed
+//	POST PUT /api/v1/admin/tsdb/delete_series     204 when what matches is hidden, 202 if writers could not be reached
+//	POST PUT /api/v1/admin/tsdb/clean_tombstones  204; what was deleted is removed from the bucket soon
 //	         /api/v1/…                     the read API (Components.API)
 //	POST     /internal/v1/select           what this writer holds, for other queriers (cluster/wire)
 //	GET      /-/healthy /-/ready /metrics  for operators

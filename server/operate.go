@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"sync"
 
+	"github.com/varvedb/varve/cluster/wire"
 	"github.com/varvedb/varve/model"
 )
 
@@ -21,6 +22,9 @@ func (s *Server) flush(w http.ResponseWriter, r *http.Request) error {
 			err = fmt.Errorf("not everything is committed after %s: %w: %w", s.opts.FlushTimeout, err, model.ErrUnavailable)
 		}
 		return fmt.Errorf("flush: %w", err)
+	}
+	if s.c.Source != nil {
+		w.Header().Set(wire.WriterHeader, s.c.Source.Writer())
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil

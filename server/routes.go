@@ -17,9 +17,11 @@ import (
 
 // Paths that the server itself answers.
 const (
-	pathWrite = "/api/v1/write"
-	pathFlush = "/api/v1/admin/tsdb/flush"
-	pathAPI   = "/api/v1/"
+	pathWrite  = "/api/v1/write"
+	pathFlush  = wire.FlushPath
+	pathDelete = "/api/v1/admin/tsdb/delete_series"
+	pathClean  = "/api/v1/admin/tsdb/clean_tombstones"
+	pathAPI    = "/api/v1/"
 )
 
 // handlerFunc answers a request, or returns the error that the status table turns into an answer.
@@ -33,6 +35,10 @@ func (s *Server) routes() http.Handler {
 	}
 	if s.c.Flusher != nil {
 		mux.Handle(pathFlush, s.route(s.withForm(s.withTenant(s.flush)), http.MethodPost, http.MethodPut))
+	}
+	if s.c.Deleter != nil {
+		mux.Handle(pathDelete, s.route(s.withForm(s.withTenant(s.deleteSeries)), http.MethodPost, http.MethodPut))
+		mux.Handle(pathClean, s.route(s.withForm(s.withTenant(s.cleanTombstones)), http.MethodPost, http.MethodPut))
 	}
 	if s.c.API != nil {
 		mux.Handle(pathAPI, s.route(s.withForm(s.withTenant(s.api()))))

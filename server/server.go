@@ -79,6 +79,7 @@ type Components struct {
 	API     http.Handler
 	Source  model.Source
 	Flusher Flusher
+	Deleter Deleter
 	Checks  []Check
 	// Gatherer is what /metrics shows, Registerer where the server's own metrics go. Nil: none.
 	Gatherer   prometheus.Gatherer
