@@ -192,3 +192,18 @@ func TestRetentionSettings(t *testing.T) {
 	require.Equal(t, Age("3d"), Retention{}.with("3d").Raw)
 	require.Equal(t, Age("2d"), Retention{Raw: "2d"}.with("3d").Raw)
 }
+
+// TestMergedLateBlock: a merge lists the tombstones of all its inputs, also those that the late one of them came too late for. It is not rid of what they mask.
+func TestMergedLateBlock(t *testing.T) {
+	s := &retentionScript{t: t, r: Retention{Rules: []RetentionRule{{Matchers: `{env="dev"}`, Raw: "2d"}}}}
+	s.run([]string{"catalog", "early 4 1"})
+	first := s.expire(2 * model.MsPerDay)
+	require.Contains(t, first, "…-4:")
+	s.rewrite([]string{"early"})
+	s.run([]string{"forget"})
+	require.Contains(t, s.expire(3*model.MsPerDay), "none")
+	s.p.Blocks[0].Order = 9 // merged with a block of order 9 that was flushed after the tombstone
+	require.Contains(t, s.expire(3*model.MsPerDay), "…-9:")
+	s.rewrite([]string{"early"})
+	require.Contains(t, s.expire(3*model.MsPerDay), "none")
+}

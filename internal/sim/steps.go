@@ -56,6 +56,7 @@ func init() {
 		{3, (*world).adopt},
 		{6, (*world).tidy},
 		{3, (*world).deleteSeries},
+		{1, (*world).retain},
 		{4, (*world).pass},
 		{2, (*world).check},
 	}

@@ -79,6 +79,8 @@ func (w *world) tidy() {
 	w.counts["collected blocks"] += r.Collected
 	w.counts["orphans"] += r.Orphans
 	w.counts["erasure"] += r.Erasures
+	w.counts["masked"] += r.Masked
+	w.counts["expired blocks"] += r.Expired
 	if err != nil && t.fate == noFault && !allowed(err) {
 		w.broken("tidy: unexpected error: %w", err)
 	}

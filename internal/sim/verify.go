@@ -161,9 +161,12 @@ func (w *world) settle() {
 	w.checkObjects()
 	w.checkLogs(alive)
 	w.nowMs += 8 * model.MsPerDay
+	w.aged()
 	w.tidyAll()
 	w.checkCatalogs("a week later")
 	w.checkErased()
+	w.checkRetention()
+	w.checkDeletion()
 }
 
 // finish makes a running machine accept writes again and flushes it.

@@ -28,6 +28,8 @@ type world struct {
 	deletes    int
 	unfinished *deletion
 	lastFlush  error
+	// retained: a tenant has a retention.
+	retained bool
 	// violation is the first broken promise.
 	violation error
 	// trace is what was done, newest last.
@@ -117,6 +119,9 @@ func (w *world) send(m *machine, tenant string, keys []key) {
 		b.Series = append(b.Series, model.BatchSeries{Key: []byte("__name__=" + k.series + "\x00disk=" + m.disk), First: int32(len(b.Samples)), Count: 1})
 		b.Samples = append(b.Samples, model.Sample{T: k.t, V: byKey[k]})
 		w.oracle.wrote(m.disk, k, byKey[k], false, false)
+		if ws := w.oracle.writes[k]; w.mayExpire(k) {
+			ws[len(ws)-1].fate = max(ws[len(ws)-1].fate, unsure)
+		}
 	}
 	_, err := m.ing.Append(context.Background(), tenant, b)
 	w.note("%s append %v = %v: %v", m.disk, order, byKey[order[0]], err)
@@ -146,6 +151,8 @@ func (w *world) pick(m *machine, tenant string) key {
 		t += model.MsPerDay
 	case 2:
 		t -= model.MsPerDay
+	case 3:
+		t -= 3 * model.MsPerDay
 	}
 	return key{tenant, fmt.Sprintf("s%d_%s", w.rng.IntN(6), m.disk), t}
 }
