@@ -121,6 +121,9 @@ func printLifecycle(w io.Writer, r *lifecycle.Report, asJSON bool) error {
 	if r.DeletedObjects > 0 {
 		fmt.Fprintf(w, "deleted tenants: %d objects of %s deleted\n", r.DeletedObjects, size(r.DeletedBytes))
 	}
+	if r.Orphans+r.OrphansKept+r.Segments > 0 {
+		fmt.Fprintf(w, "orphans: %d blocks of %s deleted, %d kept (see varve fsck); %d old segments of logs deleted\n", r.Orphans, size(r.OrphanBytes), r.OrphansKept, r.Segments)
+	}
 	for _, q := range r.Quarantined {
 		fmt.Fprintf(w, "quarantined: %s\n", q)
 	}
