@@ -114,6 +114,6 @@ func (l *Lifecycle) maybeFence(ctx context.Context, o blob.Object) (bool, error)
 		}
 		return true, err
 	}
-	s, err := wal.ParseSegment(data, nil)
-	return err != nil || s.Fence, nil
+	s, damage := wal.ParseSegment(data, nil)
+	return damage != nil || s.Fence, nil
 }

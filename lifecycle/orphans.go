@@ -95,11 +95,11 @@ func (l *Lifecycle) expendable(ctx context.Context, p *catalog.Partition, s *Sto
 	if age >= l.cfg.Orphans.UnprovenAge.Milliseconds() {
 		return true, nil
 	}
-	m, err := blocks.Open(ctx, bucketReader{l.c.Bucket}, blocks.KeyOf(p.Tenant, p.Day, s.ID, s.Format), s.Size)
+	m, fault := blocks.Open(ctx, bucketReader{l.c.Bucket}, blocks.KeyOf(p.Tenant, p.Day, s.ID, s.Format), s.Size)
 	switch {
-	case errors.Is(err, model.ErrUnavailable), ctx.Err() != nil:
-		return false, err
-	case err != nil:
+	case errors.Is(fault, model.ErrUnavailable), ctx.Err() != nil:
+		return false, fault
+	case fault != nil:
 		return false, nil // it is damaged, of a later version, or gone: nothing is proven
 	}
 	return age >= l.cfg.Orphans.Age.Milliseconds() && m.ID == s.ID && m.Tenant == p.Tenant && m.Day == p.Day && Proven(p, m), nil

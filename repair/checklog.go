@@ -59,11 +59,9 @@ func (k *checker) log(ctx context.Context, w *catalog.Writer) error {
 				"segment %d of generation %d should come before it and is missing", at.seq, at.generation)
 			return nil
 		}
-		ended = false
 		at.seq++
 		if k.o.Depth == Quick {
-			ended = true // not known
-			continue
+			continue // whether the generation ends with it is not known
 		}
 		data, _, err := k.c.Bucket.Get(ctx, o.Key)
 		if errors.Is(err, model.ErrNotFound) {
