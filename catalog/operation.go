@@ -230,7 +230,7 @@ type Drop struct {
 func (d Drop) String() string { return fmt.Sprintf("drop %d blocks", len(d.IDs)) }
 
 func (d Drop) applied(p *Partition) (Outcome, bool) {
-	return Already, !slices.ContainsFunc(d.IDs, func(id string) bool { return !p.IsDropped(id) })
+	return Already, !slices.ContainsFunc(d.IDs, func(id string) bool { return !p.IsDropped(id) || p.IsRetired(id) })
 }
 
 func (d Drop) apply(p *Partition, nowMs int64) error {
@@ -241,10 +241,10 @@ func (d Drop) apply(p *Partition, nowMs int64) error {
 		if d.Orphans && p.IsRetired(id) {
 			return fmt.Errorf("block %s is retired: %w", id, model.ErrConflict)
 		}
+		p.Retired = slices.DeleteFunc(p.Retired, func(r Retired) bool { return r.ID == id })
 		if p.IsDropped(id) {
 			continue
 		}
-		p.Retired = slices.DeleteFunc(p.Retired, func(r Retired) bool { return r.ID == id })
 		p.Dropped = append(p.Dropped, Dropped{ID: id, AtMs: nowMs})
 	}
 	return nil

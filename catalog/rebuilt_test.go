@@ -50,3 +50,16 @@ func TestAddOfWhatIsHeld(t *testing.T) {
 	same := Add{Writer: "w", Generation: 5, Meta: meta("flushed", "w", 5)}
 	require.NoError(t, same.apply(p.clone(), 1), "the very block")
 }
+
+// TestDropOfWhatIsRetired: an id that was dropped and is retired all the same, which no commit leads to, does not stay so.
+func TestDropOfWhatIsRetired(t *testing.T) {
+	p := &Partition{Dropped: []Dropped{{ID: "x", AtMs: 1}}, Retired: []Retired{{ID: "x"}}}
+	_, done := Drop{IDs: []string{"x"}}.applied(p)
+	require.False(t, done)
+	require.ErrorIs(t, Drop{IDs: []string{"x"}, Orphans: true}.apply(p.clone(), 2), model.ErrConflict)
+	require.NoError(t, Drop{IDs: []string{"x"}}.apply(p, 2))
+	require.Empty(t, p.Retired)
+	require.Len(t, p.Dropped, 1)
+	_, done = Drop{IDs: []string{"x"}}.applied(p)
+	require.True(t, done)
+}
