@@ -48,7 +48,7 @@ func NewGate(limit int64, reg prometheus.Registerer) *Gate {
 	if limit <= 0 {
 		return nil
 	}
-	g := &Gate{limit: limit, first: max(1, min(limit/32, 1<<20)), step: max(1, min(limit/256, 256<<10)), patience: patience}
+	g := &Gate{limit: limit, first: max(1, min(limit/4, 8<<20)), step: max(1, min(limit/256, 256<<10)), patience: patience}
 	f := promauto.With(reg)
 	gauge := func(name, help string, v func() int64) {
 		f.NewGaugeFunc(prometheus.GaugeOpts{Name: "varve_query_" + name, Help: help}, func() float64 { return float64(v()) })
@@ -60,7 +60,7 @@ func NewGate(limit int64, reg prometheus.Registerer) *Gate {
 		defer g.mu.Unlock()
 		return int64(len(g.waiting))
 	})
-	g.refused = f.NewCounter(prometheus.CounterOpts{Name: "varve_query_memory_refused_total", Help: "Requests of queries for memory that failed."})
+	g.refused = f.NewCounter(prometheus.CounterOpts{Name: "varve_query_memory_refused_total", Help: "Queries that asked for memory that was not to be had, and failed or made do with less."})
 	return g
 }
 
@@ -127,8 +127,8 @@ type Hold struct {
 	gate *Gate
 	// taken is what was taken, reserved what the gate counts for it; that is changed under the gate's lock.
 	taken, reserved atomic.Int64
-	admitted        bool // guarded by the gate's lock, like closed
-	closed          bool
+	// Guarded by the gate's lock.
+	admitted, refused, closed bool
 }
 
 // Admit waits until there is memory for the first share. It is called once, before anything is taken.
@@ -236,7 +236,10 @@ func (h *Hold) reserve(n int64) error {
 		more += g.step - rest
 	}
 	if g.used+more > g.limit {
-		g.refused.Inc()
+		if !h.refused {
+			h.refused = true
+			g.refused.Inc()
+		}
 		return &MemoryError{Held: need - n, Asked: n, Used: g.used, Limit: g.limit, Queries: g.queries}
 	}
 	if !h.admitted {

@@ -30,14 +30,14 @@ func TestNoGate(t *testing.T) {
 
 func TestGateRefuses(t *testing.T) {
 	reg := prometheus.NewRegistry()
-	g := NewGate(1000, reg) // a first share of 31, steps of 3
+	g := NewGate(1000, reg) // a first share of 250, steps of 3
 	a, b := g.Open(), g.Open()
 	require.NoError(t, a.Admit(context.Background()))
 	require.NoError(t, b.Admit(context.Background()))
-	require.EqualValues(t, 62, g.Used())
-	require.NoError(t, a.Take(31))
-	require.EqualValues(t, 62, g.Used(), "it is the first share")
-	require.NoError(t, a.Take(400))
+	require.EqualValues(t, 500, g.Used())
+	require.NoError(t, a.Take(250))
+	require.EqualValues(t, 500, g.Used(), "it is the first share")
+	require.NoError(t, a.Take(181))
 
 	var full *MemoryError
 	err := b.Take(600)
@@ -54,11 +54,11 @@ func TestGateRefuses(t *testing.T) {
 	require.EqualValues(t, 2, testutil.ToFloat64(g.refused))
 
 	b.Give(500)
-	require.Less(t, g.Used(), int64(500))
-	require.NoError(t, a.Take(500))
+	require.Less(t, g.Used(), int64(700))
+	require.NoError(t, a.Take(300))
 	a.Close()
 	a.Close()
-	a.Give(931)
+	a.Give(731)
 	require.NoError(t, a.Take(1<<40), "nobody would give it back")
 	b.Close()
 	require.Zero(t, g.Used())
@@ -67,9 +67,9 @@ func TestGateRefuses(t *testing.T) {
 
 func TestGateAdmits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := NewGate(320, nil) // a first share of 10
+		g := NewGate(40, nil) // a first share of 10
 		big := g.Open()
-		require.NoError(t, big.Take(315))
+		require.NoError(t, big.Take(35))
 
 		// One gives up, one loses patience, the others are let in, in order.
 		ctx, cancel := context.WithCancelCause(context.Background())
@@ -104,7 +104,6 @@ func TestGateAdmits(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, []string{"gone", "late"}, order)
 		require.Len(t, g.waiting, 2)
-		big.Give(300) // room for one at a time is left by what the hold keeps in reserve
 		big.Close()
 		all.Wait()
 		require.ElementsMatch(t, []string{"first", "second"}, order[2:])
