@@ -78,7 +78,7 @@ func newServe(e *environment) *cobra.Command {
 	f.StringSliceVar(&o.replaces, "replaces", nil, "ids of dead writers whose logs this one adopts")
 	o.flushEvery = intervalFlag(f, "flush-every", 2*time.Hour, "longest time until samples become blocks in the bucket")
 	f.BoolVar(&o.detachedReaders, "detached-readers", false, "keep the log short for queries that read straight from the bucket; flushes every 5m unless --flush-every is shorter")
-	o.memoryBudget = bytesFlag(f, "memory-budget", 2<<30, "memory to aim for: beyond 72MiB for the program half for recent samples, a quarter for writes in flight, a sixteenth for caches; also sets the limit of Go's collector unless GOMEMLIMIT is set")
+	o.memoryBudget = bytesFlag(f, "memory-budget", 2<<30, "memory to aim for: beyond 72MiB for the program half for recent samples, a quarter for writes in flight, an eighth for queries, a sixteenth for caches; also sets the limit of Go's collector unless GOMEMLIMIT is set")
 	f.BoolVar(&o.lifecycle, "lifecycle", true, "merge small blocks of the bucket and compact days in the background; false leaves that to other processes (varve lifecycle)")
 	o.compact.register(f)
 	o.retention = retentionFlag(f)

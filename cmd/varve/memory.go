@@ -16,9 +16,9 @@ const programMemory = 72 << 20
 type memoryParts struct {
 	// heap is what Go's collector is told, which does not count the program.
 	heap int64
-	// samples is for memtables, writes for requests being received and decoded, caches for catalogs and for what is kept of blocks. What is
-	// left is for queries, for building blocks, and for the collector to work in.
-	samples, writes, caches int64
+	// samples is for memtables, writes for requests being received and decoded, caches for catalogs and for what is kept of blocks, queries for
+	// what these hold. What is left is for building blocks, and for the collector to work in.
+	samples, writes, caches, queries int64
 	// connections is how many there may be in an eighth of it.
 	connections int
 }
@@ -28,7 +28,7 @@ const connectionMemory = 32 << 10
 
 func divideMemory(budget int64) memoryParts {
 	heap := budget - min(programMemory, budget/16*9)
-	return memoryParts{heap: heap, samples: heap / 2, writes: heap / 4, caches: heap / 16, connections: int(min(50_000, heap/8/connectionMemory))}
+	return memoryParts{heap: heap, samples: heap / 2, writes: heap / 4, caches: heap / 16, queries: heap / 8, connections: int(min(50_000, heap/8/connectionMemory))}
 }
 
 // limitMemory tells Go's collector the budget, unless the operator did.

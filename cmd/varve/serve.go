@@ -48,9 +48,10 @@ func serve(ctx context.Context, o *serveOptions, e *environment) (err error) {
 	catalogs, blocks := o.cached()
 	db, err := varve.Open(ctx, &varve.Options{
 		Bucket: forWriting(o.bucket), Openers: openers(), DataDir: o.dataDir,
-		Ingest: o.ingest(ln.Addr().String()),
-		Query:  query.Config{Limits: o.queryLimits.limits(), CatalogCacheBytes: catalogs},
-		Cache:  blocks,
+		Ingest:           o.ingest(ln.Addr().String()),
+		Query:            query.Config{Limits: o.queryLimits.limits(), CatalogCacheBytes: catalogs},
+		QueryMemoryBytes: divideMemory(int64(*o.memoryBudget)).queries,
+		Cache:            blocks,
 		Engine: query.EngineOptions{
 			Timeout: time.Duration(*o.queryTimeout), MaxConcurrency: o.queryConcurrency,
 			MaxSamples: o.queryMaxSamples, Lookback: time.Duration(*o.queryLookback),
@@ -180,7 +181,7 @@ func (o *serveOptions) server(db *varve.DB, reg *prometheus.Registry, log *slog.
 	reads, err := api.New(&api.Options{
 		Version: b.Version, Revision: b.Revision, Timeout: time.Duration(*o.queryTimeout), Lookback: time.Duration(*o.queryLookback),
 	}, api.Components{
-		Engine: db.Engine(), Queryable: db.Queryable(), Parser: db.Parser(), Logger: log, Gatherer: reg, Registerer: reg, Started: started,
+		Engine: db.Engine(), Queryable: db.Queryable(), Parser: db.Parser(), Memory: db.QueryMemory(), Logger: log, Gatherer: reg, Registerer: reg, Started: started,
 	})
 	if err != nil {
 		return nil, err
