@@ -66,16 +66,16 @@ func serve(ctx context.Context, o *serveOptions, e *environment) (err error) {
 		return err
 	}
 	log.Info("opened", "writer", db.Writer(), "data_dir", o.dataDir, "bucket", blob.Redact(o.bucket), "took", time.Since(started))
-	srv, err := o.server(db, reg, log, started)
+	tidier, err := o.tidier(db, reg, log)
+	if err != nil {
+		return errors.Join(err, db.Close(ctx))
+	}
+	srv, err := o.server(db, tidier, reg, log, started)
 	if err != nil {
 		return errors.Join(err, db.Close(ctx))
 	}
 	door.Open(srv)
 	greet(o, e, ln.Addr().String())
-	tidier, err := o.tidier(db, reg, log)
-	if err != nil {
-		return errors.Join(err, db.Close(ctx))
-	}
 	return o.work(ctx, db, srv, tidier, door, log)
 }
 
@@ -175,7 +175,7 @@ func (o *serveOptions) tidier(db *varve.DB, reg *prometheus.Registry, log *slog.
 	}, lifecycle.Components{Logger: log, Registerer: reg})
 }
 
-func (o *serveOptions) server(db *varve.DB, reg *prometheus.Registry, log *slog.Logger, started time.Time) (*server.Server, error) {
+func (o *serveOptions) server(db *varve.DB, tidier *lifecycle.Lifecycle, reg *prometheus.Registry, log *slog.Logger, started time.Time) (*server.Server, error) {
 	b := readBuildInfo()
 	memory := divideMemory(int64(*o.memoryBudget))
 	reads, err := api.New(&api.Options{
@@ -195,7 +195,7 @@ func (o *serveOptions) server(db *varve.DB, reg *prometheus.Registry, log *slog.
 		AnswerTimeout:    time.Duration(*o.queryTimeout) + 5*time.Minute,
 		Profiling:        o.pprof, Version: b.Version,
 	}, server.Components{
-		Appender: db, API: reads, Source: db, Flusher: db, Gatherer: reg, Registerer: reg, Logger: log,
+		Appender: db, API: reads, Source: db, Flusher: db, Deleter: &deleter{db, tidier}, Gatherer: reg, Registerer: reg, Logger: log,
 		Checks: []server.Check{
 			{Name: "writes", Run: func(context.Context) error { return db.Ready() }},
 			{Name: "bucket", Run: db.CheckBucket},

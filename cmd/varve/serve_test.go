@@ -90,7 +90,7 @@ func TestRubbishSeries(t *testing.T) {
 	budget, no := byteSize(1<<30), interval(time.Minute)
 	body, decoded := byteSize(32<<20), byteSize(128<<20)
 	o.memoryBudget, o.queryTimeout, o.queryLookback, o.limitBody, o.limitDecoded = &budget, &no, &no, &body, &decoded
-	srv, err := o.server(db, prometheus.NewRegistry(), slog.New(slog.DiscardHandler), time.Now())
+	srv, err := o.server(db, nil, prometheus.NewRegistry(), slog.New(slog.DiscardHandler), time.Now())
 	require.NoError(t, err)
 	many := []string{"__name__", "rubbish"}
 	for i := range 10_000 {
