@@ -267,7 +267,7 @@ func (e *expired) selectors() [][]*labels.Matcher {
 		kept = more
 	}
 	if e.rest {
-		named := labels.MustNewMatcher(labels.MatchRegexp, labels.MetricName, ".+")
+		named := labels.MustNewMatcher(labels.MatchRegexp, prommodel.MetricNameLabel, ".+")
 		for _, not := range kept {
 			out = append(out, append([]*labels.Matcher{named}, not...))
 		}

@@ -24,8 +24,11 @@ func (l *Lifecycle) retain(ctx context.Context, p *catalog.Partition, r *Report)
 		return resultFailed, err
 	}
 	e, _, err := PlanRetention(p, t.retention, l.nowMs())
-	if err != nil || e == nil {
-		return "", nil // what is wrong with the settings was said when they were read
+	if err != nil {
+		return resultFailed, err
+	}
+	if e == nil {
+		return "", nil
 	}
 	root := t.root
 	ok, err := l.claimRetention(ctx, p)

@@ -240,7 +240,26 @@ func TestRetentionNotUnderstood(t *testing.T) {
 	require.NotEmpty(t, w.partition().Blocks)
 }
 
-// deleteTenant makes the gravestones of the first n days.
+// TestRetentionTooManySelectors: with the worker's default the rules take more selectors than are allowed, so nothing expires.
+func TestRetentionTooManySelectors(t *testing.T) {
+	w := newWorld(t)
+	w.flush()
+	r := &Retention{}
+	for i := range 9 {
+		r.Rules = append(r.Rules, RetentionRule{Matchers: fmt.Sprintf(`{a="%d",b="c"}`, i), Raw: "9d"})
+	}
+	require.NoError(t, r.Check())
+	w.retain(r)
+	w.daysLater(5)
+	cfg := quiet()
+	cfg.Retention = "3d"
+	l, _ := w.worker(cfg)
+	require.Zero(t, w.once(l).Masked)
+	require.NotEmpty(t, w.partition().Blocks)
+	require.Empty(t, w.partition().Tombstones)
+}
+
+// deleteTenant makes the root of the tenant a gravestone, and the catalog too if asked to.
 func (w *world) deleteTenant(buried bool) {
 	root, err := w.catalog.DeleteTenant(context.Background(), "t")
 	require.NoError(w.t, err)

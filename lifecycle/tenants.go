@@ -51,12 +51,15 @@ func (l *Lifecycle) tenant(ctx context.Context, name string) (*tenantSeen, error
 	}
 	t.root = root
 	retention, err := RetentionOf(root)
+	t.retention = retention.with(l.cfg.Retention)
+	if err == nil {
+		_, err = t.retention.parse("") // with the default it may take too many selectors
+	}
 	if err != nil {
 		// Perhaps a later version wrote it. To keep everything is the only mistake that can be put right.
 		l.c.Logger.Error("retention is not understood, nothing of the tenant expires", "tenant", name, "err", err)
-		retention = Retention{Raw: Forever, Rollups: Forever}
+		t.retention = &Retention{Raw: Forever, Rollups: Forever}
 	}
-	t.retention = retention.with(l.cfg.Retention)
 	return t, nil
 }
 
