@@ -114,6 +114,8 @@ type Lifecycle struct {
 	tenants map[string]*tenantSeen
 	// swept are the dropped ids whose objects this worker has deleted, and when.
 	swept map[string]int64
+	// planted are roots that collection goes by, by tenant: empty but for a planted bug.
+	planted map[string]*catalog.Root
 	// named are ids that snapshots name, by the snapshot's key and day.
 	named map[string][]string
 	// orphansMs is when the next look for orphans is due.

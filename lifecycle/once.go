@@ -97,6 +97,7 @@ func (l *Lifecycle) Once(ctx context.Context) (r Report, err error) {
 	if err := l.tidyTenants(ctx, &r); err != nil {
 		return r, err
 	}
+	l.plantRoots(ctx, due)
 	failed := 0
 	for _, s := range due {
 		r.Read++

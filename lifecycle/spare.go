@@ -26,8 +26,8 @@ func (s *spare) has(id string) bool {
 // that we do not see reads them later than we did, and cannot name what was retired, or not committed, by then. One that is being made may come to
 // name anything, so nothing goes meanwhile. Of a deleted tenant nothing is collected one by one.
 func (l *Lifecycle) spared(ctx context.Context, p *catalog.Partition) (*spare, error) {
-	root := l.remember(p.Tenant).root
-	if root == nil || !planted.On(planted.RootBeforeCatalog) {
+	root := l.planted[p.Tenant]
+	if root == nil {
 		var err error
 		if root, err = l.c.Catalog.Root(ctx, p.Tenant, nil); err != nil {
 			return nil, err
@@ -49,6 +49,21 @@ func (l *Lifecycle) spared(ctx context.Context, p *catalog.Partition) (*spare, e
 		}
 	}
 	return s, nil
+}
+
+// plantRoots reads the roots before the catalogs if that bug is planted.
+func (l *Lifecycle) plantRoots(ctx context.Context, due []*seen) {
+	if !planted.On(planted.RootBeforeCatalog) {
+		return
+	}
+	l.planted = map[string]*catalog.Root{}
+	for _, s := range due {
+		if l.planted[s.tenant] == nil {
+			if root, err := l.c.Catalog.Root(ctx, s.tenant, nil); err == nil {
+				l.planted[s.tenant] = root
+			}
+		}
+	}
 }
 
 // maxNamed bounds how many days of snapshots are remembered.

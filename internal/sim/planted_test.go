@@ -34,6 +34,7 @@ func TestPlanted(t *testing.T) {
 		{"mask after merge", planted.MaskAfterMerge},
 		{"ignore dropped", planted.IgnoreDropped},
 		{"delete before drop", planted.DeleteBeforeDrop},
+		{"root before catalog", planted.RootBeforeCatalog},
 	} {
 		t.Run(bug.name, func(t *testing.T) {
 			defer planted.Plant(planted.None)

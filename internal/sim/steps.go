@@ -58,6 +58,7 @@ func init() {
 		{3, (*world).deleteSeries},
 		{1, (*world).retain},
 		{4, (*world).pass},
+		{5, (*world).snapshot},
 		{2, (*world).check},
 	}
 	for _, a := range actions {

@@ -94,7 +94,13 @@ func (w *world) race(m *machine) {
 	w.others(m)
 	if w.violation == nil && w.depth < maxDepth {
 		w.depth++
+		if w.rng.IntN(3) == 0 {
+			w.makeSnapshot()
+		}
 		w.tidy()
+		if w.rng.IntN(3) == 0 {
+			w.nowMs += 2 * 3600 * 1000 // it stands still for longer than a grace
+		}
 		w.depth--
 	}
 }

@@ -153,6 +153,7 @@ func (w *world) settle() {
 		}
 	}
 	w.checkCatalogs("released")
+	w.endSnapshots()
 	w.tidyAll()
 	w.checkCatalogs("merged")
 	w.nowMs += 2 * 3600 * 1000

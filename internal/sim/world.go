@@ -30,6 +30,8 @@ type world struct {
 	lastFlush  error
 	// retained: a tenant has a retention.
 	retained bool
+	// snapshots are those that there are.
+	snapshots []keptSnapshot
 	// violation is the first broken promise.
 	violation error
 	// trace is what was done, newest last.

@@ -1,0 +1,177 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/varvedb/varve/blob/faultblob"
+	"github.com/varvedb/varve/blocks"
+	"github.com/varvedb/varve/catalog"
+	"github.com/varvedb/varve/ingester"
+	"github.com/varvedb/varve/model"
+)
+
+// keptSnapshot is a snapshot that was completed, with what it answered at once. Whatever happens later, it answers the same.
+type keptSnapshot struct {
+	tenant, name string
+	want         reading
+}
+
+// snapshotNames are few, so that names are used again.
+var snapshotNames = []string{"x", "y", "z"}
+
+// snapshot makes, finishes or deletes one, and looks at those that there are.
+func (w *world) snapshot() {
+	w.counts["snapshot"]++
+	switch w.rng.IntN(4) {
+	case 0:
+		w.checkSnapshots()
+	case 1:
+		w.deleteSnapshot()
+	default:
+		w.makeSnapshot()
+	}
+}
+
+// snapshooter is a process that makes or deletes a snapshot, with faults of its own.
+func (w *world) snapshooter() *machine {
+	m := &machine{name: "snapshooter", disk: "snapshooter"}
+	m.c, m.bucket = w.components(nil)
+	m.bucket.SetHook(func(faultblob.Call) faultblob.Action { return w.bucketCall(m) })
+	if w.rng.IntN(2) == 0 {
+		m.calls = plan{fault: bucketFaults[w.rng.IntN(len(bucketFaults))], in: w.rng.IntN(10), calls: 1}
+	}
+	return m
+}
+
+func (w *world) makeSnapshot() {
+	ctx := context.Background()
+	m := w.snapshooter()
+	tenant, name := tenants[w.rng.IntN(len(tenants))], snapshotNames[w.rng.IntN(len(snapshotNames))]
+	do := m.c.Catalog.CreateSnapshot
+	if w.rng.IntN(3) == 0 {
+		do = m.c.Catalog.FinishSnapshot
+	}
+	s, err := do(ctx, tenant, name)
+	w.note("snapshot %s of %s: %v", name, tenant, err)
+	switch {
+	case err != nil:
+		if m.fate == noFault && !allowed(err) && !errors.Is(err, model.ErrNotFound) && !errors.Is(err, model.ErrInvalid) {
+			w.broken("make snapshot: unexpected error: %w", err)
+		}
+		return
+	case slices.ContainsFunc(w.snapshots, func(k keptSnapshot) bool { return k.tenant == tenant && k.name == name }):
+		return // FinishSnapshot returns one that is complete
+	}
+	got, err := w.readSnapshot(tenant, catalog.SnapshotRef{Name: name, ID: s.ID})
+	if errors.Is(err, errGone) {
+		return // others deleted it while we stood still
+	}
+	if err != nil {
+		w.broken("read snapshot %s of %s at once: %w", name, tenant, err)
+		return
+	}
+	w.counts["snapshot made"]++
+	w.snapshots = append(w.snapshots, keptSnapshot{tenant, name, got})
+}
+
+func (w *world) deleteSnapshot() {
+	if len(w.snapshots) == 0 {
+		return
+	}
+	m := w.snapshooter()
+	k := w.snapshots[w.rng.IntN(len(w.snapshots))]
+	// From the first call on it may go.
+	w.snapshots = slices.DeleteFunc(w.snapshots, func(x keptSnapshot) bool { return x.tenant == k.tenant && x.name == k.name })
+	err := m.c.Catalog.DeleteSnapshot(context.Background(), k.tenant, k.name)
+	w.note("delete snapshot %s of %s: %v", k.name, k.tenant, err)
+	if err != nil && m.fate == noFault && !allowed(err) && !errors.Is(err, model.ErrInvalid) {
+		w.broken("delete snapshot: unexpected error: %w", err)
+	}
+}
+
+// errGone: the root does not name the snapshot any more.
+var errGone = errors.New("the snapshot is gone")
+
+// readSnapshot reads all that the snapshot holds; a ref without an ID is the one that the root names.
+func (w *world) readSnapshot(tenant string, ref catalog.SnapshotRef) (reading, error) {
+	ctx := context.Background()
+	c, _ := w.components(nil)
+	root, err := c.Catalog.Root(ctx, tenant, nil)
+	if err != nil {
+		return nil, err
+	}
+	at := slices.IndexFunc(root.Snapshots, func(x catalog.SnapshotRef) bool { return x.Name == ref.Name && (x.ID == ref.ID || ref.ID == 0) && x.Complete })
+	if at < 0 {
+		return nil, errGone
+	}
+	s, err := c.Catalog.OpenSnapshot(ctx, tenant, root.Snapshots[at])
+	if err != nil {
+		return nil, err
+	}
+	got := reading{}
+	for _, d := range s.Days {
+		p, err := c.Catalog.SnapshotDay(ctx, s, d.Day)
+		if err == nil {
+			err = readDay(ctx, c, p, got)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return got, nil
+}
+
+// readDay reads the live blocks of a partition, by ascending order.
+func readDay(ctx context.Context, c ingester.Components, p *catalog.Partition, got reading) error {
+	for _, e := range byOrder(p.Blocks) {
+		masks, err := catalog.BlockMasks(p.Masks(&e))
+		if err != nil {
+			return err
+		}
+		sel, err := blocks.Select(ctx, reader{c.Bucket}, e.Meta, &blocks.Query{Range: everything, Masks: masks})
+		if err == nil {
+			err = got.take(p.Tenant, sel)
+		}
+		if err != nil {
+			return fmt.Errorf("read block %s of %s %v: %w", e.ID, p.Tenant, p.Day, err)
+		}
+	}
+	return nil
+}
+
+// checkSnapshots demands that each answers what it answered when it was made.
+func (w *world) checkSnapshots() {
+	for _, k := range w.snapshots {
+		got, err := w.readSnapshot(k.tenant, catalog.SnapshotRef{Name: k.name})
+		switch {
+		case err != nil:
+			w.broken("snapshot %s of %s: %w", k.name, k.tenant, err)
+			return
+		case len(got) != len(k.want):
+			w.broken("snapshot %s of %s has %d samples, and had %d", k.name, k.tenant, len(got), len(k.want))
+			return
+		}
+		for at, f := range k.want {
+			if math.Float64bits(got[at].value) != math.Float64bits(f.value) {
+				w.broken("snapshot %s of %s: %v is %v, and was %v", k.name, k.tenant, at, got[at].value, f.value)
+				return
+			}
+		}
+	}
+}
+
+// endSnapshots looks at all of them for the last time, and deletes them.
+func (w *world) endSnapshots() {
+	w.checkSnapshots()
+	w.snapshots = nil
+	c, _ := w.components(nil)
+	for _, tenant := range tenants {
+		if _, err := c.Catalog.ForgetSnapshots(context.Background(), tenant, func(catalog.SnapshotRef) bool { return true }); err != nil {
+			w.broken("delete the snapshots of %s without faults: %w", tenant, err)
+		}
+	}
+}
