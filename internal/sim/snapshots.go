@@ -104,7 +104,9 @@ func (w *world) readSnapshot(tenant string, ref catalog.SnapshotRef) (reading, e
 	if err != nil {
 		return nil, err
 	}
-	at := slices.IndexFunc(root.Snapshots, func(x catalog.SnapshotRef) bool { return x.Name == ref.Name && (x.ID == ref.ID || ref.ID == 0) && x.Complete })
+	at := slices.IndexFunc(root.Snapshots, func(x catalog.SnapshotRef) bool {
+		return x.Name == ref.Name && (x.ID == ref.ID || ref.ID == 0) && x.Complete
+	})
 	if at < 0 {
 		return nil, errGone
 	}
