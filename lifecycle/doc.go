@@ -1,8 +1,8 @@
 // Package lifecycle is the room of the workers that tidy what ingesters flush: one loop, several jobs, a file each.
 //
-// There are two jobs yet: the merge of hot blocks into larger hot blocks ([PlanMerge]), so that a day of small flushes stays cheap to read and
-// its catalog small; and the collection of blocks that were retired by it ([PlanCollect]). To come: compaction into day-sized parquet, rollups,
-// retention, erasure, collection of orphans.
+// The jobs: the merge of hot blocks into larger hot blocks ([PlanMerge]), so that a day of small flushes stays cheap to read and
+// its catalog small; compaction of closed days to parquet ([PlanCompact]); retention ([PlanRetention]); erasure of what was deleted ([PlanErase]); and the collection of
+// blocks that were retired by these ([PlanCollect]), of orphans and old logs. To come: rollups.
 //
 // A [Lifecycle] is a worker. [Lifecycle.Run] looks at the bucket now and then, [Lifecycle.Once] does it one time; both read the
 // catalogs that changed, and for each partition, until nothing is due:
@@ -39,6 +39,12 @@
 // in time and was flushed on the other side of it. Queries still read it. A job that fails because of the bucket is tried again when its claim has ended.
 // There is no state in which everything halts.
 //
+// # Deleted series
+//
+// A [Deleter] commits a tombstone to each day, which masks what was live by then. Every merge applies the tombstones that mask its inputs, each to its input before anything is merged: a later
+// sample at the same time is not masked. Blocks that no merge comes by for within Config.EraseAfter are looked through; those that hold something are written again alone, the others are entered as done. A tombstone
+// leaves its catalog when it masks nothing any more and a week has passed, so that a repeated call finds it. [ReportErasure] says what is left, by looking.
+//
 // # Memory
 //
 // A merge holds one output (at most [MergeSettings].MaxOutputBytes) with its index, and windows of its inputs (Config.ReadBytes), whatever there is to merge. It
@@ -47,6 +53,5 @@
 //
 // # What it does not do
 //
-// Nothing is collected
-// from tenants with snapshots. A partition with tombstones is merged only as far as they were applied, or do not mask the blocks in question.
+// A block that is quarantined is not erased from: the report on the delete names it.
 package lifecycle
