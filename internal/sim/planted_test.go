@@ -33,7 +33,6 @@ func TestPlanted(t *testing.T) {
 		{"merge not adjacent", planted.MergeNotAdjacent},
 		{"mask after merge", planted.MaskAfterMerge},
 		{"ignore dropped", planted.IgnoreDropped},
-		{"delete before drop", planted.DeleteBeforeDrop},
 		{"root before catalog", planted.RootBeforeCatalog},
 	} {
 		t.Run(bug.name, func(t *testing.T) {
