@@ -143,6 +143,9 @@ func (w *world) checkObjects() {
 				named[e.ID] = true
 			}
 			for _, r := range p.Retired {
+				if w.nowMs-r.AtMs < time.Hour.Milliseconds() {
+					continue // by a compaction that has only now become due
+				}
 				gone[blocks.KeyOf(tenant, day, r.ID, r.Format)] = "retired"
 			}
 			for _, d := range p.Dropped {
