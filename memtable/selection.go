@@ -133,12 +133,29 @@ func (s *snapshot) hasIn(r model.TimeRange) bool {
 	if r.Empty() || s.maxT < r.MinMs || r.MaxMs < s.minT {
 		return false
 	}
-	if r.Contains(s.minT) || r.Contains(s.maxT) {
+	if r.Contains(s.minT) || r.Contains(s.maxT) || s.beginsIn(r) {
 		return true
 	}
 	var c model.Columns
 	s.read(&c, r)
 	return c.Len() > 0
+}
+
+// beginsIn reports whether a block of the series' own has its first sample within the range, which a look at headers tells. Nearly every
+// range longer than a block and amid the series is known by that to have samples.
+func (s *snapshot) beginsIn(r model.TimeRange) bool {
+	for name := s.block; name != 0; {
+		b := s.table.arena.block(name)
+		first := blockFirst(b)
+		if r.Contains(first) {
+			return true
+		}
+		if first < r.MinMs {
+			return false
+		}
+		name = blockPrev(b)
+	}
+	return false
 }
 
 // Select returns the tenant's series that match all matchers and have samples within the range, sorted by labels.Compare. Everything
