@@ -8,6 +8,8 @@
 //   - a function of a range vector over a selector: rate(m[5m]), max_over_time(m[1h] offset 1d)
 //   - an aggregation over such a function, or over a selector: sum by (job) (rate(m[5m])), topk(5, m)
 //
+// A query that is one part as a whole has its matrix or vector made here too, while the engine runs it over no series.
+//
 // Whatever else is in a query, and what is inside a subquery, has an @ modifier, or is anchored or smoothed, is left to the engine.
 // A part that meets a native histogram gives up, and the engine evaluates the whole query as if this package did not exist.
 //

@@ -38,6 +38,9 @@ func (q *query) Exec(ctx context.Context) *promql.Result {
 	result := inner.Exec(ctx)
 	switch err := q.work.err; {
 	case err == nil:
+		if result.Err == nil && q.work.value != nil {
+			result.Value = q.work.value
+		}
 		return result
 	case !errors.Is(err, errNative):
 		// The engine has wrapped it as an error of the storage.

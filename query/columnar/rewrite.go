@@ -26,6 +26,9 @@ type work struct {
 	parts        map[*labels.Matcher]*part
 	stats        *stats.QuerySamples
 	meter        meter
+	// whole is set if the query is one part and nothing around it, value then by the evaluation.
+	whole *entire
+	value parser.Value
 	// err is what ended the evaluation of a part, as the engine would say it.
 	err error
 }
@@ -38,6 +41,15 @@ func newWork(e *Engine, stmt *parser.EvalStmt, startTimestamps bool) *work {
 	}
 	w.minMs, w.maxMs = promql.FindMinMaxTime(stmt)
 	r := rewriter{work: w, lookback: stmt.LookbackDelta, interval: stmt.Interval, startTimestamps: startTimestamps}
+	inner := stmt.Expr
+	for paren, ok := inner.(*parser.ParenExpr); ok; paren, ok = inner.(*parser.ParenExpr) {
+		inner = paren.Expr
+	}
+	if p := r.part(inner); p != nil {
+		w.whole = &entire{part: p, grid: w.grid, meter: &w.meter, instant: stmt.Interval == 0}
+		stmt.Expr = r.replace(inner, p)
+		return w
+	}
 	stmt.Expr = r.rewrite(stmt.Expr)
 	return w
 }

@@ -81,27 +81,47 @@ func (a *answer) evaluate() {
 	case err != nil:
 		a.work.err = err
 	default:
-		a.results = results
-		a.account(e)
+		a.finish(e, results)
 	}
 }
 
-// account counts what was done, as the engine would have; the points of the answer it will count itself, and should not.
-func (a *answer) account(e *evaluation) {
-	for _, shape := range a.part.shapes() {
-		a.work.engine.metrics.shapes.WithLabelValues(shape).Inc()
+// finish hands the results to the engine, or makes those of the query of them.
+func (a *answer) finish(e *evaluation, results []result) {
+	points := pointsOf(results)
+	if w := a.work.whole; w != nil {
+		a.work.value, a.work.err = w.value(a.ctx, results, points)
+		if a.work.err != nil {
+			return
+		}
 	}
-	var points int64
-	for _, r := range a.results {
+	if a.work.value != nil {
+		a.work.stats.UpdatePeak(int(points))
+		a.account(e, 0)
+		return
+	}
+	a.results = results
+	a.account(e, points)
+}
+
+func pointsOf(results []result) (n int64) {
+	for _, r := range results {
 		for _, f := range r.values {
 			if !isAbsent(f) {
-				points++
+				n++
 			}
 		}
 	}
+	return n
+}
+
+// account counts what was done, as the engine would have; the points that are handed to it it will count itself, and should not.
+func (a *answer) account(e *evaluation, handed int64) {
+	for _, shape := range a.part.shapes() {
+		a.work.engine.metrics.shapes.WithLabelValues(shape).Inc()
+	}
 	s := a.work.stats
-	s.IncrementSamplesAtStep(0, e.samples-points)
-	s.IncrementSamplesReadAtStep(0, e.fresh-points)
+	s.IncrementSamplesAtStep(0, e.samples-handed)
+	s.IncrementSamplesReadAtStep(0, e.fresh-handed)
 	s.UpdatePeak(int(a.work.meter.peak.Load()))
 }
 
