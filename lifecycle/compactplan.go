@@ -16,7 +16,7 @@ type CompactSettings struct {
 	// CloseAfter is how long after its midnight a day is closed whatever writers that have nothing of it do. Default 30 minutes.
 	CloseAfter time.Duration
 	// WaitForWriters is how long after its midnight a day stays open for a writer that has flushed some of it, and not since midnight: it
-	// may hold more. Default 3 hours, a generation and some.
+	// may hold more. Default 3 hours, a generation and some. Tests set a negative one, and have days compacted that are not over.
 	WaitForWriters time.Duration
 	// Settle is how long a day that was closed long ago must have got no block: what comes late mostly does not come alone. Default 30
 	// minutes, negative is none.
@@ -121,11 +121,11 @@ func PlanCompact(p *catalog.Partition, roster *catalog.Roster, settings *Compact
 func closed(p *catalog.Partition, roster *catalog.Roster, s *CompactSettings, nowMs int64) string {
 	midnight := p.Day.Range().MaxMs + 1
 	since := time.Duration(nowMs-midnight) * time.Millisecond
-	if nowMs < midnight {
-		return "the day is not over"
-	}
-	if since >= s.WaitForWriters {
+	switch {
+	case since >= s.WaitForWriters:
 		return ""
+	case since < 0:
+		return "the day is not over"
 	}
 	for _, w := range roster.Writers {
 		if w.State != catalog.Active || flushedPast(p, w.ID, midnight) {

@@ -49,7 +49,7 @@ func (c clock) Sleep(ctx context.Context, _ time.Duration) error { return ctx.Er
 // components makes a new process's way to the bucket and, with fs, to a disk.
 func (w *world) components(fs *memfs.FS) (ingester.Components, *faultblob.Driver) {
 	d := faultblob.Wrap(w.bucket)
-	b := blob.New(d, &blob.Options{MaxInFlight: 1, Retries: 2, Clock: clock{w}, Rand: rand.New(rand.NewPCG(w.rng.Uint64(), 1))})
+	b := blob.New(d, &blob.Options{MaxInFlight: 1, Retries: 2, PartBytes: 600, Clock: clock{w}, Rand: rand.New(rand.NewPCG(w.rng.Uint64(), 1))})
 	ids := rand.NewChaCha8(w.seedBytes())
 	c := ingester.Components{
 		Dir: "data", Bucket: b, Now: clock{w}.Now, Sleep: clock{w}.Sleep, Rand: ids,

@@ -51,7 +51,20 @@ func (w *world) tidyConfig() *lifecycle.Config {
 	if w.rng.IntN(3) == 0 {
 		cfg.Merge.MaxOutputSeries = int64(1 + w.rng.IntN(4))
 	}
+	cfg.Compact = w.compactSettings()
 	return cfg
+}
+
+// compactSettings draws when days become parquet. They need not be over: closing a day saves work and must not be needed for anything else.
+func (w *world) compactSettings() lifecycle.CompactSettings {
+	s := lifecycle.CompactSettings{
+		Off: w.rng.IntN(3) == 0, WaitForWriters: -100 * 24 * time.Hour, Settle: -1,
+		LateBlocks: 1 + w.rng.IntN(4), LatePercent: int64(1 + w.rng.IntN(200)), LateAfter: time.Duration(1 + w.rng.IntN(3_600_000_000_000)), MaxInputs: 2 + w.rng.IntN(8),
+	}
+	if w.rng.IntN(2) == 0 {
+		s.MinOutputBytes, s.MaxOutputSeries = 1, int64(1+w.rng.IntN(6))
+	}
+	return s
 }
 
 // tidy lets a worker look at the whole bucket.
@@ -76,6 +89,7 @@ func (w *world) tidy() {
 	w.note("tidy: %+v: %v", r, err)
 	w.counts["merge"] += r.Jobs
 	w.counts["merge lost"] += r.Lost
+	w.counts["compaction"] += r.Compactions
 	w.counts["collected blocks"] += r.Collected
 	w.counts["orphans"] += r.Orphans
 	w.counts["erasure"] += r.Erasures
@@ -110,7 +124,10 @@ func (w *world) tidyAll() {
 	if w.violation != nil {
 		return
 	}
-	cfg := &lifecycle.Config{Sequential: true, Merge: lifecycle.MergeSettings{MaxBlocks: 1}}
+	cfg := &lifecycle.Config{
+		Sequential: true, Merge: lifecycle.MergeSettings{MaxBlocks: 1},
+		Compact: lifecycle.CompactSettings{WaitForWriters: -100 * 24 * time.Hour, Settle: -1, LateBlocks: 1},
+	}
 	cfg.Orphans.Age, cfg.Orphans.UnprovenAge = time.Minute, time.Minute
 	r, err := w.newTidier(cfg, 0).worker.Once(context.Background())
 	w.note("tidy at the end: %+v: %v", r, err)
@@ -152,6 +169,7 @@ func (w *world) checkObjects() {
 				named[d.ID] = true
 				if w.nowMs-d.AtMs < model.MsPerDay/2 {
 					gone[blocks.KeyOf(tenant, day, d.ID, blocks.Native)] = "dropped"
+					gone[blocks.KeyOf(tenant, day, d.ID, blocks.Parquet)] = "dropped"
 				}
 			}
 		}
