@@ -1,7 +1,6 @@
 package acceptance
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -15,10 +14,10 @@ import (
 
 	"github.com/varvedb/varve/blob"
 	"github.com/varvedb/varve/blob/mem"
-	"github.com/varvedb/varve/blocks"
 	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/ingester"
 	"github.com/varvedb/varve/internal/vfs/memfs"
+	"github.com/varvedb/varve/lifecycle"
 	"github.com/varvedb/varve/model"
 	"github.com/varvedb/varve/query"
 	"github.com/varvedb/varve/tenant"
@@ -117,39 +116,34 @@ func (s *store) append(b *model.Batch) (err error) {
 	return nil
 }
 
-// compact merges the blocks of each day that has a hot one into one of parquet.
+// compact lets lifecycle compact each day that has a hot block.
 func (s *store) compact(ctx context.Context) error {
+	l, err := lifecycle.New(&lifecycle.Config{
+		Compact: lifecycle.CompactSettings{Settle: -1, LateBlocks: 1, WaitForWriters: -1}, Sequential: true,
+	}, lifecycle.Components{Bucket: s.bucket, Catalog: s.catalog})
+	if err != nil {
+		return err
+	}
 	root, err := s.catalog.Root(ctx, tenant.Default, nil)
 	if err != nil {
 		return err
 	}
 	for _, day := range root.Days {
+		for {
+			did, err := l.Step(ctx, tenant.Default, day)
+			if err != nil {
+				return err
+			}
+			if !did {
+				break
+			}
+		}
 		p, err := s.catalog.Partition(ctx, tenant.Default, day, nil)
 		if err != nil {
 			return err
 		}
-		var inputs []*blocks.Meta
-		var ids []string
-		hot := false
-		for _, e := range p.Blocks {
-			inputs, ids = append(inputs, e.Meta), append(ids, e.ID)
-			hot = hot || e.Format == blocks.Native
-		}
-		if !hot {
-			continue
-		}
-		m := blocks.NewMerger(blockReader{s.bucket}, inputs, nil)
-		var b bytes.Buffer
-		out, err := blocks.Build(ctx, blocks.MergeParams(inputs, blocks.Parquet, 0, 0), m.Series(ctx, func() bool { return true }), &b)
-		m.Close()
-		if err != nil {
-			return err
-		}
-		if _, err := s.bucket.PutIfAbsent(ctx, blocks.Key(out), b.Bytes()); err != nil {
-			return err
-		}
-		if _, err := s.catalog.Commit(ctx, tenant.Default, day, catalog.Replace{Inputs: ids, Outputs: []*blocks.Meta{out}}); err != nil {
-			return err
+		if n := lifecycle.HotBlocks(p); n > 0 {
+			return fmt.Errorf("%d blocks of %s are hot after the compaction", n, day)
 		}
 	}
 	return nil

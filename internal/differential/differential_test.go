@@ -17,7 +17,7 @@ const queries, perWorld = 26_000, 1000
 
 // formOf makes the worlds differ. A metric of the largest, one in 26, has more series than query evaluates at a time.
 func formOf(world int) form {
-	f := form{copies: 1, merged: world%2 == 1, cached: world%3 == 1, detached: world%10 == 4}
+	f := form{copies: 1, merged: world%2 == 1, cached: world%3 == 1, detached: world%10 == 4, parquet: world%5 < 2}
 	switch {
 	case world%26 == 13:
 		f.copies = 16
@@ -55,6 +55,7 @@ func TestDifferential(t *testing.T) {
 		world := number / perWorld
 		w := newWorld(t, seed+uint64(world), formOf(world))
 		total.merges += w.merges
+		total.compactions += w.compactions
 		compare(t, w, total, seed, max(first, number), min(end, number+perWorld))
 	}
 	t.Log(total)

@@ -38,9 +38,10 @@ const (
 
 // form is what a world is like.
 type form struct {
-	copies int  // of the targets
-	merged bool // lifecycle merges blocks
-	cached bool // blocks are read through caches, which are far too small
+	copies  int  // of the targets
+	merged  bool // lifecycle merges blocks
+	parquet bool // lifecycle compacts all that is flushed, twice: in between comes late data
+	cached  bool // blocks are read through caches, which are far too small
 	// detached says that the writers cannot be reached; they acknowledge when their log is in the bucket, so it holds everything.
 	detached bool
 }
@@ -56,8 +57,8 @@ type world struct {
 	catalog   *catalog.Store
 	cache     *cache.Bucket // nil without one
 	// blocks counts the flushes of each writer, recent what has been appended since the last, merges what lifecycle did.
-	blocks         [writers]int
-	recent, merges int
+	blocks                      [writers]int
+	recent, merges, compactions int
 }
 
 // load is a part of one series' samples that is delivered at one time.
@@ -129,10 +130,13 @@ func (w *world) idle(t *testing.T) {
 
 // merge merges blocks until there are too few for that.
 func (w *world) merge(t *testing.T) {
-	if !w.merged {
+	if !w.merged && !w.parquet {
 		return
 	}
 	cfg := &lifecycle.Config{Merge: lifecycle.MergeSettings{MaxBlocks: 1}, Sequential: true}
+	cfg.Compact = lifecycle.CompactSettings{
+		Off: !w.parquet, Settle: -1, LateBlocks: 1, WaitForWriters: -100 * 365 * 24 * time.Hour, MinOutputBytes: 40 << 10,
+	}
 	l, err := lifecycle.New(cfg, lifecycle.Components{Bucket: w.bucket, Catalog: w.catalog})
 	require.NoError(t, err)
 	r, err := l.Once(t.Context())
@@ -140,6 +144,7 @@ func (w *world) merge(t *testing.T) {
 	require.Empty(t, r.Failures)
 	require.Empty(t, r.Quarantined)
 	w.merges += r.Jobs
+	w.compactions += r.Compactions
 }
 
 // sorted asks for series in order. The engine itself does not care to, and then the TSDB's head answers in the order in which it came to know them; but an
