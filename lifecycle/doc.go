@@ -47,7 +47,7 @@
 //
 // # Memory
 //
-// A merge holds one output (at most [MergeSettings].MaxOutputBytes) with its index, and windows of its inputs (Config.ReadBytes), whatever there is to merge. It
+// A compaction holds one part of its output (blob.PartBytes), some ten MiB of row groups and the index. A merge holds one output (at most [MergeSettings].MaxOutputBytes) with its index, and windows of its inputs (Config.ReadBytes), whatever there is to merge. It
 // needs no disk. Both of these are bounds on what it plans or buffers; pages of native histograms of
 // several hundred KiB each come on top.
 //
