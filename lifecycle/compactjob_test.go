@@ -83,11 +83,10 @@ func (w *world) late(l *Lifecycle, d *faultblob.Driver) {
 	d.SetHook(nil)
 	l.cfg.Compact.LatePercent = 1 << 40 // these days are small
 	w.flushes(7)
-	want := w.read()
 	w.later(12)
 	require.Zero(t, w.once(l).Jobs, "too little")
 	w.flush()
-	want = w.read()
+	want := w.read()
 	require.Zero(t, w.once(l).Jobs, "there may be more to come")
 	w.later(1)
 	require.Equal(t, 1, w.once(l).Compactions)

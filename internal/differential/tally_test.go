@@ -8,7 +8,7 @@ import (
 // tally counts what was asked and what came of it.
 type tally struct {
 	questions, empty, merges, compactions int
-	verdicts                 [different + 1]int
+	verdicts                              [different + 1]int
 	// columnar counts the questions in which each function and aggregation was evaluated column-wise, givenUp those in which that was begun only.
 	columnar map[string]int
 	givenUp  int
