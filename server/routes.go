@@ -24,6 +24,12 @@ const (
 	pathAPI    = "/api/v1/"
 )
 
+// Paths of snapshots.
+const (
+	pathSnapshot  = "/api/v1/admin/tsdb/snapshot"
+	pathSnapshots = "/api/v1/admin/tsdb/snapshots"
+)
+
 // handlerFunc answers a request, or returns the error that the status table turns into an answer.
 type handlerFunc func(w http.ResponseWriter, r *http.Request) error
 
@@ -35,6 +41,10 @@ func (s *Server) routes() http.Handler {
 	}
 	if s.c.Flusher != nil {
 		mux.Handle(pathFlush, s.route(s.withForm(s.withTenant(s.flush)), http.MethodPost, http.MethodPut))
+	}
+	if s.c.Snapshots != nil {
+		mux.Handle(pathSnapshot, s.route(s.withForm(s.withTenant(s.createSnapshot)), http.MethodPost, http.MethodPut))
+		mux.Handle(pathSnapshots, s.route(s.withForm(s.withTenant(s.snapshots)), http.MethodGet, http.MethodDelete))
 	}
 	if s.c.Deleter != nil {
 		mux.Handle(pathDelete, s.route(s.withForm(s.withTenant(s.deleteSeries)), http.MethodPost, http.MethodPut))

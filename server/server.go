@@ -80,7 +80,9 @@ type Components struct {
 	Source  model.Source
 	Flusher Flusher
 	Deleter Deleter
-	Checks  []Check
+	// Snapshots makes, lists and deletes snapshots.
+	Snapshots Snapshots
+	Checks    []Check
 	// Gatherer is what /metrics shows, Registerer where the server's own metrics go. Nil: none.
 	Gatherer   prometheus.Gatherer
 	Registerer prometheus.Registerer

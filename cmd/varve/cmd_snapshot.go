@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -98,6 +97,3 @@ func snapshotSub(e *environment, use, short string, do snapshotCommand) (*cobra.
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	return cmd, o
 }
-
-// flushTimeout is how long a server may take to flush for a snapshot.
-const flushTimeout = 5 * time.Minute

@@ -195,7 +195,7 @@ func (o *serveOptions) server(db *varve.DB, tidier *lifecycle.Lifecycle, reg *pr
 		AnswerTimeout:    time.Duration(*o.queryTimeout) + 5*time.Minute,
 		Profiling:        o.pprof, Version: b.Version,
 	}, server.Components{
-		Appender: db, API: reads, Source: db, Flusher: db, Deleter: &deleter{db, tidier}, Gatherer: reg, Registerer: reg, Logger: log,
+		Appender: db, API: reads, Source: db, Flusher: db, Deleter: &deleter{db, tidier}, Snapshots: snapshotter{db}, Gatherer: reg, Registerer: reg, Logger: log,
 		Checks: []server.Check{
 			{Name: "writes", Run: func(context.Context) error { return db.Ready() }},
 			{Name: "bucket", Run: db.CheckBucket},

@@ -6,15 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"slices"
 	"strings"
-	"sync"
 	"text/tabwriter"
 	"time"
 
 	"github.com/dustin/go-humanize"
 
+	"github.com/varvedb/varve"
 	"github.com/varvedb/varve/blob"
 	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/lifecycle"
@@ -60,7 +58,10 @@ func createSnapshot(ctx context.Context, o *snapshotOptions, name string, b *blo
 		if err != nil {
 			return err
 		}
-		unreached = flushAll(ctx, roster, e.err)
+		unreached = varve.FlushWriters(ctx, roster, nil, nil)
+		for _, id := range unreached {
+			fmt.Fprintf(e.err, "warning: writer %s did not flush, its recent samples are not in the snapshot\n", id)
+		}
 	}
 	create := c.CreateSnapshot
 	if o.finish {
@@ -77,53 +78,6 @@ func createSnapshot(ctx context.Context, o *snapshotOptions, name string, b *blo
 	}
 	_, err = fmt.Fprintln(e.out, "created "+r.String())
 	return err
-}
-
-// flushAll has the active writers flush, and returns those that did not.
-func flushAll(ctx context.Context, roster *catalog.Roster, warnings io.Writer) (unreached []string) {
-	var mu sync.Mutex // guards unreached and warnings
-	var all sync.WaitGroup
-	for _, w := range roster.Writers {
-		if w.State != catalog.Active {
-			continue
-		}
-		all.Go(func() {
-			if err := flushWriter(ctx, w.Address); err != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				unreached = append(unreached, w.ID)
-				fmt.Fprintf(warnings, "warning: writer %s did not flush, its recent samples are not in the snapshot: %v\n", w.ID, err)
-			}
-		})
-	}
-	all.Wait()
-	slices.Sort(unreached)
-	return unreached
-}
-
-func flushWriter(ctx context.Context, address string) error {
-	if address == "" {
-		return errors.New("it gave no address to the roster (--advertise)")
-	}
-	if !strings.Contains(address, "://") {
-		address = "http://" + address
-	}
-	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
-	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(address, "/")+"/api/v1/admin/tsdb/flush", nil)
-	if err != nil {
-		return err
-	}
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusNoContent {
-		text, _ := io.ReadAll(io.LimitReader(resp.Body, 300))
-		return fmt.Errorf("status %d: %s", resp.StatusCode, strings.TrimSpace(string(text)))
-	}
-	return nil
 }
 
 func listSnapshots(ctx context.Context, o *snapshotOptions, _ string, b *blob.Bucket, e *environment) error {
