@@ -97,6 +97,8 @@ func New(opts *Options, c Components) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make api: %w", err)
 	}
+	v1.ClearCodecs()
+	v1.InstallCodec(matrixCodec{})
 	router := route.New().WithPrefix(Prefix)
 	v1.Register(router)
 	return &handler{router: router, timeout: o.Timeout}, nil
