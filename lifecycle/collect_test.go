@@ -125,7 +125,9 @@ func TestDropComesFirst(t *testing.T) {
 func TestOldDropsAreLeftAlone(t *testing.T) {
 	w := newWorld(t)
 	w.flushes(6)
-	l, d := w.worker(small())
+	cfg := small()
+	cfg.Orphans.Every = 1000 * time.Hour // the look for orphans deletes too
+	l, d := w.worker(cfg)
 	w.once(l)
 	w.nowMs += 61 * 60_000
 	d.SetHook(func(c faultblob.Call) faultblob.Action {

@@ -100,7 +100,7 @@ func (l *Lifecycle) expendable(ctx context.Context, p *catalog.Partition, s *Sto
 	case errors.Is(fault, model.ErrUnavailable), ctx.Err() != nil:
 		return false, fault
 	case fault != nil:
-		return false, nil // it is damaged, of a later version, or gone: nothing is proven
+		return false, nil //nolint:nilerr // it is damaged, of a later version, or gone: nothing is proven
 	}
 	return age >= l.cfg.Orphans.Age.Milliseconds() && m.ID == s.ID && m.Tenant == p.Tenant && m.Day == p.Day && Proven(p, m), nil
 }
