@@ -36,7 +36,8 @@ type DeleteRequest struct {
 	Tenant    string
 	Selectors [][]*labels.Matcher
 	Range     model.TimeRange
-	// ID makes a repeated request the same request; "" draws one.
+	// ID makes a repeated request the same request; "" draws one. On days that the first call reached a repeat changes nothing: what a writer
+	// that was being replaced at that time has flushed since is not deleted; that takes a new id.
 	ID string
 }
 

@@ -14,10 +14,12 @@ import (
 
 // deletion is one request to delete series, and what it may do.
 type deletion struct {
+	// tried: it was begun before.
+	tried bool
 	req *lifecycle.DeleteRequest
 	// prefix of the series that match, "" for all.
 	prefix string
-	// owed are the writes that were acknowledged before the first call, and so must go when one returns without an error.
+	// owed are the writes that were acknowledged before the first call, and so must go if that returns without an error.
 	owed []writeRef
 }
 
@@ -94,7 +96,11 @@ func (w *world) delete(tool *machine, d *deletion) (lifecycle.Deleted, error) {
 	}
 	got, err := deleter.Delete(context.Background(), d.req)
 	w.note("delete %s: %+v: %v", d.req.ID, got, err)
-	if err == nil && len(got.Unreached) == 0 {
+	// A repeat finds the tombstones of the first call where they are: what a writer that was being replaced then has brought to the catalog
+	// since lies above them, and stays unsure.
+	again := d.tried
+	d.tried = true
+	if err == nil && len(got.Unreached) == 0 && !again {
 		w.counts["deleted"]++
 		w.oracle.gone(d, func(k key) bool { return w.flushedOrGone(diskOf(k), flushed) })
 	}
