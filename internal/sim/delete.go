@@ -16,7 +16,7 @@ import (
 type deletion struct {
 	// tried: it was begun before.
 	tried bool
-	req *lifecycle.DeleteRequest
+	req   *lifecycle.DeleteRequest
 	// prefix of the series that match, "" for all.
 	prefix string
 	// owed are the writes that were acknowledged before the first call, and so must go if that returns without an error.
