@@ -15,14 +15,10 @@ import (
 // mergeInput is one block of a merge, at one of its series. Chunk pages follow one another in the order of the series that use
 // them, so both sections are read from front to back and nothing is ever looked for.
 type mergeInput struct {
-	m        *Meta
-	priority int // the higher wins
+	seriesWalk
+	chunks stream
 
-	series, chunks stream
-
-	page   *index.Cursor
-	rawIdx []byte
-	group  *native.Group
+	group *native.Group
 	// The open chunk page: its number in the group, -1 before the first.
 	open   int
 	raw    []byte
@@ -32,8 +28,6 @@ type mergeInput struct {
 	runs  [][]byte
 	times [][]int64 // decoded runs, as far as keep allows
 	keep  int       // timestamps
-
-	readSeries, readSamples int64
 }
 
 // shares are the parts of the budget for reading that windows of chunks, windows of series pages and decoded timestamps get, of 8.
@@ -52,14 +46,10 @@ func newMergeInput(r RangeReader, m *Meta, priority int, budget int64, sequentia
 		}
 	}
 	return &mergeInput{
-		m: m, priority: priority, open: -1, keep: int(budget * timesShare / 8 / 8),
-		series: at(m.SeriesPages, seriesShare), chunks: at(m.Chunks, chunkShare),
+		seriesWalk: seriesWalk{m: m, priority: priority, series: at(m.SeriesPages, seriesShare)},
+		chunks:     at(m.Chunks, chunkShare), open: -1, keep: int(budget * timesShare / 8 / 8),
 	}
 }
-
-func (in *mergeInput) meta() *Meta           { return in.m }
-func (in *mergeInput) cursor() *index.Cursor { return in.page }
-func (in *mergeInput) rank() int             { return in.priority }
 
 // maxWindow bounds one request of a stream.
 const maxWindow = 4 << 20
@@ -92,59 +82,19 @@ func (in *mergeInput) begin(ctx context.Context) (bool, error) {
 	return in.next(ctx)
 }
 
-// next goes to the next series and reports whether there is one.
-func (in *mergeInput) next(ctx context.Context) (bool, error) {
-	for {
-		if in.page != nil {
-			ok, err := in.page.Next()
-			if err != nil {
-				return false, corruptAt(in.series.key, in.series.off, err)
-			}
-			if ok {
-				in.readSeries++
-				return true, nil
-			}
-		}
-		if in.series.done() {
-			return false, in.finish()
-		}
-		if err := in.nextPage(ctx); err != nil {
-			return false, err
-		}
-	}
-}
+func (in *mergeInput) next(ctx context.Context) (bool, error) { return in.walk(ctx, in.nextPage) }
 
-func (in *mergeInput) nextPage(ctx context.Context) error {
-	at := in.series.off
-	b, err := in.series.page(ctx)
-	if err != nil {
+func (in *mergeInput) nextPage(ctx context.Context) error { return in.openPage(ctx, in.locate) }
+
+// locate goes to the chunk pages of a series page, which begin where those before end.
+func (in *mergeInput) locate(p *index.Page) (err error) {
+	if in.group, err = native.Locate(p, native.Section(in.m.Chunks)); err != nil {
 		return err
 	}
-	raw, _, err := page.Decode(in.rawIdx, b, page.Series)
-	if err != nil {
-		return corruptAt(in.series.key, at, err)
+	if in.group.Pages[0].Offset != in.chunks.off {
+		return fmt.Errorf("chunk pages begin at %d, those before end at %d: %w", in.group.Pages[0].Offset, in.chunks.off, model.ErrCorrupt)
 	}
-	in.rawIdx = raw
-	p, err := index.ParsePage(raw)
-	if err == nil {
-		in.group, err = native.Locate(p, native.Section(in.m.Chunks))
-	}
-	if err == nil && in.group.Pages[0].Offset != in.chunks.off {
-		err = fmt.Errorf("chunk pages begin at %d, those before end at %d: %w", in.group.Pages[0].Offset, in.chunks.off, model.ErrCorrupt)
-	}
-	if err != nil {
-		return corruptAt(in.series.key, at, err)
-	}
-	in.page, in.open = p.Cursor(), -1
-	return nil
-}
-
-// finish checks that the block held what its Meta says.
-func (in *mergeInput) finish() error {
-	if in.readSeries != in.m.Series || in.readSamples != in.m.Samples {
-		return corruptAt(in.series.key, in.m.SeriesPages.Offset, fmt.Errorf("%d series and %d samples, its footer says %d and %d: %w",
-			in.readSeries, in.readSamples, in.m.Series, in.m.Samples, model.ErrCorrupt))
-	}
+	in.open = -1
 	return nil
 }
 

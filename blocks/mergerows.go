@@ -16,17 +16,13 @@ import (
 // series page, the stripes of all its series, which it keeps as they are stored. So it holds the rows of a range at most, compressed, and
 // one decoded stripe of each window: series ascend, and with them the rows of each window.
 type rowInput struct {
-	m        *Meta
-	priority int
-	series   stream
+	seriesWalk
 
-	page   *index.Cursor
-	rawIdx []byte
 	group  *parquet.Group
 	stored map[int64][][]byte // of the stripes of the group, by Key
 	open   [parquet.Windows]openRows
 
-	readSeries, readSamples, readRows int64
+	readRows int64
 }
 
 // openRows is the decoded stripe of a window.
@@ -37,17 +33,14 @@ type openRows struct {
 }
 
 func newRowInput(r RangeReader, m *Meta, priority int, budget int64, sequential bool) *rowInput {
-	return &rowInput{m: m, priority: priority, series: stream{
+	return &rowInput{seriesWalk: seriesWalk{m: m, priority: priority, series: stream{
 		r: r, key: Key(m), window: min(max(budget*seriesShare/8, 16<<10), maxWindow), sequential: sequential,
 		off: m.SeriesPages.Offset, next: m.SeriesPages.Offset, end: m.SeriesPages.End(),
-	}}
+	}}}
 }
 
-func (in *rowInput) meta() *Meta           { return in.m }
-func (in *rowInput) cursor() *index.Cursor { return in.page }
-func (in *rowInput) rank() int             { return in.priority }
-func (in *rowInput) close()                { in.series.close() }
-func (in *rowInput) read() int64           { return in.series.off - in.m.SeriesPages.Offset + in.readRows }
+func (in *rowInput) close()      { in.series.close() }
+func (in *rowInput) read() int64 { return in.series.off - in.m.SeriesPages.Offset + in.readRows }
 
 func (in *rowInput) fetchFirst(ctx context.Context) error {
 	_, err := in.series.peek(ctx, page.HeadSize)
@@ -57,55 +50,22 @@ func (in *rowInput) fetchFirst(ctx context.Context) error {
 func (in *rowInput) begin(ctx context.Context) (bool, error) { return in.next(ctx) }
 
 func (in *rowInput) next(ctx context.Context) (bool, error) {
-	for {
-		if in.page != nil {
-			ok, err := in.page.Next()
-			if err != nil {
-				return false, corruptAt(in.series.key, in.series.off, err)
-			}
-			if ok {
-				in.readSeries++
-				return true, nil
-			}
-		}
-		if in.series.done() {
-			return false, in.finish()
-		}
-		if err := in.nextPage(ctx); err != nil {
-			return false, err
-		}
+	ok, err := in.walk(ctx, in.nextPage)
+	if !ok && err == nil {
+		// Columns that samples are not made of are passed over.
+		in.readRows = in.m.Chunks.Length
 	}
-}
-
-func (in *rowInput) finish() error {
-	if in.readSeries != in.m.Series || in.readSamples != in.m.Samples {
-		return corruptAt(in.series.key, in.m.SeriesPages.Offset, fmt.Errorf("%d series and %d samples, its footer says %d and %d: %w",
-			in.readSeries, in.readSamples, in.m.Series, in.m.Samples, model.ErrCorrupt))
-	}
-	// Columns that samples are not made of are passed over.
-	in.readRows = in.m.Chunks.Length
-	return nil
+	return ok, err
 }
 
 func (in *rowInput) nextPage(ctx context.Context) error {
-	at := in.series.off
-	b, err := in.series.page(ctx)
+	err := in.openPage(ctx, func(p *index.Page) (err error) {
+		in.group, err = parquet.Locate(p, parquet.Section(in.m.Chunks))
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	raw, _, err := page.Decode(in.rawIdx, b, page.Series)
-	if err != nil {
-		return corruptAt(in.series.key, at, err)
-	}
-	in.rawIdx = raw
-	p, err := index.ParsePage(raw)
-	if err == nil {
-		in.group, err = parquet.Locate(p, parquet.Section(in.m.Chunks))
-	}
-	if err != nil {
-		return corruptAt(in.series.key, at, err)
-	}
-	in.page = p.Cursor()
 	return in.fetchStripes(ctx)
 }
 
