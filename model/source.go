@@ -2,6 +2,7 @@ package model
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/prometheus/prometheus/model/labels"
 )
@@ -77,4 +78,23 @@ func (c *Columns) AppendHistogram(t int64, h []byte) {
 		c.H = make([][]byte, len(c.T), len(c.T)+16)
 	}
 	c.T, c.V, c.H = append(c.T, t), append(c.V, 0), append(c.H, h)
+}
+
+// Check returns an error that wraps ErrInvalid unless the columns are as long as one another, not empty, strictly ascending in time, and have no
+// histogram of more than maxHistogram bytes.
+func (c *Columns) Check(maxHistogram int) error {
+	if len(c.T) == 0 || len(c.V) != len(c.T) || c.H != nil && len(c.H) != len(c.T) {
+		return fmt.Errorf("columns of %d, %d and %d samples: %w", len(c.T), len(c.V), len(c.H), ErrInvalid)
+	}
+	for i := 1; i < len(c.T); i++ {
+		if c.T[i] <= c.T[i-1] {
+			return fmt.Errorf("timestamp %d after %d: %w", c.T[i], c.T[i-1], ErrInvalid)
+		}
+	}
+	for i, h := range c.H {
+		if len(h) > maxHistogram {
+			return fmt.Errorf("histogram of %d bytes at %d: %w", len(h), c.T[i], ErrInvalid)
+		}
+	}
+	return nil
 }

@@ -76,7 +76,7 @@ func (w *Writer) Close() { w.enc.Close() }
 // Add adds a series and its samples, at least one, timestamps strictly ascending. Series come in the order of index.Less. The
 // columns stay the caller's. Errors of the input wrap model.ErrInvalid.
 func (w *Writer) Add(ls labels.Labels, c *model.Columns) error {
-	if err := checkColumns(c); err != nil {
+	if err := c.Check(maxHistogram); err != nil {
 		return fmt.Errorf("series %.200s: %w", ls, err)
 	}
 	if w.at == 0 {
@@ -99,23 +99,6 @@ func (w *Writer) Add(ls labels.Labels, c *model.Columns) error {
 		return err
 	}
 	return w.closeGroup(false)
-}
-
-func checkColumns(c *model.Columns) error {
-	if len(c.T) == 0 || len(c.V) != len(c.T) || c.H != nil && len(c.H) != len(c.T) {
-		return fmt.Errorf("columns of %d, %d and %d samples: %w", len(c.T), len(c.V), len(c.H), model.ErrInvalid)
-	}
-	for i := 1; i < len(c.T); i++ {
-		if c.T[i] <= c.T[i-1] {
-			return fmt.Errorf("timestamp %d after %d: %w", c.T[i], c.T[i-1], model.ErrInvalid)
-		}
-	}
-	for i, h := range c.H {
-		if len(h) > maxHistogram {
-			return fmt.Errorf("histogram of %d bytes at %d: %w", len(h), c.T[i], model.ErrInvalid)
-		}
-	}
-	return nil
 }
 
 func (w *Writer) count(c *model.Columns) {

@@ -104,21 +104,11 @@ func (w *Writer) place(ls labels.Labels, c *model.Columns) error {
 }
 
 func (w *Writer) check(c *model.Columns) error {
-	if len(c.T) == 0 || len(c.V) != len(c.T) || c.H != nil && len(c.H) != len(c.T) {
-		return fmt.Errorf("columns of %d, %d and %d samples: %w", len(c.T), len(c.V), len(c.H), model.ErrInvalid)
-	}
-	for i := 1; i < len(c.T); i++ {
-		if c.T[i] <= c.T[i-1] {
-			return fmt.Errorf("timestamp %d after %d: %w", c.T[i], c.T[i-1], model.ErrInvalid)
-		}
+	if err := c.Check(maxHistogram); err != nil {
+		return err
 	}
 	if r := w.day.Range(); !r.Contains(c.T[0]) || !r.Contains(c.T[len(c.T)-1]) {
 		return fmt.Errorf("samples from %d to %d are not of day %s: %w", c.T[0], c.T[len(c.T)-1], w.day, model.ErrInvalid)
-	}
-	for i, h := range c.H {
-		if len(h) > maxHistogram {
-			return fmt.Errorf("histogram of %d bytes at %d: %w", len(h), c.T[i], model.ErrInvalid)
-		}
 	}
 	return nil
 }
