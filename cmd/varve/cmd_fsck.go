@@ -13,6 +13,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"github.com/varvedb/varve/blob"
@@ -44,6 +45,12 @@ type fsckOptions struct {
 // scope is the part of a bucket that fsck and rebuild look at.
 type scope struct{ tenant, day string }
 
+// register takes what the command does with it: "check" or "look at".
+func (s *scope) register(f *pflag.FlagSet, verb, all string) {
+	f.StringVar(&s.tenant, "tenant", "", verb+" this tenant only (default all, and "+all+")")
+	f.StringVar(&s.day, "day", "", verb+" this day only, YYYY-MM-DD")
+}
+
 func (s *scope) options() (*repair.Options, error) {
 	o := &repair.Options{Tenant: s.tenant}
 	if s.tenant != "" {
@@ -70,8 +77,7 @@ func newFsck(e *environment) *cobra.Command {
 	}
 	f := cmd.Flags()
 	o.location.register(f)
-	f.StringVar(&o.tenant, "tenant", "", "check this tenant only (default all, and the shipped logs)")
-	f.StringVar(&o.day, "day", "", "check this day only, YYYY-MM-DD")
+	o.scope.register(f, "check", "the shipped logs")
 	f.BoolVar(&o.quick, "quick", false, "compare names and sizes only")
 	f.BoolVar(&o.deep, "deep", false, "read and decode every byte")
 	f.BoolVar(&o.json, "json", false, "print JSON")

@@ -39,8 +39,7 @@ func newRebuild(e *environment) *cobra.Command {
 	}
 	f := cmd.Flags()
 	o.location.register(f)
-	f.StringVar(&o.tenant, "tenant", "", "look at this tenant only (default all, and the roster)")
-	f.StringVar(&o.day, "day", "", "look at this day only, YYYY-MM-DD")
+	o.scope.register(f, "look at", "the roster")
 	f.BoolVar(&o.dryRun, "dry-run", false, "say what would be done, write nothing")
 	f.BoolVar(&o.force, "force", false, "make healthy catalogs of the tenant anew too")
 	f.BoolVar(&o.json, "json", false, "print JSON")
