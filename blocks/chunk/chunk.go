@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/varvedb/varve/internal/decimal"
 	"github.com/varvedb/varve/model"
 )
 
@@ -81,8 +82,8 @@ func constant(v []float64) bool {
 }
 
 func appendConstant(dst []byte, v float64) []byte {
-	if k, ok := decimals(v); ok {
-		m, _ := scaled(v, k)
+	if k, ok := decimal.LeastScale(v); ok {
+		m, _ := decimal.Scale(v, k)
 		dst = append(dst, codecConstant|flagDecimalConstant, byte(k))
 		return binary.AppendVarint(dst, m)
 	}
@@ -139,14 +140,14 @@ func decodeConstant(v []float64, b []byte) error {
 		}
 		x = math.Float64frombits(binary.LittleEndian.Uint64(b[1:]))
 	case codecConstant | flagDecimalConstant:
-		if len(b) < 3 || int(b[1]) > maxDecimals {
+		if len(b) < 3 || int(b[1]) > decimal.MaxScale {
 			return corrupt("constant decimal")
 		}
 		m, w := binary.Varint(b[2:])
 		if w <= 0 || w != len(b)-2 {
 			return corrupt("constant decimal")
 		}
-		x = float64(m) / pow10[b[1]]
+		x = float64(m) / decimal.Pow10(int(b[1]))
 	default:
 		return unknown(b[0])
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/varvedb/varve/internal/decimal"
 	"github.com/varvedb/varve/model"
 )
 
@@ -132,11 +133,11 @@ func TestRoundTripProperty(t *testing.T) {
 
 func TestDecimalsAreExact(t *testing.T) {
 	for _, v := range []float64{math.Copysign(0, -1), math.NaN(), math.Inf(1), 1<<53 + 2, -(1 << 62), -(1 << 63), 1e300, math.Pi, 5e-324} {
-		k, ok := decimals(v)
+		k, ok := decimal.LeastScale(v)
 		require.False(t, ok, "%v is no decimal of %d places", v, k)
 	}
 	for v, k := range map[float64]int{0: 0, 1: 0, -0.5: 1, 0.1: 1, 0.07: 2, 123456.789: 3, 1 << 53: 0} {
-		got, ok := decimals(v)
+		got, ok := decimal.LeastScale(v)
 		require.True(t, ok)
 		require.Equal(t, k, got, "%v", v)
 	}

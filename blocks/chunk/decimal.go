@@ -5,44 +5,9 @@ import (
 	"math"
 	"math/bits"
 	"slices"
+
+	"github.com/varvedb/varve/internal/decimal"
 )
-
-// maxDecimals is the largest power of ten that values are scaled by. 10^15 is
-// an exact float, and a value with more decimals than that has no room for digits before the point.
-const maxDecimals = 15
-
-// maxScaled bounds the scaled integers to those that floats hold exactly.
-const maxScaled = 1 << 53
-
-// pow10 is a constant table; every entry is exact.
-var pow10 = [maxDecimals + 1]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15}
-
-// rounder added and taken away again rounds a float below 2^51 to an integer.
-const rounder = 1.5 * (1 << 52)
-
-// scaled returns m with float64(m) / 10^k == v to the bit, if there is one. −0.0, NaN and infinities have none.
-func scaled(v float64, k int) (int64, bool) {
-	if k == 0 {
-		m := int64(v)
-		return m, math.Float64bits(float64(m)) == math.Float64bits(v) && uint64(m+maxScaled) <= 2*maxScaled
-	}
-	p := pow10[k]
-	m := int64(v*p + rounder - rounder)
-	return m, math.Float64bits(float64(m)/p) == math.Float64bits(v) && uint64(m+maxScaled) <= 2*maxScaled
-}
-
-// decimals returns the least k that v can be scaled by.
-func decimals(v float64) (int, bool) {
-	if math.IsNaN(v) || math.Abs(v) > maxScaled {
-		return 0, false
-	}
-	for k := range pow10 {
-		if _, ok := scaled(v, k); ok {
-			return k, true
-		}
-	}
-	return 0, false
-}
 
 // appendDecimal appends v as decimals and reports whether they are decimals, but for a few exceptions.
 func (e *Encoder) appendDecimal(dst []byte, v []float64) ([]byte, bool) {
@@ -110,7 +75,7 @@ func guess(v []float64) (k int, ok bool) {
 	seen, misses := 0, 0
 	for i := 0; i < len(v); i += step {
 		seen++
-		ki, ok := decimals(v[i])
+		ki, ok := decimal.LeastScale(v[i])
 		if !ok {
 			misses++
 		}
@@ -124,25 +89,25 @@ func guess(v []float64) (k int, ok bool) {
 func (e *Encoder) scaleWith(v []float64, k int) (at, next int) {
 	e.exceptions = e.exceptions[:0]
 	m := e.m[:len(v)]
-	p := pow10[k]
+	p := decimal.Pow10(k)
 	last, have := int64(0), false
 	for i, x := range v {
-		// The body of scaled, by hand: this is where encoding spends its time.
+		// The body of decimal.Scale, by hand: this is where encoding spends its time.
 		var y int64
 		var z float64
 		if k == 0 {
 			y = int64(x)
 			z = float64(y)
 		} else {
-			y = int64(x*p + rounder - rounder)
+			y = int64(x*p + decimal.Rounder - decimal.Rounder)
 			z = float64(y) / p
 		}
-		if math.Float64bits(z) == math.Float64bits(x) && uint64(y+maxScaled) <= 2*maxScaled {
+		if math.Float64bits(z) == math.Float64bits(x) && uint64(y+decimal.MaxScaled) <= 2*decimal.MaxScaled {
 			m[i] = y
 			last, have = y, true
 			continue
 		}
-		if more, ok := decimals(x); ok && more > k {
+		if more, ok := decimal.LeastScale(x); ok && more > k {
 			return i, more
 		}
 		e.exceptions = append(e.exceptions, exception{i, math.Float64bits(x)})

@@ -3,14 +3,16 @@ package chunk
 import (
 	"encoding/binary"
 	"math"
+
+	"github.com/varvedb/varve/internal/decimal"
 )
 
 // decodeDecimal fills v, at least one value, from a decimal chunk.
 func decodeDecimal(v []float64, b []byte) error {
-	if len(b) < 3 || int(b[1]) > maxDecimals {
+	if len(b) < 3 || int(b[1]) > decimal.MaxScale {
 		return corrupt("head of a decimal chunk")
 	}
-	flags, p := b[0]&0xf0, pow10[b[1]]
+	flags, p := b[0]&0xf0, decimal.Pow10(int(b[1]))
 	if flags&flagBase != 0 && flags&flagSecond != 0 {
 		return unknown(b[0])
 	}

@@ -16,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/varvedb/varve/index"
+	"github.com/varvedb/varve/internal/decimal"
 	"github.com/varvedb/varve/internal/page"
 	"github.com/varvedb/varve/model"
 )
@@ -144,7 +145,7 @@ func TestScale(t *testing.T) {
 			case 1:
 				v[i] = rapid.SampledFrom([]float64{0, math.Copysign(0, -1), 1 << 53, -1 << 53, 1<<53 + 2, 1e15, 1e-15, 0.1, math.Inf(1), math.NaN()}).Draw(t, "v")
 			default:
-				v[i] = float64(rapid.Int64Range(-1e9, 1e9).Draw(t, "m")) / pow10[rapid.IntRange(0, maxScale).Draw(t, "k")]
+				v[i] = float64(rapid.Int64Range(-1e9, 1e9).Draw(t, "m")) / decimal.Pow10(rapid.IntRange(0, decimal.MaxScale).Draw(t, "k"))
 			}
 		}
 		m := make([]int64, n)

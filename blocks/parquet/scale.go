@@ -1,41 +1,10 @@
 package parquet
 
-import "math"
+import (
+	"math"
 
-// maxScale is the largest power of ten that values are scaled by; 10^15 is an exact float.
-const maxScale = 15
-
-// maxScaled bounds the scaled integers to those that floats hold exactly.
-const maxScaled = 1 << 53
-
-// pow10 is a constant table; every entry is exact.
-var pow10 = [maxScale + 1]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15}
-
-// rounder added and taken away again rounds a float below 2^51 to an integer.
-const rounder = 1.5 * (1 << 52)
-
-// scaleBy returns m with float64(m) / 10^k == v to the bit, if there is one. −0.0, NaN and infinities have none.
-func scaleBy(v float64, k int) (int64, bool) {
-	p := pow10[k]
-	m := int64(v)
-	if k > 0 {
-		m = int64(v*p + rounder - rounder)
-	}
-	return m, math.Float64bits(float64(m)/p) == math.Float64bits(v) && uint64(m+maxScaled) <= 2*maxScaled
-}
-
-// leastScale returns the least k that v can be scaled by.
-func leastScale(v float64) (int, bool) {
-	if math.IsNaN(v) || math.Abs(v) > maxScaled {
-		return 0, false
-	}
-	for k := range pow10 {
-		if _, ok := scaleBy(v, k); ok {
-			return k, true
-		}
-	}
-	return 0, false
-}
+	"github.com/varvedb/varve/internal/decimal"
+)
 
 // scaleAll fills m with v scaled by one power of ten that fits most, and returns it, with the indexes of the
 // values that are not scaled; their m repeats the one before. If those are too many it returns −1, and m is zero throughout.
@@ -59,7 +28,7 @@ func guessScale(v []float64) int {
 	k, seen, misses := 0, 0, 0
 	for i := 0; i < len(v); i += step {
 		seen++
-		ki, ok := leastScale(v[i])
+		ki, ok := decimal.LeastScale(v[i])
 		if !ok {
 			misses++
 		}
@@ -75,7 +44,7 @@ func guessScale(v []float64) int {
 // scaleWith scales by 10^k. It returns k when done, the power that a value needs besides, or −1 when there are too many misfits.
 func scaleWith(m []int64, v []float64, k int, misfits []int32) (int, []int32) {
 	m = m[:len(v)]
-	p := pow10[k]
+	p := decimal.Pow10(k)
 	last := int64(0)
 	for i, x := range v {
 		var y int64
@@ -84,15 +53,15 @@ func scaleWith(m []int64, v []float64, k int, misfits []int32) (int, []int32) {
 			y = int64(x)
 			z = float64(y)
 		} else {
-			y = int64(x*p + rounder - rounder)
+			y = int64(x*p + decimal.Rounder - decimal.Rounder)
 			z = float64(y) / p
 		}
-		if math.Float64bits(z) == math.Float64bits(x) && uint64(y+maxScaled) <= 2*maxScaled {
+		if math.Float64bits(z) == math.Float64bits(x) && uint64(y+decimal.MaxScaled) <= 2*decimal.MaxScaled {
 			m[i] = y
 			last = y
 			continue
 		}
-		if more, ok := leastScale(x); ok && more > k {
+		if more, ok := decimal.LeastScale(x); ok && more > k {
 			return more, misfits
 		}
 		misfits = append(misfits, int32(i))
@@ -123,7 +92,7 @@ func unscale(dst []float64, m []int64, k int8) []float64 {
 		}
 		return dst
 	}
-	p := pow10[k]
+	p := decimal.Pow10(int(k))
 	for _, x := range m {
 		dst = append(dst, float64(x)/p)
 	}

@@ -1,5 +1,7 @@
 package parquet
 
+import "github.com/varvedb/varve/internal/decimal"
+
 // Columns by their place in the file.
 const (
 	colMetric = iota
@@ -67,8 +69,8 @@ const (
 	kinds                  = 5
 )
 
-// scales is the size of the dictionary of the column scale: −1 to maxScale.
-const scales = maxScale + 2
+// scales is the size of the dictionary of the column scale: −1 to decimal.MaxScale.
+const scales = decimal.MaxScale + 2
 
 const (
 	// WindowMs is the length of a window.

@@ -14,7 +14,7 @@ type room string
 // import closure stays free of ingester and server and holds one blob driver.
 func lines() [][]room {
 	return [][]room{
-		{"model", "internal/vfs", "internal/planted", "internal/page"},
+		{"model", "internal/vfs", "internal/planted", "internal/page", "internal/decimal"},
 		{"blob", "internal/page"},
 		{"blob/internal/cdk"},
 		{
