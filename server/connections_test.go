@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -37,8 +38,10 @@ func TestConnectionsAreBounded(t *testing.T) {
 	busy := dial()
 	_, err = fmt.Fprintf(busy, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", pathWrite, len(body), body)
 	require.NoError(t, err)
+	// The server says later than the client can see what it takes a connection for; which is idle for longest is certain only after that.
+	waitFor(t, d.connections, 1, 0)
 	var idle []net.Conn
-	for range 3 * limit {
+	for i := range 3 * limit {
 		c := dial()
 		_, err := fmt.Fprint(c, "GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
 		require.NoError(t, err)
@@ -46,6 +49,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, http.StatusOK, resp.StatusCode)
 		idle = append(idle, c)
+		waitFor(t, d.connections, min(i+2, limit), min(i+1, limit-1))
 	}
 	for _, c := range idle[:2*limit+1] {
 		closed(c)
@@ -59,4 +63,14 @@ func TestConnectionsAreBounded(t *testing.T) {
 	}
 	stop()
 	require.NoError(t, <-served)
+}
+
+// waitFor waits until there are so many connections, and so many of them idle.
+func waitFor(t *testing.T, c *connections, all, idle int) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return len(c.all) == all && c.idle.Len() == idle
+	}, 10*time.Second, 100*time.Microsecond)
 }

@@ -17,9 +17,9 @@ import (
 // 503 and Retry-After, so that senders and load balancers learn at once what they would otherwise wait for. Once there is a
 // server, Open lets requests through to it. Safe for concurrent use.
 type Door struct {
-	log    *slog.Logger
-	limit  int
-	server atomic.Pointer[Server]
+	log         *slog.Logger
+	connections *connections
+	server      atomic.Pointer[Server]
 }
 
 // NewDoor returns a closed door; a nil logger discards.
@@ -27,14 +27,14 @@ func NewDoor(log *slog.Logger) *Door {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Door{log: log, limit: maxConnections}
+	return &Door{log: log, connections: newConnections(maxConnections)}
 }
 
 // maxConnections is the default of Limit.
 const maxConnections = 10_000
 
 // Limit bounds the connections that there are at one time. Call it before Serve. Default 10,000.
-func (d *Door) Limit(connections int) { d.limit = connections }
+func (d *Door) Limit(connections int) { d.connections = newConnections(connections) }
 
 // Open has the server answer all requests from now on.
 func (d *Door) Open(s *Server) { d.server.Store(s) }
@@ -77,7 +77,7 @@ func (d *Door) Serve(ctx context.Context, ln net.Listener) error {
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       3 * time.Minute,
 		MaxHeaderBytes:    1 << 20,
-		ConnState:         newConnections(d.limit).changed,
+		ConnState:         d.connections.changed,
 		BaseContext:       func(net.Listener) context.Context { return base },
 		ErrorLog:          slog.NewLogLogger(d.log.Handler(), slog.LevelDebug),
 	}
