@@ -31,11 +31,13 @@ type Params struct {
 	Sources              []Source
 }
 
-// BuildSeries is one series with all its samples. The columns may be used again once Build asks for the next series; labels are
-// immutable as everywhere.
+// BuildSeries is one series with all its samples, or in a rollup with all its windows. The columns may be used again once Build asks for the next
+// series; labels are immutable as everywhere.
 type BuildSeries struct {
 	Labels  labels.Labels
 	Columns *model.Columns
+	// Rollup are the windows, in place of Columns, for a block of Rollup5m or Rollup1h.
+	Rollup *model.Rollup
 }
 
 // Build writes a block of the series to w and returns its Meta. The series come in the order of index.Less (metric name, then

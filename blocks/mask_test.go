@@ -100,7 +100,7 @@ func newMaskWorld(t *testing.T, rng *rand.Rand, format blocks.Format) *maskWorld
 					w.all[fmt.Sprint(ls, at)] = sampleText(c, j)
 				}
 			}
-			in = append(in, blocks.BuildSeries{ls, c})
+			in = append(in, blocks.BuildSeries{Labels: ls, Columns: c})
 		}
 		slices.SortFunc(in, func(a, b blocks.BuildSeries) int {
 			if index.Less(a.Labels, b.Labels) {

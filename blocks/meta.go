@@ -19,7 +19,39 @@ const (
 	Native Format = 1
 	// Parquet is the open block, suffix .parquet.
 	Parquet Format = 2
+	// Rollup5m and Rollup1h are parquet blocks of rollups, suffixes .5m.parquet and .1h.parquet: one row a window of a series.
+	Rollup5m Format = 3
+	Rollup1h Format = 4
 )
+
+// ResolutionMs is the length of the windows of a rollup in milliseconds, 0 for raw samples.
+func (f Format) ResolutionMs() int64 {
+	switch f {
+	case Rollup5m:
+		return 5 * 60 * 1000
+	case Rollup1h:
+		return 60 * 60 * 1000
+	default:
+		return 0
+	}
+}
+
+// IsParquet reports whether blocks of the format are Parquet files.
+func (f Format) IsParquet() bool { return f == Parquet || f == Rollup5m || f == Rollup1h }
+
+// suffix is what keys of the format end with.
+func (f Format) suffix() string {
+	switch f {
+	case Parquet:
+		return ".parquet"
+	case Rollup5m:
+		return ".5m.parquet"
+	case Rollup1h:
+		return ".1h.parquet"
+	default:
+		return ".vb"
+	}
+}
 
 // Section is a stretch of a block: [Offset, Offset+Length).
 type Section struct{ Offset, Length int64 }
@@ -83,18 +115,26 @@ func Key(m *Meta) string { return KeyOf(m.Tenant, m.Day, m.ID, m.Format) }
 
 // KeyOf returns the key of a block's object from the parts of its name.
 func KeyOf(tenant string, day model.Day, id string, f Format) string {
-	suffix := ".vb"
-	if f == Parquet {
-		suffix = ".parquet"
+	prefix := TenantPrefix(tenant)
+	if f.ResolutionMs() > 0 {
+		prefix = RollupTenantPrefix(tenant)
 	}
-	return "d/tenant=" + tenant + "/day=" + day.Dashed() + "/" + id + suffix
+	return prefix + "day=" + day.Dashed() + "/" + id + f.suffix()
 }
 
-// KeyPrefix begins the keys of all blocks.
-const KeyPrefix = "d/"
+// KeyPrefix begins the keys of all blocks of raw samples, RollupKeyPrefix those of all rollups.
+const (
+	KeyPrefix       = "d/"
+	RollupKeyPrefix = "r/"
+)
 
-// TenantPrefix begins the keys of a tenant's blocks.
+// TenantPrefix begins the keys of a tenant's blocks of raw samples.
 func TenantPrefix(tenantName string) string { return KeyPrefix + "tenant=" + tenantName + "/" }
+
+// RollupTenantPrefix begins the keys of a tenant's rollups.
+func RollupTenantPrefix(tenantName string) string {
+	return RollupKeyPrefix + "tenant=" + tenantName + "/"
+}
 
 // ParseKey is the inverse of KeyOf. ok is false for any other key.
 func ParseKey(key string) (tenantName string, day model.Day, id string, f Format, ok bool) {
@@ -102,19 +142,21 @@ func ParseKey(key string) (tenantName string, day model.Day, id string, f Format
 	if len(parts) != 4 {
 		return "", 0, "", 0, false
 	}
-	id, f = strings.TrimSuffix(parts[3], ".vb"), Native
-	if id == parts[3] {
-		id, f = strings.TrimSuffix(parts[3], ".parquet"), Parquet
-	}
 	t, err := time.Parse("2006-01-02", strings.TrimPrefix(parts[2], "day="))
 	if err != nil {
 		return "", 0, "", 0, false
 	}
 	tenantName, day = strings.TrimPrefix(parts[1], "tenant="), model.DayOf(t.UnixMilli())
-	if tenant.Check(tenantName) != nil || tenant.Check(id) != nil || KeyOf(tenantName, day, id, f) != key {
+	if tenant.Check(tenantName) != nil {
 		return "", 0, "", 0, false
 	}
-	return tenantName, day, id, f, true
+	for _, f := range [...]Format{Native, Parquet, Rollup5m, Rollup1h} {
+		id, ok := strings.CutSuffix(parts[3], f.suffix())
+		if ok && tenant.Check(id) == nil && KeyOf(tenantName, day, id, f) == key {
+			return tenantName, day, id, f, true
+		}
+	}
+	return "", 0, "", 0, false
 }
 
 // ID returns the id of the block that a writer makes of a generation's samples of one partition. It depends on

@@ -15,6 +15,9 @@ type Query struct {
 	// Speculation is shared by all blocks of a query: how many bytes of chunks may be fetched along with the series pages, before
 	// it is known which of them match. nil is none.
 	Speculation *Budget
+	// Aggregate is which one a block of rollups answers with: samples are (end of the window, aggregate); Last has native histograms too, Count counts them, and
+	// the others leave out windows that end in one. Blocks of raw samples take no notice.
+	Aggregate model.Aggregate
 	// LabelsOnly leaves the chunks alone: the series have labels but Samples fails.
 	LabelsOnly bool
 	// Masks hide samples of the block, and series of which nothing is left.
