@@ -66,17 +66,28 @@ func (m *Meta) checkRowGroups() error {
 	return nil
 }
 
-// rowsOf returns where the rows lie of the series in a stretch of series pages, as far as the directory tells: whole ranges, of which
+// skipEntry reports whether a guess at the rows of the metric, which entries [lo, hi) of the directory may hold, may pass over the first. That is
+// among them because an entry does not say with which metric it ends; but where the next entry begins a range with the metric, the
+// metric begins there, as a small one lies in one range, and a big one begins one. (One of very many label texts may not, and then takes a stage more.)
+func (m *Meta) skipEntry(metric string, lo, hi int) bool {
+	if m.Format != Parquet || lo+1 >= hi {
+		return false
+	}
+	first, next := m.Directory[lo], m.Directory[lo+1]
+	return first.FirstMetric != metric && next.FirstMetric == metric && next.ChunkOffset > first.ChunkOffset
+}
+
+// rowsOf returns where the rows lie of the series in a stretch, as far as the directory tells: whole ranges from the stretch's chunks on, of which
 // only the row groups of the windows (bit w for window w) if Meta lists them.
-func (m *Meta) rowsOf(series blob.Range, windows uint8) []blob.Range {
-	dir := m.Directory
+func (m *Meta) rowsOf(st stretch, windows uint8) []blob.Range {
+	dir, series := m.Directory, st.series
 	// Entries [lo, hi) hold the stretch.
 	lo := max(0, sort.Search(len(dir), func(i int) bool { return dir[i].SeriesOffset > series.Offset })-1)
 	hi := sort.Search(len(dir), func(i int) bool { return dir[i].SeriesOffset >= series.Offset+series.Length })
 	if lo >= hi {
 		return nil
 	}
-	from, to := dir[lo].ChunkOffset, m.Chunks.End()
+	from, to := max(dir[lo].ChunkOffset, st.chunks.Offset), m.Chunks.End()
 	// Entries of one range begin at the same row group.
 	for _, e := range dir[hi:] {
 		if e.ChunkOffset > dir[hi-1].ChunkOffset {

@@ -56,6 +56,7 @@ func TestParquetStages(t *testing.T) {
 		stages, series int
 	}{
 		{"metric, speculated", []*labels.Matcher{eq("__name__", "metric_1")}, one, 4 << 20, 1, 60},
+		{"metric behind a big one, speculated", []*labels.Matcher{eq("__name__", "metric_4")}, one, 3 << 16, 1, 60},
 		{"metric, whole day", []*labels.Matcher{eq("__name__", "metric_1")}, whole, 0, 2, 60},
 		{"series of a metric", []*labels.Matcher{eq("__name__", "metric_1"), eq("instance", "host-00003")}, whole, 0, 2, 1},
 		{"series of a big metric", []*labels.Matcher{eq("__name__", "metric_3"), eq("instance", "host-01203")}, whole, 4 << 20, 2, 1},

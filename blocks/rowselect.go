@@ -95,7 +95,7 @@ func (s *rowSelector) guess(ranges []blob.Range, stretches []stretch) []blob.Ran
 		}
 		var fresh []blob.Range
 		size := int64(0)
-		for _, r := range s.m.rowsOf(st.series, s.windows) {
+		for _, r := range s.m.rowsOf(st, s.windows) {
 			if skip := done - r.Offset; skip > 0 {
 				r.Offset, r.Length = r.Offset+skip, r.Length-skip
 			}

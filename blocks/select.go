@@ -157,7 +157,13 @@ func (s *selector) entries(names []string) []stretch {
 		if lo = max(lo, done); lo >= hi {
 			continue
 		}
-		out = appendStretch(out, s.between(lo, hi))
+		st := s.between(lo, hi)
+		if s.m.skipEntry(name, lo, hi) {
+			end := st.chunks.Offset + st.chunks.Length
+			st.chunks.Offset = dir[lo+1].ChunkOffset
+			st.chunks.Length = end - st.chunks.Offset
+		}
+		out = appendStretch(out, st)
 		done = hi
 	}
 	return out
