@@ -16,33 +16,34 @@ import (
 )
 
 // TestColdReads holds promise P5: a stone-cold querier over 744 blocks of two writers, instant to 31 days, one series to fifty
-// thousand. What is needed is computed here, from the page tables of the blocks; requests and bytes are what the bucket counted, and
-// stages what its clock says.
+// thousand; then over the same data with every day compacted to parquet; then with blocks that came late on top. What is needed is computed
+// here, from the page tables of the blocks; requests and bytes are what the bucket counted, and stages what its clock says.
 func TestColdReads(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds 744 blocks")
 	}
-	const (
-		minute = int64(time.Minute / time.Millisecond)
-		hour   = 60 * minute
-		free   = 64 << 10
-	)
 	w := newWorld(t)
 	all := coldWorld(t, w)
-	now := t0 + coldDays*model.MsPerDay - hour/2 + minute // a minute after a scrape
+	t.Run("hot", func(t *testing.T) { coldTable(t, w, all, 744) })
+	days := w.compactCold(t, all)
+	t.Run("parquet", func(t *testing.T) { coldTable(t, w, days, 31) })
+	late := w.lateCold(t)
+	t.Run("late", func(t *testing.T) { coldTable(t, w, append(days, late...), 31+31) })
+}
+
+// coldCase is a selector of the table.
+type coldCase struct {
+	name     string
+	matchers []*labels.Matcher
+	series   int
+	names    []string // that the directory is asked for
+	postings bool
+}
+
+func coldCases() []coldCase {
 	eq := func(n, v string) *labels.Matcher { return labels.MustNewMatcher(labels.MatchEqual, n, v) }
 	re := func(n, v string) *labels.Matcher { return labels.MustNewMatcher(labels.MatchRegexp, n, v) }
-	ranges := []struct {
-		name string
-		back int64
-	}{{"instant", 5 * minute}, {"1h", hour}, {"24h", 24 * hour}, {"7d", 7 * 24 * hour}, {"31d", 31 * 24 * hour}}
-	for _, c := range []struct {
-		name     string
-		matchers []*labels.Matcher
-		series   int
-		names    []string // that the directory is asked for
-		postings bool
-	}{
+	return []coldCase{
 		{"one series", []*labels.Matcher{eq(metricName, "some"), eq("instance", "host-00042"), eq("writer", "0")}, 1, []string{"some"}, false},
 		{"a metric of one series", []*labels.Matcher{eq(metricName, "z_metric_0777")}, 2, []string{"z_metric_0777"}, false},
 		{"a job of a metric", []*labels.Matcher{eq(metricName, "some"), eq("job", "job-3")}, 58, []string{"some"}, false},
@@ -55,62 +56,82 @@ func TestColdReads(t *testing.T) {
 		{"a few of a big metric", []*labels.Matcher{eq(metricName, "big"), re("instance", "host-(00042|17000)")}, 4, []string{"big"}, true},
 		{"no name", []*labels.Matcher{eq("instance", "host-00142")}, 6, nil, true},
 		{"no such metric", []*labels.Matcher{eq(metricName, "nothing")}, 0, []string{"nothing"}, false},
-	} {
-		for _, span := range ranges {
+	}
+}
+
+// coldTable asks for every selector over every range. most is how many blocks 31 days have.
+func coldTable(t *testing.T, w *world, all []coldBlock, most int) {
+	const (
+		minute = int64(time.Minute / time.Millisecond)
+		hour   = 60 * minute
+	)
+	now := t0 + coldDays*model.MsPerDay - hour/2 + minute // a minute after a scrape
+	for _, c := range coldCases() {
+		for _, span := range []struct {
+			name string
+			back int64
+		}{{"instant", 5 * minute}, {"1h", hour}, {"24h", 24 * hour}, {"7d", 7 * 24 * hour}, {"31d", 31 * 24 * hour}} {
 			t.Run(c.name+", "+span.name, func(t *testing.T) {
-				r := model.TimeRange{MinMs: now - span.back, MaxMs: now}
-				var total need
-				var speculation int64
-				touched := map[string]need{}
-				for i := range all {
-					b := &all[i]
-					if !b.meta.Range().Overlaps(r) {
-						continue
-					}
-					n := b.needs(t, r, c.matchers)
-					touched[blocks.Key(b.meta)] = n
-					total.bytes, total.series = total.bytes+n.bytes, total.series+n.series
-					for _, name := range c.names {
-						speculation += b.speculation(name)
-					}
-				}
-				stages, postings := 2, 0
-				if speculation > blocks.DefaultSpeculation || len(c.names) == 0 {
-					stages++
-				}
-				if c.postings {
-					stages, postings = stages+1, len(c.matchers)
-				}
-				e, s := coldSelect(t, w, r, c.matchers, c.series)
-				gets := 0
-				for key, got := range s.Keys {
-					if !strings.HasPrefix(key, "d/") {
-						continue
-					}
-					gets += got
-					n, ok := touched[key]
-					require.True(t, ok, "%s has nothing of the range", key)
-					require.LessOrEqual(t, got, 4+postings+n.gaps, key)
-				}
-				bound := 2*total.bytes + free*int64(gets) + blocks.DefaultSpeculation
-				t.Logf("%d blocks: %d stages of %d, %d gets of blocks of %d, %d bytes needed, %d fetched, %.2f of the bound, %d of catalogs",
-					len(touched), e.Stages, stages, gets, e.Gets, total.bytes, e.BytesFetched, float64(e.BytesFetched)/float64(bound), e.CatalogBytes)
-				require.LessOrEqual(t, e.Stages, stages)
-				require.LessOrEqual(t, e.BytesFetched, bound)
-				require.Zero(t, s.Requests[countblob.OpList])
-				require.Zero(t, s.Requests[countblob.OpPut])
-				// What the query says of itself is what the bucket and the page tables say.
-				require.Equal(t, total.bytes, e.BytesNeeded)
-				require.Equal(t, total.series, int(e.Series))
-				require.Equal(t, s.Requests[countblob.OpGet], e.Gets)
-				require.Equal(t, gets, e.GetsByKind.Block)
-				require.Equal(t, s.Bytes, e.BytesFetched+e.CatalogBytes)
-				days := 1 + int(model.DayOf(r.MaxMs)-model.DayOf(r.MinMs))
-				require.LessOrEqual(t, e.Gets-gets, 2*(2+days), "roster, root and catalogs, read and confirmed")
+				touched := c.read(t, w, all, model.TimeRange{MinMs: now - span.back, MaxMs: now})
+				require.True(t, span.name != "31d" || touched == most, "%d blocks", touched)
 			})
 		}
 	}
 	t.Run("expressions", func(t *testing.T) { coldExpressions(t, w, now) })
+}
+
+// read selects once and holds what that took against what it may take. It returns how many blocks have something of the range.
+func (c *coldCase) read(t *testing.T, w *world, all []coldBlock, r model.TimeRange) int {
+	const free = 64 << 10
+	var total need
+	var speculation int64
+	touched := map[string]need{}
+	for i := range all {
+		b := &all[i]
+		if !b.meta.Range().Overlaps(r) {
+			continue
+		}
+		n := b.needs(t, r, c.matchers)
+		touched[blocks.Key(b.meta)] = n
+		total.bytes, total.series = total.bytes+n.bytes, total.series+n.series
+		for _, name := range c.names {
+			speculation += b.speculation(name, r)
+		}
+	}
+	stages, postings := 2, 0
+	if speculation > blocks.DefaultSpeculation || len(c.names) == 0 {
+		stages++
+	}
+	if c.postings {
+		stages, postings = stages+1, len(c.matchers)
+	}
+	e, s := coldSelect(t, w, r, c.matchers, c.series)
+	gets := 0
+	for key, got := range s.Keys {
+		if !strings.HasPrefix(key, "d/") {
+			continue
+		}
+		gets += got
+		n, ok := touched[key]
+		require.True(t, ok, "%s has nothing of the range", key)
+		require.LessOrEqual(t, got, 4*n.windows+postings+n.gaps, "%s: %d windows, %d gaps", key, n.windows, n.gaps)
+	}
+	bound := 2*total.bytes + free*int64(gets) + blocks.DefaultSpeculation
+	t.Logf("%d blocks: %d stages of %d, %d gets of blocks of %d, %d bytes needed, %d fetched, %.2f of the bound, %d of catalogs",
+		len(touched), e.Stages, stages, gets, e.Gets, total.bytes, e.BytesFetched, float64(e.BytesFetched)/float64(bound), e.CatalogBytes)
+	require.LessOrEqual(t, e.Stages, stages)
+	require.LessOrEqual(t, e.BytesFetched, bound)
+	require.Zero(t, s.Requests[countblob.OpList])
+	require.Zero(t, s.Requests[countblob.OpPut])
+	// What the query says of itself is what the bucket and the page tables say.
+	require.Equal(t, total.bytes, e.BytesNeeded)
+	require.Equal(t, total.series, int(e.Series))
+	require.Equal(t, s.Requests[countblob.OpGet], e.Gets)
+	require.Equal(t, gets, e.GetsByKind.Block)
+	require.Equal(t, s.Bytes, e.BytesFetched+e.CatalogBytes)
+	days := 1 + int(model.DayOf(r.MaxMs)-model.DayOf(r.MinMs))
+	require.LessOrEqual(t, e.Gets-gets, 2*(2+days), "roster, root and catalogs, read and confirmed")
+	return len(touched)
 }
 
 // coldSelect selects from a queryable with nothing cached, and returns what that took by its own account and by that of the bucket, which

@@ -143,10 +143,16 @@ type need struct {
 	// gaps are those between needed chunk pages, and between needed series pages, of more than 64 KiB and of more bytes than are
 	// needed beside them.
 	gaps int
+	// windows are those of a parquet block that the range overlaps; a hot block counts as one.
+	windows int
 }
 
 // needs finds out what of the block the matchers select in the range, from nothing but the pages.
 func (b *coldBlock) needs(t *testing.T, r model.TimeRange, ms []*labels.Matcher) (n need) {
+	if b.meta.Format == blocks.Parquet {
+		return b.needsRows(t, r, ms)
+	}
+	n.windows = 1
 	runs, runPages, _, err := native.ParseRuns(b.section(b.meta.Runs))
 	require.NoError(t, err)
 	inside := make([]bool, len(runs))
@@ -221,10 +227,13 @@ func weigh(pages []blob.Range) (bytes int64, gaps int) {
 }
 
 // speculation is what of the block is fetched on suspicion of holding the metric, while the budget lasts.
-func (b *coldBlock) speculation(name string) int64 {
+func (b *coldBlock) speculation(name string, r model.TimeRange) int64 {
 	lo, hi := index.FindMetric(b.meta.Directory, name)
 	if lo >= hi {
 		return 0
+	}
+	if b.meta.Format == blocks.Parquet {
+		return b.speculatedRows(name, lo, hi, r)
 	}
 	end := b.meta.Chunks.End()
 	if hi < len(b.meta.Directory) {
