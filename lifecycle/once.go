@@ -88,6 +88,7 @@ const maxFailures = 3
 // in the report; the error is one of the bucket as a whole, or of ctx.
 func (l *Lifecycle) Once(ctx context.Context) (r Report, err error) {
 	began := l.c.Now()
+	r.Quarantined, r.Failures = []string{}, []string{} // not null in JSON
 	due, err := l.list(ctx)
 	if err != nil {
 		l.metrics.failures.Inc()

@@ -30,7 +30,7 @@ standard error says up to when.
 With --snapshot it asks a snapshot of the tenant instead, and no writer.
 
 With --explain the query is made all the same, and the answer is what it took: dependent stages of requests, GETs by kind, LISTs, bytes
-fetched and bytes needed, and what the requests cost at the list price of S3.
+fetched and bytes needed, and what the requests cost at the list price of S3. A query that fails is accounted for as far as it came.
 `
 
 type queryOptions struct {
@@ -172,14 +172,17 @@ func runQuery(ctx context.Context, o *queryOptions, expr string, e *environment)
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			err = fmt.Errorf("query: no answer within --timeout %s: %w", time.Duration(*o.timeout), context.DeadlineExceeded)
 		}
-		if o.json {
+		switch {
+		case o.explain:
+			err = errors.Join(err, printExplain(e.out, account.Explain(), err, o.json))
+		case o.json:
 			err = errors.Join(err, printErrorJSON(e.out, err))
 		}
 		return errors.Join(err, r.Close())
 	}
 	warn(e, result, expr)
 	if o.explain {
-		err = printExplain(e.out, account.Explain(), o.json)
+		err = printExplain(e.out, account.Explain(), nil, o.json)
 	} else if o.json {
 		err = printResultJSON(e.out, result, expr)
 	} else {

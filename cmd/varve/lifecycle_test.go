@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +51,7 @@ func TestLifecycleCommand(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(out), &r))
 	require.Len(t, r.Quarantined, 1)
 
+	require.Contains(t, out, `"failures": []`)
 	code, out, errs = command(t, "lifecycle", "--bucket", url, "--once")
 	require.Equal(t, exitOK, code, errs)
 	require.Contains(t, out, "1 partitions, 1 catalogs read; ")
@@ -63,6 +65,20 @@ func TestLifecycleCommand(t *testing.T) {
 	code, _, errs = command(t, query...)
 	require.Equal(t, exitFailed, code)
 	require.Contains(t, errs, "corrupt", "a query names the damaged block")
+	explain := slices.Insert(slices.Clone(query), 1, "--explain")
+	code, out, errs = command(t, explain...)
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, errs, "corrupt")
+	require.Contains(t, out, "gets", "what a query took that failed")
+	code, out, _ = command(t, slices.Insert(explain, 1, "--json")...)
+	require.Equal(t, exitFailed, code)
+	var took struct {
+		Gets  int    `json:"gets"`
+		Error string `json:"error"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(out), &took))
+	require.Positive(t, took.Gets)
+	require.Contains(t, took.Error, "corrupt")
 
 	code, _, errs = command(t, "lifecycle", "--bucket", url, "--json")
 	require.Equal(t, exitUsage, code)

@@ -57,10 +57,17 @@ func printErrorJSON(w io.Writer, err error) error {
 	return json.NewEncoder(w).Encode(envelope{Status: "error", ErrorType: kind, Error: err.Error()})
 }
 
-// printExplain prints what a query did at the bucket.
-func printExplain(w io.Writer, e query.Explain, asJSON bool) error {
+// printExplain prints what a query did at the bucket. failure is the error it ended with, which only JSON has, or nil.
+func printExplain(w io.Writer, e query.Explain, failure error, asJSON bool) error {
 	if asJSON {
-		return json.NewEncoder(w).Encode(e)
+		answer := struct {
+			query.Explain
+			Error string `json:"error,omitempty"`
+		}{Explain: e}
+		if failure != nil {
+			answer.Error = failure.Error()
+		}
+		return json.NewEncoder(w).Encode(answer)
 	}
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	k := e.GetsByKind
