@@ -15,6 +15,8 @@ type decoder struct {
 	b   []byte
 	off int
 	err error
+	// version is that of the payload; 0 is the first.
+	version byte
 }
 
 func (d *decoder) failf(format string, args ...any) {
@@ -126,14 +128,26 @@ func (d *decoder) partition(tenant string, day model.Day) *Partition {
 	if d.err == nil && p.Day != day {
 		d.failf("object of day %d under the key of %d", p.Day, day)
 	}
-	p.Blocks = list(d, 8, d.entry)
+	v2 := d.version >= versionRollups
+	if v2 {
+		p.Thinned = d.bool()
+	}
+	p.Blocks = list(d, 8, func() Entry { return d.entry(v2) })
+	if v2 {
+		p.Rollups = list(d, 8, func() Entry { return d.entry(false) })
+	}
+	d.checkFormats(p)
 	p.Flushed = d.flushed()
 	p.Claims = list(d, 3, func() Claim { return Claim{Job: d.string(), Holder: d.string(), UntilMs: d.varint()} })
 	p.Tombstones = list(d, 6, func() Tombstone {
-		return Tombstone{
+		t := Tombstone{
 			ID: d.string(), Order: d.uvarint(), CreatedMs: d.varint(),
 			Range: model.TimeRange{MinMs: d.varint(), MaxMs: d.varint()}, Matchers: d.string(),
 		}
+		if v2 {
+			t.Scope = d.scope()
+		}
+		return t
 	})
 	p.Retired = list(d, 5, func() Retired {
 		return Retired{
@@ -145,8 +159,37 @@ func (d *decoder) partition(tenant string, day model.Day) *Partition {
 	return p
 }
 
-func (d *decoder) entry() Entry {
+// checkFormats checks that each block is in the list of its kind, on which all else depends.
+func (d *decoder) checkFormats(p *Partition) {
+	if d.err != nil {
+		return
+	}
+	for _, e := range p.Blocks {
+		if IsRollup(e.Format) {
+			d.failf("rollup %.80q among the raw blocks", e.ID)
+		}
+	}
+	for _, e := range p.Rollups {
+		if !IsRollup(e.Format) {
+			d.failf("block %.80q among the rollups", e.ID)
+		}
+	}
+}
+
+func (d *decoder) scope() Scope {
+	v := d.uvarint()
+	if v > uint64(ScopeRollups) {
+		d.failf("%d is no scope", v)
+		return ScopeAll
+	}
+	return Scope(v)
+}
+
+func (d *decoder) entry(rolled bool) Entry {
 	e := Entry{Order: d.uvarint(), AddedMs: d.varint()}
+	if rolled {
+		e.Rolled = d.bool()
+	}
 	if d.err != nil {
 		return e
 	}

@@ -22,22 +22,41 @@ func appendHead(b []byte, h *Head) []byte {
 //	string   tenant            (a check against objects that were copied to another key)
 //	varint   day
 //	varint   gravestone ms
-//	list     blocks:      uvarint order, varint added ms, meta (blocks.AppendMeta, which ends itself and has its own version)
+//	uvarint  thinned: 1, else 0                                                                          (version 2)
+//	list     blocks:      uvarint order, varint added ms, uvarint 1 if rolled else 0 (version 2),
+//	                      meta (blocks.AppendMeta, which ends itself and has its own version)
+//	list     rollups:     uvarint order, varint added ms, meta                                           (version 2)
 //	list     flushed:     string writer, uvarint generation; sorted by writer
 //	list     claims:      string job, string holder, varint until ms
-//	list     tombstones:  string id, uvarint order, varint created ms, varint min ms, varint max ms, string matchers
+//	list     tombstones:  string id, uvarint order, varint created ms, varint min ms, varint max ms, string matchers,
+//	                      uvarint scope: 0 all, 1 raw, 2 rollups (version 2)
 //	list     retired:     string id, uvarint format, varint size, varint at ms, list of string by
 //	list     quarantined: string id, varint at ms, string reason
 //	list     dropped:     string id, varint at ms
+//
+// The fields of version 2 are written when one of them says something; else the payload is one of version 1, which programs that know no rollups read.
 func (p *Partition) appendPayload(b []byte) []byte {
+	v2 := p.version() >= versionRollups
 	b = appendString(b, p.Tenant)
 	b = binary.AppendVarint(b, int64(p.Day))
 	b = binary.AppendVarint(b, p.GravestoneMs)
+	if v2 {
+		b = appendBool(b, p.Thinned)
+	}
 	b = appendList(b, p.Blocks, func(b []byte, e Entry) []byte {
 		b = binary.AppendUvarint(b, e.Order)
 		b = binary.AppendVarint(b, e.AddedMs)
+		if v2 {
+			b = appendBool(b, e.Rolled)
+		}
 		return blocks.AppendMeta(b, e.Meta)
 	})
+	if v2 {
+		b = appendList(b, p.Rollups, func(b []byte, e Entry) []byte {
+			b = binary.AppendVarint(binary.AppendUvarint(b, e.Order), e.AddedMs)
+			return blocks.AppendMeta(b, e.Meta)
+		})
+	}
 	b = appendFlushed(b, p.Flushed)
 	b = appendList(b, p.Claims, func(b []byte, c Claim) []byte {
 		return binary.AppendVarint(appendString(appendString(b, c.Job), c.Holder), c.UntilMs)
@@ -47,7 +66,11 @@ func (p *Partition) appendPayload(b []byte) []byte {
 		b = binary.AppendVarint(b, t.CreatedMs)
 		b = binary.AppendVarint(b, t.Range.MinMs)
 		b = binary.AppendVarint(b, t.Range.MaxMs)
-		return appendString(b, t.Matchers)
+		b = appendString(b, t.Matchers)
+		if v2 {
+			b = binary.AppendUvarint(b, uint64(t.Scope))
+		}
+		return b
 	})
 	b = appendList(b, p.Retired, func(b []byte, r Retired) []byte {
 		b = binary.AppendUvarint(appendString(b, r.ID), uint64(r.Format))
@@ -61,6 +84,15 @@ func (p *Partition) appendPayload(b []byte) []byte {
 	return appendList(b, p.Dropped, func(b []byte, d Dropped) []byte {
 		return binary.AppendVarint(appendString(b, d.ID), d.AtMs)
 	})
+}
+
+// version is the lowest version of the payload that can say what p is.
+func (p *Partition) version() byte {
+	scoped := func(t Tombstone) bool { return t.Scope != ScopeAll }
+	if p.Thinned || len(p.Rollups) > 0 || slices.ContainsFunc(p.Blocks, func(e Entry) bool { return e.Rolled }) || slices.ContainsFunc(p.Tombstones, scoped) {
+		return versionRollups
+	}
+	return versionFirst
 }
 
 // appendPayload encodes the root:

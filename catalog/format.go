@@ -14,14 +14,14 @@ import (
 //
 //	offset  width  field
 //	0       4      magic: "VVcp" partition, "VVcr" root, "VVcw" roster, "VVcx" deletion
-//	4       1      version of the payload, 1
+//	4       1      version of the payload: 1, or 2 for a partition that has rollups
 //	5       4      length of the payload before compression, at most maxPayload
 //	9       n      payload, one zstd frame
 //	9+n     4      CRC-32C of everything before it
 //
 // The checksum is checked before anything is decompressed, and the version after it: a wrong checksum is
 // model.ErrCorrupt, a higher version model.ErrVersion. Version 1 is the first, so nothing older is read; later ones read their
-// predecessor. A program never rewrites an object of a version that it does not know, so unknown fields cannot get lost.
+// predecessor. A partition is written in the lowest version that can say what it is. A program never rewrites an object of a version that it does not know, so unknown fields cannot get lost.
 //
 // The payload is a sequence of fields without tags: a change of the fields is a new version. Its vocabulary:
 //
@@ -35,9 +35,10 @@ import (
 // the fields of the Go types say, so that equal states have equal payloads. The payloads are described at
 // appendPayload of each type.
 const (
-	formatVersion = 1
-	envelopeHead  = 9
-	envelopeTail  = 4
+	versionFirst   = 1
+	versionRollups = 2 // of partitions
+	envelopeHead   = 9
+	envelopeTail   = 4
 	// maxPayload bounds what a reader decompresses. 4 MiB of catalog are about 16 MiB of payload.
 	maxPayload = 32 << 20
 )
@@ -51,6 +52,14 @@ const (
 	kindRoster    kind = "VVcw"
 	kindDeletion  kind = "VVcx"
 )
+
+// newestVersion is the highest version of the kind's payload that is read.
+func newestVersion(k kind) byte {
+	if k == kindPartition {
+		return versionRollups
+	}
+	return versionFirst
+}
 
 // codec wraps payloads into envelopes and back. Safe for concurrent use.
 type codec struct {
@@ -73,16 +82,24 @@ func newCodec() *codec {
 
 // seal encodes a state.
 func (c *codec) seal(st storable) ([]byte, error) {
-	return c.sealPayload(st.kind(), st.appendPayload(appendHead(nil, st.head())))
+	version := byte(versionFirst)
+	if p, ok := st.(*Partition); ok {
+		version = p.version()
+	}
+	return c.sealVersion(st.kind(), version, st.appendPayload(appendHead(nil, st.head())))
 }
 
-// sealPayload wraps a payload.
+// sealPayload wraps a payload of the first version.
 func (c *codec) sealPayload(kind kind, payload []byte) ([]byte, error) {
+	return c.sealVersion(kind, versionFirst, payload)
+}
+
+func (c *codec) sealVersion(kind kind, version byte, payload []byte) ([]byte, error) {
 	if len(payload) > maxPayload {
 		return nil, fmt.Errorf("payload has %d bytes, at most %d are allowed: %w", len(payload), maxPayload, errTooLarge)
 	}
 	b := append(make([]byte, 0, envelopeHead+len(payload)/2+64), kind...)
-	b = append(b, formatVersion)
+	b = append(b, version)
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(payload)))
 	b = c.enc.EncodeAll(payload, b)
 	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, c.table)), nil
@@ -100,8 +117,8 @@ func (c *codec) open(data []byte, want kind) (*decoder, error) {
 	if string(body[:4]) != string(want) {
 		return nil, fmt.Errorf("magic is %q, want %q: %w", body[:4], string(want), model.ErrCorrupt)
 	}
-	if body[4] != formatVersion {
-		return nil, fmt.Errorf("object has format version %d, this program reads %d: %w", body[4], formatVersion, model.ErrVersion)
+	if newest := newestVersion(want); body[4] < versionFirst || body[4] > newest {
+		return nil, fmt.Errorf("object has format version %d, this program reads %d: %w", body[4], newest, model.ErrVersion)
 	}
 	size := int(binary.LittleEndian.Uint32(body[5:]))
 	frame := body[envelopeHead:]
@@ -116,5 +133,5 @@ func (c *codec) open(data []byte, want kind) (*decoder, error) {
 	if len(payload) != size {
 		return nil, fmt.Errorf("payload has %d bytes, stated %d: %w", len(payload), size, model.ErrCorrupt)
 	}
-	return &decoder{b: payload}, nil
+	return &decoder{b: payload, version: body[4]}, nil
 }

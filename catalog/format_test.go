@@ -3,6 +3,7 @@ package catalog
 import (
 	"encoding/binary"
 	"flag"
+	"fmt"
 	"hash/crc32"
 	"os"
 	"path/filepath"
@@ -90,9 +91,12 @@ func TestGolden(t *testing.T) {
 		}
 		_, err = c.open(data, "VVxx")
 		require.ErrorIs(t, err, model.ErrCorrupt)
-		_, err = c.open(resum(data, func(b []byte) { b[4] = 2 }), g.want.kind())
-		require.ErrorIs(t, err, model.ErrVersion)
-		require.ErrorContains(t, err, "format version 2, this program reads 1")
+		newest := newestVersion(g.want.kind())
+		for _, version := range []byte{0, newest + 1} {
+			_, err = c.open(resum(data, func(b []byte) { b[4] = version }), g.want.kind())
+			require.ErrorIs(t, err, model.ErrVersion)
+			require.ErrorContains(t, err, fmt.Sprintf("format version %d, this program reads %d", version, newest))
+		}
 		_, err = c.open(resum(data, func(b []byte) { binary.LittleEndian.PutUint32(b[5:], 1<<31) }), g.want.kind())
 		require.ErrorIs(t, err, model.ErrCorrupt)
 		_, err = c.open(resum(data, func(b []byte) { b[5]++ }), g.want.kind())

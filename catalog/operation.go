@@ -57,7 +57,7 @@ func (a Add) apply(p *Partition, nowMs int64) error {
 		return fmt.Errorf("add without a writer: %w", model.ErrInvalid)
 	}
 	if a.Meta != nil && (p.FlushedThrough(a.Writer, a.Generation) || !p.holds(a.Writer, a.Generation)) {
-		if err := p.admit(a.Meta); err != nil {
+		if err := p.admitRaw(a.Meta); err != nil {
 			return err
 		}
 		p.insert(Entry{Meta: a.Meta, Order: p.Generation + 1, AddedMs: nowMs})
@@ -79,6 +79,14 @@ func (p *Partition) holds(writer string, generation uint64) bool {
 	})
 }
 
+// admitRaw is admit for operations that make raw blocks.
+func (p *Partition) admitRaw(m *blocks.Meta) error {
+	if IsRollup(m.Format) {
+		return fmt.Errorf("block %s is a rollup: %w", m.ID, model.ErrInvalid)
+	}
+	return p.admit(m)
+}
+
 // admit checks that the block may become live in this partition.
 func (p *Partition) admit(m *blocks.Meta) error {
 	switch day := p.Day.Range(); {
@@ -90,13 +98,14 @@ func (p *Partition) admit(m *blocks.Meta) error {
 		return fmt.Errorf("block %s has times %d to %d outside its day: %w", m.ID, m.MinT, m.MaxT, model.ErrInvalid)
 	case p.IsDropped(m.ID) && !planted.On(planted.IgnoreDropped):
 		return fmt.Errorf("block %s: %w", m.ID, ErrDropped)
-	case p.Live(m.ID) != nil || p.IsRetired(m.ID):
+	case p.IsLive(m.ID) || p.IsRetired(m.ID):
 		return fmt.Errorf("block %s is in the catalog already: %w", m.ID, model.ErrConflict)
 	}
 	return nil
 }
 
-// Replace makes the outputs live in place of the inputs, which are retired. The outputs take the highest order of the inputs.
+// Replace makes the outputs live in place of the inputs, which are retired: raw blocks all. The outputs take the highest order of the inputs, and are
+// Rolled if all inputs were and rollups would come out of them as they came out of these.
 type Replace struct {
 	Inputs  []string
 	Outputs []*blocks.Meta
@@ -158,15 +167,19 @@ func (r Replace) apply(p *Partition, nowMs int64) error {
 	}
 	var by []string
 	for _, m := range r.Outputs {
-		if err := p.admit(m); err != nil {
+		if err := p.admitRaw(m); err != nil {
 			return err
 		}
 		by = append(by, m.ID)
 	}
+	rolled, err := p.staysRolled(inputs, r.Outputs)
+	if err != nil {
+		return err
+	}
 	p.retire(inputs, by, nowMs)
 	p.endClaim(r.Job)
 	for _, m := range r.Outputs {
-		p.insert(Entry{Meta: m, Order: order, AddedMs: nowMs})
+		p.insert(Entry{Meta: m, Order: order, AddedMs: nowMs, Rolled: rolled})
 	}
 	return nil
 }
@@ -198,7 +211,11 @@ func (p *Partition) retire(entries []Entry, by []string, nowMs int64) {
 }
 
 // Retire takes live blocks out of use because they expired.
-type Retire struct{ IDs []string }
+type Retire struct {
+	IDs []string
+	// Thin: they are raw blocks whose samples the rollups keep. It is refused for one that is not Rolled.
+	Thin bool
+}
 
 // String names the operation in errors.
 func (r Retire) String() string { return fmt.Sprintf("retire %d blocks", len(r.IDs)) }
@@ -208,8 +225,14 @@ func (r Retire) applied(p *Partition) (Outcome, bool) { return Already, p.allGon
 func (r Retire) apply(p *Partition, nowMs int64) error {
 	for _, id := range r.IDs {
 		e := p.Live(id)
+		if e == nil {
+			e = p.LiveRollup(id)
+		}
 		switch {
+		case e != nil && r.Thin && !p.inRollups(e):
+			return fmt.Errorf("block %s is not in the rollups: %w", id, model.ErrConflict)
 		case e != nil:
+			p.Thinned = p.Thinned || r.Thin
 			p.retire([]Entry{*e}, nil, nowMs)
 		case !p.allGone([]string{id}):
 			return fmt.Errorf("block %s is not live: %w", id, model.ErrConflict)
@@ -235,7 +258,7 @@ func (d Drop) applied(p *Partition) (Outcome, bool) {
 
 func (d Drop) apply(p *Partition, nowMs int64) error {
 	for _, id := range d.IDs {
-		if p.Live(id) != nil {
+		if p.IsLive(id) {
 			return fmt.Errorf("block %s is live: %w", id, model.ErrConflict)
 		}
 		if d.Orphans && p.IsRetired(id) {
@@ -271,7 +294,7 @@ func (p *Partition) isQuarantined(id string) bool {
 
 func (q Quarantine) apply(p *Partition, nowMs int64) error {
 	for _, id := range q.IDs {
-		if p.Live(id) == nil {
+		if !p.IsLive(id) {
 			return fmt.Errorf("block %s is not live: %w", id, model.ErrConflict)
 		}
 		if !p.isQuarantined(id) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -25,6 +26,10 @@ import (
 //	retire ID…   drop ID…   quarantine REASON ID…
 //	claim JOB HOLDER MINUTES               tombstone ID [FROM-TO]
 //	settle TOMBSTONE ID…                   drop-tombstone ID…
+//	roll ID… [over ROLLUP…] by ID[+ID…] [FROM-TO [TOMBSTONE…]]   IDs that begin with h are of 1h, others of 5m
+//	roll-thin TOMBSTONE ID… …              the same, with a tombstone of raw samples
+//	thin ID…                               retires raw blocks that the rollups keep
+//	mask SCOPE ID [FROM-TO]                a tombstone of raw or rollups
 //	wait DURATION IN HOURS
 //
 // A leading ! shows only whether the operation counts as applied, without doing it.
@@ -131,6 +136,16 @@ func (s *script) parse(t *testing.T, name string, args []string) Operation {
 			}
 			return r
 		}
+	case "roll", "roll-thin":
+		return roll(t, name, args)
+	case "thin":
+		return Retire{IDs: args, Thin: true}
+	case "mask":
+		x := AddTombstone{ID: args[1], Range: testDay.Range(), Scope: map[string]Scope{"raw": ScopeRaw, "rollups": ScopeRollups}[args[0]]}
+		if len(args) > 2 {
+			x.Range = block(t, args[1:]).Range()
+		}
+		return x
 	case "retire":
 		return Retire{IDs: args}
 	case "drop":
@@ -161,6 +176,32 @@ func (s *script) parse(t *testing.T, name string, args []string) Operation {
 	return nil
 }
 
+func roll(t *testing.T, name string, args []string) Operation {
+	r := Roll{Job: "roll"}
+	if name == "roll-thin" {
+		r.Thin = &Tombstone{ID: args[0], Range: testDay.Range(), Scope: ScopeRaw}
+		args = args[1:]
+	}
+	by := slices.Index(args, "by")
+	require.GreaterOrEqual(t, by, 0)
+	r.Inputs = args[:by]
+	if over := slices.Index(r.Inputs, "over"); over >= 0 {
+		r.Inputs, r.Replaces = r.Inputs[:over], r.Inputs[over+1:]
+	}
+	if by+1 == len(args) {
+		return r
+	}
+	for _, id := range strings.Split(args[by+1], "+") {
+		m := block(t, append([]string{id}, args[by+2:]...))
+		m.Format, m.Replaces = blocks.Rollup5m, r.Replaces
+		if strings.HasPrefix(id, "h") {
+			m.Format = blocks.Rollup1h
+		}
+		r.Outputs = append(r.Outputs, m)
+	}
+	return r
+}
+
 func block(t *testing.T, args []string) *blocks.Meta {
 	m := meta(args[0], "w", 1)
 	if len(args) > 1 {
@@ -180,8 +221,18 @@ func (s *script) show() string {
 	p := s.p
 	var b strings.Builder
 	fmt.Fprintf(&b, "generation %d", p.Generation)
-	for _, e := range p.Blocks {
-		fmt.Fprintf(&b, "\nlive %s order %d", e.ID, e.Order)
+	if p.Thinned {
+		b.WriteString(" thinned")
+	}
+	for _, e := range p.All() {
+		kind := "live"
+		if IsRollup(e.Format) {
+			kind = "rollup"
+		}
+		fmt.Fprintf(&b, "\n%s %s order %d", kind, e.ID, e.Order)
+		if e.Rolled {
+			b.WriteString(" rolled")
+		}
 		if len(e.Tombstones) > 0 {
 			fmt.Fprintf(&b, " applied %s", strings.Join(e.Tombstones, " "))
 		}

@@ -14,6 +14,9 @@ import (
 // A live block that the snapshot does not name goes out of use only if the snapshot holds all generations that it was made of, as a merge of the
 // snapshot's own blocks; else it stays beside them. Where both have a sample, the one of the live block wins, as it was added later: a merge of old
 // blocks with new ones has the order of the newest, which came after the snapshot.
+//
+// The rollups become those of the snapshot again, and what is not in them is rolled anew. Only where retention has removed raw samples since do they stay as they
+// are: they hold what the snapshot has and what came later.
 type Restore struct {
 	// Day is what the snapshot has of the partition.
 	Day *Partition
@@ -64,7 +67,48 @@ func (r Restore) Plan(p *Partition) (plan RestorePlan, err error) {
 		}
 	}
 	plan.Deletes = r.deletes(p)
-	return plan, nil
+	if plan.None() || r.keepsRollups(p) {
+		return plan, nil
+	}
+	return plan, r.planRollups(p, &plan)
+}
+
+// keepsRollups reports whether the rollups stay as they are.
+func (r Restore) keepsRollups(p *Partition) bool { return p.Thinned && !r.Exact && len(p.Rollups) > 0 }
+
+// planRollups adds what becomes of the rollups.
+func (r Restore) planRollups(p *Partition, plan *RestorePlan) error {
+	for _, e := range r.Day.Rollups {
+		switch {
+		case p.LiveRollup(e.ID) != nil:
+		case p.IsRetired(e.ID):
+			plan.Revive = append(plan.Revive, e)
+		default:
+			return fmt.Errorf("rollup %s of the snapshot is not in the catalog any more: %w", e.ID, model.ErrConflict)
+		}
+	}
+	for _, e := range p.Rollups {
+		if r.Day.LiveRollup(e.ID) == nil {
+			plan.Retire = append(plan.Retire, e)
+		}
+	}
+	return nil
+}
+
+// mark enters what is in the rollups, after the blocks were changed.
+func (r Restore) mark(p *Partition, keep bool) {
+	for i := range p.Blocks {
+		then := r.Day.Live(p.Blocks[i].ID)
+		switch {
+		case !keep:
+			p.Blocks[i].Rolled = then != nil && then.Rolled
+		case then != nil:
+			p.Blocks[i].Rolled = true // or its samples had not gone from the raw blocks
+		}
+	}
+	if !keep {
+		p.Thinned = r.Day.Thinned
+	}
 }
 
 // holds reports whether the snapshot has every generation that the block was made of.
@@ -121,11 +165,13 @@ func (r Restore) apply(p *Partition, nowMs int64) error {
 	if len(plan.Deletes) > 0 && !r.UndoDeletes {
 		return fmt.Errorf("series were deleted since the snapshot (%d deletes, the first %s), and would come back: %w", len(plan.Deletes), plan.Deletes[0], model.ErrInvalid)
 	}
+	keep := r.keepsRollups(p)
 	p.retire(plan.Retire, nil, nowMs)
 	for _, e := range plan.Revive {
 		p.Retired = slices.DeleteFunc(p.Retired, func(r Retired) bool { return r.ID == e.ID })
 		p.insert(e)
 	}
+	r.mark(p, keep)
 	p.Tombstones = slices.DeleteFunc(p.Tombstones, func(t Tombstone) bool { return slices.Contains(plan.Deletes, t.ID) })
 	// Tombstones that were in force then and have been forgotten since, because they were applied to all that was live, are in force again.
 	for _, t := range r.Day.Tombstones {
@@ -144,8 +190,8 @@ type Import struct{ Day *Partition }
 func (i Import) String() string { return fmt.Sprintf("import %d blocks", len(i.Day.Blocks)) }
 
 func (i Import) applied(p *Partition) (Outcome, bool) {
-	return Already, !slices.ContainsFunc(i.Day.Blocks, func(e Entry) bool {
-		return p.Live(e.ID) == nil && !p.IsRetired(e.ID) && !p.replaced(e.ID)
+	return Already, !slices.ContainsFunc(i.Day.All(), func(e Entry) bool {
+		return !p.IsLive(e.ID) && !p.IsRetired(e.ID) && !p.replaced(e.ID) && !p.rerolled(e.ID)
 	})
 }
 
@@ -157,7 +203,7 @@ func (i Import) Check(p *Partition) (done bool, err error) {
 	if p.GravestoneMs != 0 {
 		return false, ErrGravestone
 	}
-	if len(p.Blocks)+len(p.Retired)+len(p.Flushed)+len(p.Tombstones) > 0 {
+	if len(p.Blocks)+len(p.Rollups)+len(p.Retired)+len(p.Flushed)+len(p.Tombstones) > 0 {
 		return false, fmt.Errorf("the partition is in use already, by data that is not of this snapshot: %w", model.ErrConflict)
 	}
 	return false, nil
@@ -167,12 +213,13 @@ func (i Import) apply(p *Partition, nowMs int64) error {
 	if _, err := i.Check(p); err != nil {
 		return err
 	}
-	for _, e := range i.Day.Blocks {
+	for _, e := range i.Day.All() {
 		if err := p.admit(e.Meta); err != nil {
 			return err
 		}
-		p.insert(Entry{Meta: e.Meta, Order: e.Order, AddedMs: nowMs})
+		p.insert(Entry{Meta: e.Meta, Order: e.Order, AddedMs: nowMs, Rolled: e.Rolled})
 	}
+	p.Thinned = i.Day.Thinned
 	p.Generation = max(p.Generation, i.Day.Generation)
 	p.Flushed, p.Tombstones = maps.Clone(i.Day.Flushed), slices.Clone(i.Day.Tombstones)
 	return nil

@@ -69,13 +69,13 @@ func TestRestore(t *testing.T) {
 		tombstones int
 	}{
 		{"nothing changed", nil, false, then, 0, 0},
-		{"expired", []Operation{Retire{then}}, false, then, 0, 0},
+		{"expired", []Operation{Retire{IDs: then}}, false, then, 0, 0},
 		{"merged", []Operation{Replace{Inputs: then, Outputs: []*blocks.Meta{merged("m", 1, 2)}}}, false, then, 1, 0},
 		{"written since", []Operation{add("w", 3)}, false, blockIDs(1, 2, 3), 0, 0},
 		{"written since, exact", []Operation{add("w", 3)}, true, then, 1, 0},
 		{"merged with what was written since", []Operation{add("w", 3), Replace{Inputs: blockIDs(1, 2, 3), Outputs: []*blocks.Meta{merged("m", 1, 3)}}}, false, append(blockIDs(1, 2), "m"), 1, 0},
 		{"the same, exact", []Operation{add("w", 3), Replace{Inputs: blockIDs(1, 2, 3), Outputs: []*blocks.Meta{merged("m", 1, 3)}}}, true, then, 2, 0},
-		{"another writer", []Operation{add("v", 1), Retire{blockIDs(2)}}, false, append(blockIDs(1, 2), blocks.ID("v", 1, "t", testDay, 0)), 0, 0},
+		{"another writer", []Operation{add("v", 1), Retire{IDs: blockIDs(2)}}, false, append(blockIDs(1, 2), blocks.ID("v", 1, "t", testDay, 0)), 0, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, restore := restoreWorld(t, c.ops...)
@@ -135,7 +135,7 @@ func TestRestoreMasks(t *testing.T) {
 	require.NoError(t, err)
 	_, err = s.CreateSnapshot(ctx, "t", "then")
 	require.NoError(t, err)
-	_, err = s.Commit(ctx, "t", testDay, Retire{blockIDs(1)})
+	_, err = s.Commit(ctx, "t", testDay, Retire{IDs: blockIDs(1)})
 	require.NoError(t, err)
 	require.NoError(t, clock.Sleep(ctx, 8*24*3600e9))
 	_, err = s.Commit(ctx, "t", testDay, DropTombstones{IDs: []string{"x"}})
@@ -147,7 +147,7 @@ func TestRestoreMasks(t *testing.T) {
 
 // TestRestoreWhatIsGone: a block that the catalog does not know any more is not made live on trust.
 func TestRestoreWhatIsGone(t *testing.T) {
-	_, restore := restoreWorld(t, Retire{blockIDs(1)}, Drop{IDs: blockIDs(1)})
+	_, restore := restoreWorld(t, Retire{IDs: blockIDs(1)}, Drop{IDs: blockIDs(1)})
 	_, err := restore(Restore{})
 	require.ErrorIs(t, err, model.ErrConflict)
 	require.ErrorContains(t, err, "not in the catalog any more")

@@ -29,7 +29,7 @@ type Snapshot struct {
 // SnapshotDay is where a day lies in the object, and how much it is.
 type SnapshotDay struct {
 	Day model.Day
-	// Blocks, Samples and Bytes are the sums over the day's blocks.
+	// Blocks, Samples and Bytes are the sums over the day's blocks, rollups included.
 	Blocks, Samples, Bytes int64
 	// offset and length are those of the day's section.
 	offset, length int64

@@ -68,7 +68,7 @@ func TestSnapshot(t *testing.T) {
 	require.ErrorContains(t, err, "exists")
 
 	// What comes later does not change it.
-	_, err = s.Commit(ctx, "t", testDay, Retire{blockIDs(1)})
+	_, err = s.Commit(ctx, "t", testDay, Retire{IDs: blockIDs(1)})
 	require.NoError(t, err)
 	_, err = s.Commit(ctx, "t", testDay, add("w", 3))
 	require.NoError(t, err)

@@ -174,6 +174,7 @@ func (d *decoder) u64() uint64 {
 // forSnapshot is what a snapshot keeps of the catalog.
 func (p *Partition) forSnapshot() *Partition {
 	return &Partition{
-		Tenant: p.Tenant, Day: p.Day, Head: p.Head, Blocks: slices.Clone(p.Blocks), Flushed: maps.Clone(p.Flushed), Tombstones: slices.Clone(p.Tombstones),
+		Tenant: p.Tenant, Day: p.Day, Head: p.Head, Blocks: slices.Clone(p.Blocks), Rollups: slices.Clone(p.Rollups), Thinned: p.Thinned,
+		Flushed: maps.Clone(p.Flushed), Tombstones: slices.Clone(p.Tombstones),
 	}
 }

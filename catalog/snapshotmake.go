@@ -121,7 +121,7 @@ func (s *Store) writeSnapshot(ctx context.Context, tenantName string, ref Snapsh
 			if p.GravestoneMs != 0 {
 				return fmt.Errorf("%s/%v: %w", tenantName, p.Day, ErrGravestone)
 			}
-			if len(p.Blocks) == 0 || !root.Has(p.Day) {
+			if len(p.Blocks)+len(p.Rollups) == 0 || !root.Has(p.Day) {
 				continue
 			}
 			section, err := s.codec.seal(p.forSnapshot())
@@ -129,7 +129,7 @@ func (s *Store) writeSnapshot(ctx context.Context, tenantName string, ref Snapsh
 				return err
 			}
 			d := SnapshotDay{Day: p.Day}
-			for _, e := range p.Blocks {
+			for _, e := range p.All() {
 				d.Blocks, d.Samples, d.Bytes = d.Blocks+1, d.Samples+e.Samples, d.Bytes+e.Size
 			}
 			snap.Days, sections = append(snap.Days, d), append(sections, section)

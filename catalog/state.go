@@ -52,6 +52,11 @@ type Partition struct {
 	Head
 	// Blocks are the live blocks, ascending by Order, then ID.
 	Blocks []Entry
+	// Rollups are the live rollup blocks of all resolutions, ascending by Order, then ID. They were made in one go: a day has one set of them or none.
+	Rollups []Entry
+	// Thinned: retention has removed raw samples of this day that the rollups keep, so they are not to be had from Blocks alone. It never goes
+	// back to false but by a restore.
+	Thinned bool
 	// Flushed holds, per writer, the highest generation whose samples of this partition are in it (or were, before they expired).
 	// A backfill job is a writer here.
 	Flushed     map[string]uint64
@@ -79,6 +84,8 @@ type Entry struct {
 	Order uint64
 	// AddedMs is when the entry was committed.
 	AddedMs int64
+	// Rolled: all samples of the raw block are in the rollups. False for rollup blocks.
+	Rolled bool
 }
 
 // Claim is the right to a job, for a time. It saves work and is not needed for correctness.
@@ -110,7 +117,10 @@ type Dropped struct {
 	AtMs int64
 }
 
-// Live returns the live block of the id, or nil.
+// IsRollup reports whether blocks of the format are rollups.
+func IsRollup(f blocks.Format) bool { return f.ResolutionMs() > 0 }
+
+// Live returns the live raw block of the id, or nil.
 func (p *Partition) Live(id string) *Entry {
 	for i := range p.Blocks {
 		if p.Blocks[i].ID == id {
@@ -119,6 +129,22 @@ func (p *Partition) Live(id string) *Entry {
 	}
 	return nil
 }
+
+// LiveRollup returns the live rollup block of the id, or nil.
+func (p *Partition) LiveRollup(id string) *Entry {
+	for i := range p.Rollups {
+		if p.Rollups[i].ID == id {
+			return &p.Rollups[i]
+		}
+	}
+	return nil
+}
+
+// IsLive reports whether the id is that of a live block, raw or rollup.
+func (p *Partition) IsLive(id string) bool { return p.Live(id) != nil || p.LiveRollup(id) != nil }
+
+// All are the live blocks, raw ones first.
+func (p *Partition) All() []Entry { return slices.Concat(p.Blocks, p.Rollups) }
 
 // IsRetired reports whether the id is that of a retired block.
 func (p *Partition) IsRetired(id string) bool {
@@ -139,7 +165,7 @@ func (p *Partition) FlushedThrough(writer string, generation uint64) bool {
 // clone copies p so deep that operations may change the copy. Metas are shared, they never change.
 func (p *Partition) clone() *Partition {
 	c := *p
-	c.Blocks = slices.Clone(p.Blocks)
+	c.Blocks, c.Rollups = slices.Clone(p.Blocks), slices.Clone(p.Rollups)
 	c.Flushed = maps.Clone(p.Flushed)
 	if c.Flushed == nil {
 		c.Flushed = map[string]uint64{}
@@ -160,14 +186,19 @@ func (p *Partition) prune(nowMs int64) {
 
 // insert puts a live block at its place.
 func (p *Partition) insert(e Entry) {
-	at, _ := slices.BinarySearchFunc(p.Blocks, e, func(a, b Entry) int {
+	list := &p.Blocks
+	if IsRollup(e.Format) {
+		list = &p.Rollups
+	}
+	at, _ := slices.BinarySearchFunc(*list, e, func(a, b Entry) int {
 		return cmp.Or(cmp.Compare(a.Order, b.Order), cmp.Compare(a.ID, b.ID))
 	})
-	p.Blocks = slices.Insert(p.Blocks, at, e)
+	*list = slices.Insert(*list, at, e)
 }
 
-// remove takes a live block out of the list, and out of quarantine.
+// remove takes a live block out of the lists, and out of quarantine.
 func (p *Partition) remove(id string) {
 	p.Blocks = slices.DeleteFunc(p.Blocks, func(e Entry) bool { return e.ID == id })
+	p.Rollups = slices.DeleteFunc(p.Rollups, func(e Entry) bool { return e.ID == id })
 	p.Quarantined = slices.DeleteFunc(p.Quarantined, func(q Quarantined) bool { return q.ID == id })
 }

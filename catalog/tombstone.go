@@ -24,11 +24,37 @@ type Tombstone struct {
 	Range     model.TimeRange
 	// Matchers are selectors in PromQL's syntax, for example {job="a"}, one a line: a series matches if one of them does.
 	Matchers string
+	// Scope says in which blocks.
+	Scope Scope
+}
+
+// Scope says which blocks a tombstone masks.
+type Scope uint8
+
+// The scopes. A delete masks everything, retention what has expired.
+const (
+	ScopeAll     Scope = 0
+	ScopeRaw     Scope = 1
+	ScopeRollups Scope = 2
+)
+
+// Covers reports whether blocks of the format are in the scope.
+func (s Scope) Covers(f blocks.Format) bool {
+	return s == ScopeAll || (s == ScopeRollups) == IsRollup(f)
 }
 
 // masks reports whether the tombstone is to be applied to the block by whoever reads it.
 func (t *Tombstone) masks(e *Entry) bool {
-	return e.Order <= t.Order && e.Range().Overlaps(t.Range) && !slices.Contains(e.Tombstones, t.ID)
+	return e.Order <= t.Order && t.Scope.Covers(e.Format) && covered(e).Overlaps(t.Range) && !slices.Contains(e.Tombstones, t.ID)
+}
+
+// covered is the time whose samples are in the block: a rollup has those of the windows that end at its timestamps.
+func covered(e *Entry) model.TimeRange {
+	r := e.Range()
+	if ms := e.Format.ResolutionMs(); ms > 0 {
+		r.MinMs -= ms - 1
+	}
+	return r
 }
 
 // Masks are the tombstones that hide samples of the block, which is live in p: a reader drops them, and so does a merge before it merges, per
@@ -60,7 +86,7 @@ func BlockMasks(tombstones []Tombstone) (blocks.Masks, error) {
 }
 
 // keepsMasks checks that nothing which was masked in an input comes to light in an output of the order: a tombstone that masks an input was
-// applied to all outputs, or goes on masking all of them.
+// applied to all outputs, or goes on masking all of them. Outputs that are not in its scope may have what it masks: rollups have raw samples that expired.
 func (p *Partition) keepsMasks(inputs []Entry, outputs []*blocks.Meta, order uint64) error {
 	for i := range p.Tombstones {
 		t := &p.Tombstones[i]
@@ -69,7 +95,7 @@ func (p *Partition) keepsMasks(inputs []Entry, outputs []*blocks.Meta, order uin
 			continue
 		}
 		for _, m := range outputs {
-			if order > t.Order && !slices.Contains(m.Tombstones, t.ID) {
+			if order > t.Order && t.Scope.Covers(m.Format) && !slices.Contains(m.Tombstones, t.ID) {
 				return fmt.Errorf("input %s would rise above tombstone %s, which was not applied to it: %w", inputs[masked].ID, t.ID, model.ErrInvalid)
 			}
 		}
@@ -78,7 +104,7 @@ func (p *Partition) keepsMasks(inputs []Entry, outputs []*blocks.Meta, order uin
 }
 
 // AddTombstone masks samples. Its order becomes the generation of its own commit, whatever Order says: everything that is live then is masked, nothing
-// that is added later.
+// that is added later. One of ScopeRaw says that the rollups keep what it masks: it is refused while a block is not Rolled.
 type AddTombstone Tombstone
 
 // String names the operation in errors.
@@ -105,6 +131,14 @@ func (t AddTombstone) apply(p *Partition, nowMs int64) error {
 		return fmt.Errorf("tombstone %s of no time: %w", t.ID, model.ErrInvalid)
 	case nowMs-t.CreatedMs > TombstoneAddMs:
 		return fmt.Errorf("tombstone %s is too old to be added, take a new id: %w", t.ID, model.ErrInvalid)
+	case t.Scope > ScopeRollups:
+		return fmt.Errorf("tombstone %s of scope %d: %w", t.ID, t.Scope, model.ErrInvalid)
+	}
+	if t.Scope == ScopeRaw {
+		if unrolled := p.Unrolled(); len(unrolled) > 0 {
+			return fmt.Errorf("tombstone %s of raw samples: block %s is not in the rollups: %w", t.ID, unrolled[0].ID, model.ErrConflict)
+		}
+		p.Thinned = true
 	}
 	t.Order = p.Generation + 1
 	p.Tombstones = append(p.Tombstones, Tombstone(t))
@@ -127,7 +161,11 @@ func (s SettleTombstones) String() string {
 
 func (s SettleTombstones) applied(p *Partition) (Outcome, bool) {
 	for id, tombstones := range s.Applied {
-		if e := p.Live(id); e != nil && len(missing(e.Tombstones, tombstones)) > 0 {
+		e := p.Live(id)
+		if e == nil {
+			e = p.LiveRollup(id)
+		}
+		if e != nil && len(missing(e.Tombstones, tombstones)) > 0 {
 			return 0, false
 		}
 	}
@@ -145,13 +183,15 @@ func missing(have, want []string) (out []string) {
 }
 
 func (s SettleTombstones) apply(p *Partition, _ int64) error {
-	for i := range p.Blocks {
-		e := &p.Blocks[i]
-		if add := missing(e.Tombstones, s.Applied[e.ID]); len(add) > 0 {
-			m := *e.Meta // shared with other readings
-			m.Tombstones = append(slices.Clone(m.Tombstones), add...)
-			slices.Sort(m.Tombstones)
-			e.Meta = &m
+	for _, list := range [][]Entry{p.Blocks, p.Rollups} {
+		for i := range list {
+			e := &list[i]
+			if add := missing(e.Tombstones, s.Applied[e.ID]); len(add) > 0 {
+				m := *e.Meta // shared with other readings
+				m.Tombstones = append(slices.Clone(m.Tombstones), add...)
+				slices.Sort(m.Tombstones)
+				e.Meta = &m
+			}
 		}
 	}
 	p.endClaim(s.Job)
@@ -177,8 +217,10 @@ func (d DropTombstones) apply(p *Partition, nowMs int64) error {
 		if nowMs-t.CreatedMs < TombstoneKeepMs {
 			return fmt.Errorf("tombstone %s has to be kept for some days: %w", id, model.ErrConflict)
 		}
-		if i := slices.IndexFunc(p.Blocks, func(e Entry) bool { return t.masks(&e) }); i >= 0 {
-			return fmt.Errorf("tombstone %s still masks block %s: %w", id, p.Blocks[i].ID, model.ErrConflict)
+		for _, e := range p.All() {
+			if t.masks(&e) {
+				return fmt.Errorf("tombstone %s still masks block %s: %w", id, e.ID, model.ErrConflict)
+			}
 		}
 	}
 	p.Tombstones = slices.DeleteFunc(p.Tombstones, func(t Tombstone) bool { return slices.Contains(d.IDs, t.ID) })
