@@ -46,7 +46,7 @@ func Open(ctx context.Context, u *url.URL) (blob.Driver, error) {
 	if !b.As(&st.s3) {
 		return nil, errors.New("bug: s3blob gives no client")
 	}
-	return cdk.New("s3", b, st), nil
+	return &driver{Driver: cdk.New("s3", b, st), store: st}, nil
 }
 
 // settings are what a URL says.
