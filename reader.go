@@ -12,7 +12,6 @@ import (
 	"github.com/varvedb/varve/blob"
 	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/query"
-	"github.com/varvedb/varve/query/columnar"
 	"github.com/varvedb/varve/tenant"
 )
 
@@ -22,7 +21,7 @@ type Reader struct {
 	owned     bool
 	catalog   *catalog.Store
 	parser    parser.Parser
-	engine    *columnar.Engine
+	engine    *query.Engine
 	queryable *query.Queryable
 	caches    *caches
 	memory    *query.Gate
@@ -100,7 +99,7 @@ func (r *Reader) Queryable() *query.Queryable { return r.queryable }
 func (r *Reader) QueryMemory() *query.Gate { return r.memory }
 
 // Engine is Prometheus' engine with our limits, whose heavy parts are evaluated column-wise; Parser is the parser that it uses.
-func (r *Reader) Engine() *columnar.Engine { return r.engine }
+func (r *Reader) Engine() *query.Engine { return r.engine }
 
 // Parser is the parser that Engine uses.
 func (r *Reader) Parser() parser.Parser { return r.parser }

@@ -7,7 +7,7 @@
 // a server mounts its own ahead of this handler.
 //
 // The tenant is in the context of the request when it arrives: who may read what was decided
-// before. The form parameter partial_response=true asks for an answer with a warning where a writer cannot be reached, instead of
+// before. The form parameter partial_response=true asks for an answer with a warning where a writer cannot be reached or a block is damaged, instead of
 // an error.
 //
 // With explain=true any call that reads is answered with the header X-Varve-Explain: one line of JSON, the fields of

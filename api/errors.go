@@ -61,6 +61,9 @@ func coatOutcome(err error) error {
 	if memory, ok := errors.AsType[*query.MemoryError](err); ok {
 		return coat(memory) // met while series were decoded
 	}
+	if errors.Is(err, model.ErrCorrupt) || errors.Is(err, model.ErrVersion) {
+		return coat(err) // likewise
+	}
 	return err
 }
 

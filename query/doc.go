@@ -50,6 +50,12 @@
 // released. What is released was committed before that reading, so the confirmed catalogs list it; all else is in segments. They
 // outlive their release by an hour, and no query may last longer.
 //
+// # Damage
+//
+// A block that is damaged, of an unknown version, or gone though its catalog names it fails the query, with the object named. With [WithPartialResponse] it is
+// left out, whole or in part, and a warning names it. What shows only while series are decoded is a warning of queries of [NewEngine]; whoever reads series by himself
+// gets the error. Catalogs, roots and rosters are never done without.
+//
 // # Account and budgets
 //
 // Every request of a query to the bucket passes its [Account] (a blob.Trace), which counts it and refuses one that would break a budget of

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/prometheus/prometheus/storage"
 
 	"github.com/varvedb/varve/query/columnar"
 )
@@ -54,9 +55,30 @@ func NewParser() parser.Parser {
 	})
 }
 
+// Engine is what NewEngine returns. Safe for concurrent use.
+type Engine struct{ *columnar.Engine }
+
+// NewInstantQuery implements promql.QueryEngine.
+func (e *Engine) NewInstantQuery(ctx context.Context, q storage.Queryable, opts promql.QueryOpts, qs string, ts time.Time) (promql.Query, error) {
+	inner, err := e.Engine.NewInstantQuery(ctx, q, opts, qs, ts)
+	if err != nil {
+		return nil, err
+	}
+	return notedQuery{inner}, nil
+}
+
+// NewRangeQuery implements promql.QueryEngine.
+func (e *Engine) NewRangeQuery(ctx context.Context, q storage.Queryable, opts promql.QueryOpts, qs string, start, end time.Time, interval time.Duration) (promql.Query, error) {
+	inner, err := e.Engine.NewRangeQuery(ctx, q, opts, qs, start, end, interval)
+	if err != nil {
+		return nil, err
+	}
+	return notedQuery{inner}, nil
+}
+
 // NewEngine returns Prometheus' engine with every option of the language on, whose heavy parts are evaluated column-wise. Close it
 // after use. opts, logger and reg may be nil.
-func NewEngine(opts *EngineOptions, p parser.Parser, logger *slog.Logger, reg prometheus.Registerer) *columnar.Engine {
+func NewEngine(opts *EngineOptions, p parser.Parser, logger *slog.Logger, reg prometheus.Registerer) *Engine {
 	o := opts.withDefaults()
 	inner := promql.NewEngine(promql.EngineOpts{
 		Logger:                   logger,
@@ -73,13 +95,13 @@ func NewEngine(opts *EngineOptions, p parser.Parser, logger *slog.Logger, reg pr
 		UseStartTimestamps:       o.StartTimestamps,
 		Parser:                   p,
 	})
-	return columnar.New(inner, columnar.Options{
+	return &Engine{columnar.New(inner, columnar.Options{
 		Timeout:         o.Timeout,
 		MaxSamples:      o.MaxSamples,
 		StartTimestamps: o.StartTimestamps,
 		Off:             o.NoColumnar,
 		Registerer:      reg,
-	})
+	})}
 }
 
 // slots implements promql.QueryTracker: it bounds the queries that run at a time.

@@ -79,7 +79,9 @@ func (q *querier) gather(ctx context.Context, question *question, t *ticket) (g 
 	}
 	q.q.metrics.blocks.Add(float64(len(plan)))
 	q.account.touched(len(plan))
-	return &gathered{answers: append(reads.keep(plan), asked.answers...), warnings: asked.warnings}, nil
+	answers, damaged := reads.keep(plan)
+	q.q.metrics.damaged.Add(float64(len(damaged)))
+	return &gathered{answers: append(answers, asked.answers...), warnings: append(asked.warnings, damaged...)}, nil
 }
 
 // askAndConfirm asks all writers and returns what they say with a view that was read after their sources had answered. Logs are
@@ -122,13 +124,9 @@ func (q *querier) readAll(ctx context.Context, reads *reads, v *view, r model.Ti
 		if v, err = q.confirm(blob.AfterStage(ctx, blob.LastStage(ctx)), nil); err != nil {
 			return nil, err
 		}
-		for _, b := range v.blocks(r) {
-			switch err := gone[b.ID]; {
-			case err == nil || n == 1:
-			case blob.IsDenied(err):
-				return nil, fmt.Errorf("block %s of %s/%s is in the catalog, but it is missing or may not be read: %w", b.ID, v.tenant, b.Day.Dashed(), err)
-			default:
-				return nil, fmt.Errorf("block %s of %s/%s is in the catalog but not in the bucket: %w", b.ID, v.tenant, b.Day.Dashed(), model.ErrCorrupt)
+		if n > 1 {
+			if err := lost(reads, v, r, gone); err != nil {
+				return nil, err
 			}
 		}
 		if n == maxPlans {
@@ -136,6 +134,27 @@ func (q *querier) readAll(ctx context.Context, reads *reads, v *view, r model.Ti
 		}
 		reads.forget(gone)
 	}
+}
+
+// lost looks for blocks that are gone though a fresh catalog names them. They are an error, or left out.
+func lost(reads *reads, v *view, r model.TimeRange, gone map[string]error) error {
+	for _, b := range v.blocks(r) {
+		err := gone[b.ID]
+		switch {
+		case err == nil:
+			continue
+		case blob.IsDenied(err):
+			err = fmt.Errorf("block %s of %s/%s is in the catalog, but it is missing or may not be read: %v: %w", b.ID, v.tenant, b.Day.Dashed(), err, model.ErrCorrupt)
+		default:
+			err = fmt.Errorf("block %s of %s/%s is in the catalog but not in the bucket: %w", b.ID, v.tenant, b.Day.Dashed(), model.ErrCorrupt)
+		}
+		if !reads.partial {
+			return err
+		}
+		reads.lose(b.ID, err)
+		delete(gone, b.ID)
+	}
+	return nil
 }
 
 // asked are the answers of sources, lowest priority first, and the writers that gave none.

@@ -88,12 +88,15 @@ func (m *merger) less(i, j int) bool {
 }
 
 // decode appends the samples of all parts within the range to dst, ascending; for equal timestamps
-// that of the later part stays. It uses scratch as it likes.
-func decode(dst, scratch *model.Columns, parts []model.Series, r model.TimeRange) error {
+// that of the later part stays. It uses scratch as it likes. A part that cannot be decoded is left out if excuse says so by returning nil.
+func decode(dst, scratch *model.Columns, parts []model.Series, r model.TimeRange, excuse func(error) error) error {
 	for _, p := range parts {
 		n := dst.Len()
 		if err := p.Samples(dst, r); err != nil {
-			return err
+			if err := excuse(err); err != nil {
+				return err
+			}
+			truncate(dst, n)
 		}
 		// Parts mostly follow one another in time; then nothing is left to do.
 		if n > 0 && n < dst.Len() && dst.T[n] <= dst.T[n-1] {
@@ -101,6 +104,14 @@ func decode(dst, scratch *model.Columns, parts []model.Series, r model.TimeRange
 		}
 	}
 	return nil
+}
+
+// truncate cuts c to its first n samples.
+func truncate(c *model.Columns, n int) {
+	c.T, c.V = c.T[:n], c.V[:n]
+	if c.H != nil {
+		c.H = c.H[:n]
+	}
 }
 
 // mergeTail puts the two ascending stretches [0, n) and [n, len) of c in order. The second wins ties.

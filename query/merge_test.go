@@ -60,7 +60,7 @@ func TestDecodeProperty(t *testing.T) {
 			parts = append(parts, s)
 		}
 		dst.Reset()
-		require.NoError(t, decode(dst, scratch, parts, r))
+		require.NoError(t, decode(dst, scratch, parts, r, (*querier)(nil).excuse))
 		require.Len(t, dst.V, dst.Len())
 		require.True(t, slices.IsSorted(dst.T))
 		require.Equal(t, len(want), dst.Len())

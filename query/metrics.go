@@ -7,7 +7,7 @@ import (
 
 // metrics count what queries touch. What they fetch is counted by the bucket.
 type metrics struct {
-	selects, labelCalls, blocks, replans prometheus.Counter
+	selects, labelCalls, blocks, replans, damaged prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -20,5 +20,6 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		labelCalls: counter("label_calls_total", "Calls for label names and values."),
 		blocks:     counter("blocks_touched_total", "Blocks that selectors and label calls looked into."),
 		replans:    counter("replans_total", "Times that a selector planned anew because a block had gone."),
+		damaged:    counter("damaged_total", "Blocks, or parts of them, that were left out of partial answers because they are damaged or missing."),
 	}
 }

@@ -25,6 +25,8 @@ type querier struct {
 	trace   *blob.Trace
 	// memory is what this query holds.
 	memory *Hold
+	// notes take what is left out while series are decoded; nil where that is an error. Set by the first begin.
+	notes *notes
 
 	first shared[*view]
 	// turn holds a token while a confirmation is read.
@@ -90,6 +92,7 @@ func (q *querier) begin(ctx context.Context) (context.Context, func(), error) {
 	l := &q.q.cfg.Limits
 	if q.account == nil {
 		q.account = accountOf(ctx)
+		q.notes = notesOf(ctx)
 		q.trace = q.account.trace(l)
 		if l.Time > 0 {
 			late, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), l.Time, l.timeError())

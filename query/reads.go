@@ -15,6 +15,8 @@ type reads struct {
 	slots  chan struct{}
 	read   func(context.Context, liveBlock) (*answer, error)
 	byID   map[string]*blockRead
+	// partial: a damaged block is left out.
+	partial bool
 }
 
 type blockRead struct {
@@ -25,7 +27,7 @@ type blockRead struct {
 
 func newReads(ctx context.Context, parallel int, read func(context.Context, liveBlock) (*answer, error)) *reads {
 	ctx, cancel := context.WithCancel(ctx)
-	return &reads{ctx: ctx, cancel: cancel, slots: make(chan struct{}, parallel), read: read, byID: make(map[string]*blockRead)}
+	return &reads{ctx: ctx, cancel: cancel, slots: make(chan struct{}, parallel), read: read, byID: make(map[string]*blockRead), partial: PartialResponse(ctx)}
 }
 
 // start begins to read those of the plan, made from what was read in the stage, that were not begun before.
@@ -60,7 +62,7 @@ func (r *reads) wait(plan []liveBlock) (gone map[string]error, err error) {
 			return nil, context.Cause(r.ctx)
 		}
 		switch {
-		case br.err == nil:
+		case br.err == nil, r.partial && isDamage(br.err):
 		case errors.Is(br.err, model.ErrNotFound):
 			if gone == nil {
 				gone = make(map[string]error)
@@ -90,12 +92,20 @@ func (r *reads) end() {
 	}
 }
 
-// keep returns the answers of the plan in its order. They are the caller's from now on.
-func (r *reads) keep(plan []liveBlock) []*answer {
-	answers := make([]*answer, 0, len(plan))
+// lose has a block count as read though it is not there.
+func (r *reads) lose(id string, err error) { r.byID[id].err = err }
+
+// keep returns the answers of the plan in its order, which are the caller's from now on, and a warning for each block that is left out.
+func (r *reads) keep(plan []liveBlock) (answers []*answer, warnings []string) {
+	answers = make([]*answer, 0, len(plan))
 	for _, b := range plan {
-		answers = append(answers, r.byID[b.ID].answer)
+		br := r.byID[b.ID]
+		if br.err != nil {
+			warnings = append(warnings, leftOut(br.err))
+			continue
+		}
+		answers = append(answers, br.answer)
 		delete(r.byID, b.ID)
 	}
-	return answers
+	return answers, warnings
 }

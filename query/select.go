@@ -144,7 +144,7 @@ func (s *series) Labels() labels.Labels { return s.labels }
 // Columns implements columnar.Decoder. Where dst.H is not nil afterwards there is a native histogram, and V means nothing.
 func (s *series) Columns(dst *model.Columns) error {
 	var scratch model.Columns
-	if err := decode(dst, &scratch, s.parts, s.r); err != nil {
+	if err := decode(dst, &scratch, s.parts, s.r, s.q.excuse); err != nil {
 		return fmt.Errorf("decode %s: %w", s.labels, err)
 	}
 	if s.q != nil {
