@@ -26,6 +26,7 @@ func arrows() map[room][]room {
 		"memtable":             {"model"},
 		"protocol/remotewrite": {"model"},
 		"query":                {"blob", "blocks", "cache", "catalog", "model", "tenant", "wal"},
+		"rollup":               {"model"},
 		"repair":               {"blob", "blocks", "catalog", "model", "tenant", "wal"},
 		"server":               {"cluster/wire", "model", "protocol/remotewrite", "tenant"},
 		"tenant":               {"model"},

@@ -21,7 +21,7 @@ func lines() [][]room {
 			"tenant", "cache", "index", "blocks/chunk", "wal", "protocol/remotewrite", "cluster/wire",
 			"blob/s3", "blob/gcs", "blob/azure", "blob/dir", "blob/mem", "blob/blobtest", "blob/faultblob", "blob/countblob",
 		},
-		{"blocks/native", "blocks/parquet", "memtable"},
+		{"blocks/native", "blocks/parquet", "memtable", "rollup"},
 		{"blocks"},
 		{"catalog"},
 		{"query"},
