@@ -10,10 +10,8 @@ import (
 )
 
 // Append adds to dst the windows of the samples, which are of one series and of one day, ascending. Windows without samples are left out. resolutionMs divides a
-// day. The error wraps model.ErrCorrupt: a native histogram in no known form.
-//
-// Histograms in dst are those of c, not copies.
-func Append(dst *model.Rollup, c *model.Columns, resolutionMs int64) error {
+// day. Histograms in dst are those of c, not copies; one in no known form counts as one that is no stale marker.
+func Append(dst *model.Rollup, c *model.Columns, resolutionMs int64) {
 	w := window{}
 	for i := 0; i < len(c.T); {
 		end := model.WindowEnd(c.T[i], resolutionMs)
@@ -21,13 +19,10 @@ func Append(dst *model.Rollup, c *model.Columns, resolutionMs int64) error {
 		for j < len(c.T) && c.T[j] <= end {
 			j++
 		}
-		if err := w.read(c, i, j); err != nil {
-			return err
-		}
+		w.read(c, i, j)
 		w.appendTo(dst, end)
 		i = j
 	}
-	return nil
 }
 
 // window is one of a series, and what is carried on to the next one.
@@ -45,26 +40,19 @@ type window struct {
 }
 
 // read takes the samples [i, j).
-func (w *window) read(c *model.Columns, i, j int) error {
+func (w *window) read(c *model.Columns, i, j int) {
 	w.histograms, w.h = 0, nil
 	if c.H == nil && !anyStale(c.V[i:j]) {
 		w.floats = c.V[i:j]
-		return nil
+		return
 	}
 	w.kept = w.kept[:0]
 	for k := i; k < j; k++ {
 		v := c.V[k]
 		if c.H != nil && c.H[k] != nil {
 			_, float, h, err := model.SplitStart(c.H[k])
-			if err != nil {
-				return err
-			}
-			if h != nil {
-				stale, err := staleHistogram(h)
-				if err != nil {
-					return err
-				}
-				if !stale {
+			if err != nil || h != nil {
+				if !staleHistogram(h) {
 					w.histograms, w.h = w.histograms+1, c.H[k]
 				}
 				continue
@@ -76,7 +64,6 @@ func (w *window) read(c *model.Columns, i, j int) error {
 		}
 	}
 	w.floats = w.kept
-	return nil
 }
 
 func anyStale(v []float64) bool {

@@ -19,20 +19,14 @@ type Combiner struct {
 // A window of which old counts as many samples as rolled has is there in full, and is made anew. Of any other one there is no more than what old says of it, to which the samples
 // that came since are added: count, sum and increase as sums, min and max as such, last as that of what came since. Where a late sample has the time of one that has gone both
 // are counted, and the increase from one to the other is not known. Samples that have the time of one in rolled are not new.
-func (c *Combiner) Combine(dst, old *model.Rollup, all, rolled *model.Columns, resolutionMs int64) error {
+func (c *Combiner) Combine(dst, old *model.Rollup, all, rolled *model.Columns, resolutionMs int64) {
 	c.fresh.Reset()
 	c.known.Reset()
 	c.added.Reset()
 	c.without(all, rolled)
-	if err := Append(&c.fresh, all, resolutionMs); err != nil {
-		return err
-	}
-	if err := Append(&c.known, rolled, resolutionMs); err != nil {
-		return err
-	}
-	if err := Append(&c.added, &c.late, resolutionMs); err != nil {
-		return err
-	}
+	Append(&c.fresh, all, resolutionMs)
+	Append(&c.known, rolled, resolutionMs)
+	Append(&c.added, &c.late, resolutionMs)
 	var known, added cursor
 	i, j := 0, 0
 	for i < old.Len() || j < c.fresh.Len() {
@@ -57,7 +51,6 @@ func (c *Combiner) Combine(dst, old *model.Rollup, all, rolled *model.Columns, r
 			i, j = i+1, j+1
 		}
 	}
-	return nil
 }
 
 // without sets late to the samples of all at whose times rolled has none.
