@@ -15,9 +15,13 @@ const lookback = 5 * time.Minute
 // queries is how many are asked if nobody says otherwise, and at least for every shape to come up often enough; perWorld are asked of the same data.
 const queries, perWorld = 26_000, 1000
 
-// formOf makes the worlds differ. A metric of the largest, one in 26, has more series than query evaluates at a time.
+// formOf makes the worlds differ: more than half have parquet, read with caches and without, with late hot blocks above it and without, beside writers
+// and detached. A metric of the largest, one in 26, has more series than query evaluates at a time.
 func formOf(world int) form {
-	f := form{copies: 1, merged: world%2 == 1, cached: world%3 == 1, detached: world%10 == 4, parquet: world%5 < 2}
+	f := form{
+		copies: 1, merged: world%2 == 1, cached: world%3 == 1, detached: world%10 == 4,
+		parquet: world%5 < 2 || world%20 == 4 || world%26 == 13, late: world%3 == 0,
+	}
 	switch {
 	case world%26 == 13:
 		f.copies = 16
@@ -56,6 +60,7 @@ func TestDifferential(t *testing.T) {
 		w := newWorld(t, seed+uint64(world), formOf(world))
 		total.merges += w.merges
 		total.compactions += w.compactions
+		total.mixed += w.mixed(t)
 		compare(t, w, total, seed, max(first, number), min(end, number+perWorld))
 	}
 	t.Log(total)
