@@ -78,12 +78,13 @@ func (a *adopter) run(ctx context.Context) error {
 			return err
 		}
 		a.report.FenceGeneration, a.report.FenceSeq = fence.gen, fence.seq
-		for gen := w.Released + 1; gen <= fence.gen; gen++ {
-			if err := a.flush(ctx, gen, fence); err != nil {
-				return fmt.Errorf("generation %d: %w", gen, err)
-			}
+		err = a.flushAll(ctx, w.Released+1, fence)
+		switch {
+		case err == nil:
+			err = a.finish(ctx, fence)
+		case errors.Is(err, model.ErrNotFound):
+			err = a.missing(ctx, w.Released, err)
 		}
-		err = a.finish(ctx, fence)
 		if !errors.Is(err, errReleasedMeanwhile) {
 			return err
 		}
@@ -153,6 +154,28 @@ func (a *adopter) segment(ctx context.Context, p position) (*wal.Segment, error)
 	return s, nil
 }
 
+// flushAll commits the blocks of the generations from first on to that of the fence.
+func (a *adopter) flushAll(ctx context.Context, first uint64, fence position) error {
+	for gen := first; gen <= fence.gen; gen++ {
+		if err := a.flush(ctx, gen, fence); err != nil {
+			return fmt.Errorf("generation %d: %w", gen, err)
+		}
+	}
+	return nil
+}
+
+// missing says what it means that something that was there is gone: the writer has released more than it had, and so lives; or it is an error.
+func (a *adopter) missing(ctx context.Context, released uint64, fault error) error {
+	w, err := a.entry(ctx)
+	switch {
+	case err != nil:
+		return err
+	case w.Released > released:
+		return errReleasedMeanwhile
+	}
+	return fault
+}
+
 // flush commits the blocks of one generation, as far as it lies before the fence.
 func (a *adopter) flush(ctx context.Context, gen uint64, fence position) error {
 	table, err := a.load(ctx, gen, fence)
@@ -219,8 +242,9 @@ func (a *adopter) commit(ctx context.Context, c *committer, gen uint64, key part
 	return outcome == catalog.Added, err
 }
 
-// errReleasedMeanwhile: the writer released the fence's generation while it was being adopted. Then the missing segment was not the end
-// of its log but had been collected, the writer will not meet the fence, and the walk begins again behind what it released.
+// errReleasedMeanwhile: the writer released the fence's generation, or an earlier one that was still to be read, while it was being adopted. Then the missing
+// segment may not have been the end of its log but have been collected, the writer will not meet the fence, and the walk begins again behind what it
+// released. The fence stays where nobody looks any more.
 var errReleasedMeanwhile = errors.New("its log was released meanwhile")
 
 // finish marks the writer as adopted, on condition that the fence lies in its way.

@@ -288,7 +288,7 @@ func TestAdoptRaces(t *testing.T) {
 				if p.faults.Calls() < n {
 					return
 				}
-				if err != nil && !errors.Is(err, model.ErrNotFound) {
+				if err != nil {
 					t.Fatalf("call %d: %v", n, err)
 				}
 				fs.Kill()
