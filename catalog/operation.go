@@ -35,6 +35,9 @@ func (a Add) String() string {
 }
 
 func (a Add) applied(p *Partition) (Outcome, bool) {
+	if planted.On(planted.SkipFlushed) && a.Meta != nil {
+		return Already, p.Live(a.Meta.ID) != nil || p.IsRetired(a.Meta.ID) || p.replaced(a.Meta.ID)
+	}
 	if !p.FlushedThrough(a.Writer, a.Generation) {
 		return 0, false
 	}

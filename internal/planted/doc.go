@@ -30,6 +30,8 @@ const (
 	MaskAfterMerge
 	// IgnoreDropped lets a block become live whose id was dropped, so that its object is deleted under it.
 	IgnoreDropped
+	// SkipFlushed adds a block without looking whether the writer's generation was flushed before.
+	SkipFlushed
 	// DeleteBeforeDrop deletes objects before the commit that drops their ids.
 	DeleteBeforeDrop
 	// RootBeforeCatalog has collection go by a root that was read before the catalog, in which a snapshot is missing that read the same blocks.

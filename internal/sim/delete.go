@@ -70,7 +70,7 @@ func (w *world) deleteSeries() {
 	}
 	tool := &machine{name: "deleter", disk: "deleter"}
 	tool.c, tool.bucket = w.components(nil)
-	tool.bucket.SetHook(func(faultblob.Call) faultblob.Action { return w.bucketCall(tool) })
+	tool.bucket.SetHook(func(c faultblob.Call) faultblob.Action { return w.bucketCall(tool, c) })
 	if w.rng.IntN(2) == 0 {
 		tool.calls = plan{fault: bucketFaults[w.rng.IntN(len(bucketFaults))], in: w.rng.IntN(12), calls: 1}
 	}

@@ -66,7 +66,7 @@ func (p *plan) done() {
 // hookUp puts the machine's plans behind its file and bucket calls.
 func (w *world) hookUp(m *machine) {
 	m.fs.SetHook(func(c memfs.Call) error { return w.fileCall(m, c) })
-	m.bucket.SetHook(func(faultblob.Call) faultblob.Action { return w.bucketCall(m) })
+	m.bucket.SetHook(func(c faultblob.Call) faultblob.Action { return w.bucketCall(m, c) })
 }
 
 func (w *world) fileCall(m *machine, c memfs.Call) error {
@@ -101,7 +101,8 @@ func (w *world) fileCall(m *machine, c memfs.Call) error {
 	return nil
 }
 
-func (w *world) bucketCall(m *machine) faultblob.Action {
+func (w *world) bucketCall(m *machine, c faultblob.Call) faultblob.Action {
+	w.giveWay(m, c)
 	if !m.calls.due() {
 		return faultblob.Action{}
 	}
@@ -135,13 +136,17 @@ func (w *world) others(m *machine) {
 	busy := m.busy
 	m.busy = true
 	w.depth++
+	w.someSteps()
+	w.depth--
+	m.busy = busy
+}
+
+func (w *world) someSteps() {
 	for range 1 + w.rng.IntN(12) {
 		if w.violation == nil {
 			w.step()
 		}
 	}
-	w.depth--
-	m.busy = busy
 }
 
 // maxDepth bounds how many processes stand still at one time.

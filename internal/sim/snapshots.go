@@ -40,7 +40,7 @@ func (w *world) snapshot() {
 func (w *world) snapshooter() *machine {
 	m := &machine{name: "snapshooter", disk: "snapshooter"}
 	m.c, m.bucket = w.components(nil)
-	m.bucket.SetHook(func(faultblob.Call) faultblob.Action { return w.bucketCall(m) })
+	m.bucket.SetHook(func(c faultblob.Call) faultblob.Action { return w.bucketCall(m, c) })
 	if w.rng.IntN(2) == 0 {
 		m.calls = plan{fault: bucketFaults[w.rng.IntN(len(bucketFaults))], in: w.rng.IntN(10), calls: 1}
 	}

@@ -2,13 +2,11 @@ package sim
 
 import (
 	"context"
-	"errors"
 	"slices"
 
 	"github.com/varvedb/varve/blob/faultblob"
 	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/ingester"
-	"github.com/varvedb/varve/model"
 )
 
 // action is one kind of step, drawn with its weight.
@@ -54,7 +52,9 @@ func init() {
 		{20, onDown(func(w *world, m *machine) { w.restart(m) })},
 		{1, onDown(func(w *world, m *machine) { w.loseDisk(m) })},
 		{3, (*world).adopt},
-		{6, (*world).tidy},
+		{6, func(w *world) { w.tidy(w.tidyConfig()) }},
+		{2, (*world).contend},
+		{1, (*world).night},
 		{3, (*world).deleteSeries},
 		{1, (*world).retain},
 		{4, (*world).pass},
@@ -157,7 +157,7 @@ func (w *world) adopt() {
 		return
 	}
 	dead := active[w.rng.IntN(len(active))]
-	tool.bucket.SetHook(func(faultblob.Call) faultblob.Action { return w.bucketCall(tool) })
+	tool.bucket.SetHook(func(c faultblob.Call) faultblob.Action { return w.bucketCall(tool, c) })
 	if w.rng.IntN(2) == 0 {
 		tool.calls = plan{fault: bucketFaults[w.rng.IntN(len(bucketFaults))], in: w.rng.IntN(12), calls: 1}
 	}
@@ -165,7 +165,7 @@ func (w *world) adopt() {
 	_, err := ingester.Adopt(context.Background(), dead, tool.c)
 	w.note("adopt %s: %v", dead, err)
 	w.counts["adopt"]++
-	if err != nil && tool.fate == noFault && !allowed(err) && !errors.Is(err, model.ErrNotFound) {
+	if err != nil && tool.fate == noFault && !allowed(err) {
 		w.broken("adopt %s: unexpected error: %w", dead, err)
 	}
 }

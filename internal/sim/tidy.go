@@ -68,8 +68,15 @@ func (w *world) compactSettings() lifecycle.CompactSettings {
 }
 
 // tidy lets a worker look at the whole bucket.
-func (w *world) tidy() {
-	t := w.newTidier(w.tidyConfig(), time.Duration(w.rng.IntN(1200)-600)*time.Second)
+func (w *world) tidy(cfg *lifecycle.Config) { w.tidyAt(cfg, w.skew()) }
+
+// maxSkew is by how much the clocks of workers and writers differ from the world's, to either side.
+const maxSkew = 10 * time.Minute
+
+func (w *world) skew() time.Duration { return time.Duration(w.rng.Int64N(int64(2*maxSkew))) - maxSkew }
+
+func (w *world) tidyAt(cfg *lifecycle.Config, skew time.Duration) {
+	t := w.newTidier(cfg, skew)
 	rival := 0
 	if w.depth < maxDepth && w.rng.IntN(4) > 0 {
 		rival = 4 + w.rng.IntN(24)
@@ -78,7 +85,7 @@ func (w *world) tidy() {
 		if c.N == rival {
 			w.race(t.machine)
 		}
-		return w.bucketCall(t.machine)
+		return w.bucketCall(t.machine, c)
 	})
 	if w.rng.IntN(2) > 0 {
 		t.calls = plan{fault: bucketFaults[w.rng.IntN(len(bucketFaults))], in: w.rng.IntN(30), calls: 1}
@@ -111,11 +118,63 @@ func (w *world) race(m *machine) {
 		if w.rng.IntN(3) == 0 {
 			w.makeSnapshot()
 		}
-		w.tidy()
+		w.tidy(w.tidyConfig())
 		if w.rng.IntN(3) == 0 {
 			w.nowMs += 2 * 3600 * 1000 // it stands still for longer than a grace
 		}
 		w.depth--
+	}
+}
+
+// contend lets two workers who see the same jobs do them at one time, each call of the bucket of one beside any of the other, and something
+// else meanwhile.
+func (w *world) contend() {
+	if w.depth >= maxDepth {
+		return
+	}
+	w.counts["contention"]++
+	w.note("contention begins")
+	cfg := w.tidyConfig()
+	alike := func() { c := *cfg; w.tidy(&c) }
+	tasks := []func(){alike, alike}
+	if w.rng.IntN(2) == 0 {
+		tasks = append(tasks, w.scavenge, w.appendAndFlush)
+	}
+	others := [...]func(){w.someSteps, w.appendAndFlush, w.makeSnapshot, w.deleteSeries, w.adopt}
+	for range w.rng.IntN(3) {
+		tasks = append(tasks, others[w.rng.IntN(len(others))])
+	}
+	w.together(tasks...)
+}
+
+// scavenge lets a worker take blocks for orphans that were uploaded a moment ago.
+func (w *world) scavenge() {
+	cfg := w.tidyConfig()
+	cfg.Orphans.Age, cfg.Orphans.UnprovenAge = time.Millisecond, time.Millisecond
+	cfg.Compact.Off, cfg.Merge.MaxBlocks = true, 1000
+	w.tidyAt(cfg, maxSkew)
+}
+
+func (w *world) appendAndFlush() {
+	if m := w.draw(func(m *machine) bool { return m.ing != nil }); m != nil {
+		w.append(m)
+		if m.ing != nil && !m.busy {
+			w.flush(m)
+		}
+	}
+}
+
+// night lets hours go by in which nobody but workers does anything: what was flushed is merged, what was merged is deleted, and a machine
+// that was on its way then wakes up, or comes back.
+func (w *world) night() {
+	w.counts["night"]++
+	for range 2 + w.rng.IntN(2) {
+		if w.violation == nil && w.depth < maxDepth {
+			w.depth++
+			w.tidy(w.tidyConfig())
+			w.depth--
+		}
+		w.nowMs += 2 * 3600 * 1000
 	}
 }
 

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"github.com/varvedb/varve/blob"
@@ -9,6 +10,7 @@ import (
 	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/ingester"
 	"github.com/varvedb/varve/model"
+	"github.com/varvedb/varve/wal"
 )
 
 var everything = model.TimeRange{MinMs: model.MinTimeMs, MaxMs: model.MaxTimeMs}
@@ -110,6 +112,7 @@ func (w *world) check() {
 		got[k] = f
 	}
 	if w.violation == nil {
+		w.aged()
 		if err := w.oracle.compare(got, false, func(k key) bool { return !seen[diskOf(k)] }); err != nil {
 			w.broken("query: %w", err)
 		}
@@ -216,22 +219,35 @@ func (w *world) checkCatalogs(when string) {
 	got := reading{}
 	w.readCatalogs(c, got)
 	if w.violation == nil {
+		w.aged()
 		if err := w.oracle.compare(got, true, func(key) bool { return false }); err != nil {
 			w.broken("%s: %w", when, err)
 		}
 	}
 }
 
-// checkLogs looks for segments that nobody needs any more: those of living writers are all released.
+// checkLogs looks for segments that nobody needs any more: those of living writers are all released. Fences stay: that of an adopter who stood still for so long that the
+// writer released its log, and deleted it, lies where nobody looks any more.
 func (w *world) checkLogs(alive map[string]bool) {
+	c, _ := w.components(nil)
 	for o, err := range w.bucket.List(context.Background(), "w/") {
 		if err != nil {
 			w.broken("list: %w", err)
 			return
 		}
-		parts := strings.Split(o.Key, "/")
-		if len(parts) == 4 && alive[parts[1]] {
-			w.broken("%s is left after everything was released", o.Key)
+		writer, _, _, ok := wal.ParseSegmentKey(o.Key)
+		if !ok || !alive[writer] {
+			continue
+		}
+		data, _, err := c.Bucket.Get(context.Background(), o.Key)
+		if err == nil {
+			var s *wal.Segment
+			if s, err = wal.ParseSegment(data, nil); err == nil && !s.Fence {
+				err = errors.New("it is not a fence")
+			}
+		}
+		if err != nil {
+			w.broken("%s is left after everything was released: %w", o.Key, err)
 		}
 	}
 }

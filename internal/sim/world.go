@@ -22,8 +22,10 @@ type world struct {
 	oracle   *oracle
 	machines []*machine
 	depth    int
-	disks    int
-	value    float64
+	// task is the one that goes on, nil if there is only one thing to do.
+	task  *task
+	disks int
+	value float64
 	// deletes counts them; unfinished is one that failed; lastFlush is what the last flush of a machine ended with.
 	deletes    int
 	unfinished *deletion
