@@ -69,7 +69,7 @@ func Build(ctx context.Context, p *Params, series iter.Seq2[BuildSeries, error],
 	defer lw.Close()
 	for s, err := range series {
 		if err == nil {
-			err = addSeries(lw, p.Day, &s)
+			err = addSeries(lw, m, &s)
 		}
 		if err == nil {
 			err = ctx.Err()
@@ -91,15 +91,32 @@ func Build(ctx context.Context, p *Params, series iter.Seq2[BuildSeries, error],
 	return m, nil
 }
 
-func addSeries(w layoutWriter, day model.Day, s *BuildSeries) error {
-	t := s.Columns.T
-	if len(t) == 0 {
-		return nil
+func addSeries(w layoutWriter, m *Meta, s *BuildSeries) error {
+	t, err := s.times(m.Format)
+	if err != nil || len(t) == 0 {
+		return err
 	}
-	if r := day.Range(); !r.Contains(t[0]) || !r.Contains(t[len(t)-1]) {
-		return fmt.Errorf("series %.200s: samples from %d to %d are not of day %s: %w", s.Labels, t[0], t[len(t)-1], day, model.ErrInvalid)
+	if r := m.Day.Range(); !r.Contains(t[0]) || !r.Contains(t[len(t)-1]) {
+		return fmt.Errorf("series %.200s: samples from %d to %d are not of day %s: %w", s.Labels, t[0], t[len(t)-1], m.Day, model.ErrInvalid)
 	}
-	return w.Add(s.Labels, s.Columns)
+	return w.Add(s)
+}
+
+// times are the timestamps of the samples, or of the windows, which must be those of the format.
+func (s *BuildSeries) times(f Format) ([]int64, error) {
+	resolution := f.ResolutionMs()
+	if (resolution > 0) != (s.Rollup != nil) {
+		return nil, fmt.Errorf("series %.200s: samples or windows, and the format %d is of the other: %w", s.Labels, f, model.ErrInvalid)
+	}
+	if s.Rollup == nil {
+		return s.Columns.T, nil
+	}
+	for _, at := range s.Rollup.T {
+		if model.WindowEnd(at, resolution) != at {
+			return nil, fmt.Errorf("series %.200s: no window of %d ms ends at %d: %w", s.Labels, resolution, at, model.ErrInvalid)
+		}
+	}
+	return s.Rollup.T, nil
 }
 
 // sumWriter counts and sums what goes through it.

@@ -67,7 +67,7 @@ func openBlock(ctx context.Context, r RangeReader, key string, size, guess int64
 		return nil, err
 	}
 	m, err := parseFooter(b[int64(len(b))-need:], last.end)
-	if err == nil && (m.Format == Parquet) != (last.end < size) {
+	if err == nil && m.Format.IsParquet() != (last.end < size) {
 		err = fmt.Errorf("end of a block of another format: %w", model.ErrCorrupt)
 	}
 	if err != nil {
@@ -190,6 +190,12 @@ func checkMagic(data []byte) error {
 
 // verifySeries decodes every series and every page of postings and counts.
 func verifySeries(ctx context.Context, data []byte, m *Meta) error {
+	if m.Format.ResolutionMs() > 0 {
+		if err := verifyRollup(ctx, data, m); err != nil {
+			return err
+		}
+		return verifyPostings(data, m)
+	}
 	sel, err := Select(ctx, Bytes(data), m, &Query{Range: m.Range()})
 	if err != nil {
 		return fmt.Errorf("verify: %w", err)
@@ -213,6 +219,10 @@ func verifySeries(ctx context.Context, data []byte, m *Meta) error {
 		return fmt.Errorf("verify block: %d series, %d samples, %d histograms, footer says %d, %d, %d: %w",
 			len(sel.Series), samples, histograms, m.Series, m.Samples, m.Histograms, model.ErrCorrupt)
 	}
+	return verifyPostings(data, m)
+}
+
+func verifyPostings(data []byte, m *Meta) (err error) {
 	var raw []byte
 	kind := page.Head
 	for at := m.Postings.Offset; at < m.Postings.End(); {

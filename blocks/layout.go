@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/prometheus/prometheus/model/labels"
-
 	"github.com/varvedb/varve/blocks/native"
 	"github.com/varvedb/varve/blocks/parquet"
 	"github.com/varvedb/varve/model"
@@ -13,7 +11,8 @@ import (
 
 // layoutWriter writes a block up to its Meta.
 type layoutWriter interface {
-	Add(ls labels.Labels, c *model.Columns) error
+	// Add adds a series with the columns that its format is made of.
+	Add(s *BuildSeries) error
 	// finish writes what is left, says in m where everything lies, and returns what comes behind Meta and trailer.
 	finish(m *Meta) (behind []byte, err error)
 	Close()
@@ -23,13 +22,23 @@ func newLayoutWriter(w io.Writer, m *Meta) (layoutWriter, error) {
 	switch m.Format {
 	case Native:
 		return nativeWriter{native.NewWriter(w)}, nil
-	case Parquet:
-		return parquetWriter{parquet.NewWriter(w, m.Day)}, nil
+	case Parquet, Rollup5m, Rollup1h:
+		return parquetWriter{parquet.NewWriter(w, m.Day, m.Format.rows())}, nil
 	}
 	return nil, fmt.Errorf("format %d: %w", m.Format, model.ErrInvalid)
 }
 
+// rows are what the rows of a parquet block are.
+func (f Format) rows() parquet.Kind {
+	if f.ResolutionMs() > 0 {
+		return parquet.Rollups
+	}
+	return parquet.Samples
+}
+
 type nativeWriter struct{ *native.Writer }
+
+func (w nativeWriter) Add(s *BuildSeries) error { return w.Writer.Add(s.Labels, s.Columns) }
 
 func (w nativeWriter) finish(m *Meta) ([]byte, error) {
 	l, err := w.Finish()
@@ -45,6 +54,13 @@ func (w nativeWriter) finish(m *Meta) ([]byte, error) {
 }
 
 type parquetWriter struct{ *parquet.Writer }
+
+func (w parquetWriter) Add(s *BuildSeries) error {
+	if s.Rollup != nil {
+		return w.AddRollup(s.Labels, s.Rollup)
+	}
+	return w.Writer.Add(s.Labels, s.Columns)
+}
 
 func (w parquetWriter) finish(m *Meta) ([]byte, error) {
 	l, behind, err := w.Finish()

@@ -39,6 +39,22 @@ func (ms Masks) Hidden(ls labels.Labels, within model.TimeRange) (hidden []model
 	return union(hidden)
 }
 
+// of returns masks that hide the rows of the block: of a rollup every window that has a masked time in it.
+func (ms Masks) of(m *Meta) Masks {
+	resolution := m.Format.ResolutionMs()
+	if resolution == 0 {
+		return ms
+	}
+	var out Masks
+	for _, x := range ms {
+		if x.Range = x.Range.Intersect(m.Day.Range()); !x.Range.Empty() {
+			x.Range.MaxMs = model.WindowEnd(x.Range.MaxMs, resolution)
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
 func (m *Mask) matches(ls labels.Labels) bool {
 	return slices.ContainsFunc(m.Selectors, func(selector []*labels.Matcher) bool {
 		return !slices.ContainsFunc(selector, func(m *labels.Matcher) bool { return !m.Matches(ls.Get(m.Name)) })
@@ -110,13 +126,13 @@ func (s *maskedSeries) Samples(dst *model.Columns, r model.TimeRange) error {
 	return nil
 }
 
-// mask applies the query's masks to what was selected within rng. A series that has nothing left there goes; to know that, the samples of one that is
+// mask applies masks to what was selected within rng. A series that has nothing left there goes; to know that, the samples of one that is
 // hidden in part are decoded, unless the query is after labels only: then such a series stays.
-func (q *Query) mask(sel *model.Selection, rng model.TimeRange) error {
+func (q *Query) mask(sel *model.Selection, masks Masks, rng model.TimeRange) error {
 	kept := sel.Series[:0]
 	var c model.Columns
 	for _, s := range sel.Series {
-		hidden := q.Masks.Hidden(s.Labels(), rng)
+		hidden := masks.Hidden(s.Labels(), rng)
 		switch {
 		case len(hidden) == 0:
 		case hidden[0] == rng:

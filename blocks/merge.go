@@ -32,6 +32,20 @@ const (
 	defaultMaxSeriesSamples = 4 << 20
 )
 
+// withDefaults returns the options with what is not set.
+func (o *MergeOptions) withDefaults() (out MergeOptions) {
+	if o != nil {
+		out = *o
+	}
+	if out.ReadBytes <= 0 {
+		out.ReadBytes = defaultReadBytes
+	}
+	if out.MaxSeriesSamples <= 0 {
+		out.MaxSeriesSamples = defaultMaxSeriesSamples
+	}
+	return out
+}
+
 // InputError is a fault met while reading one block of a merge.
 type InputError struct {
 	ID  string
@@ -69,16 +83,7 @@ type Merger struct {
 
 // NewMerger returns a Merger of the blocks, the one that wins last. It reads nothing yet.
 func NewMerger(r RangeReader, inputs []*Meta, opts *MergeOptions) *Merger {
-	m := &Merger{}
-	if opts != nil {
-		m.opts = *opts
-	}
-	if m.opts.ReadBytes <= 0 {
-		m.opts.ReadBytes = defaultReadBytes
-	}
-	if m.opts.MaxSeriesSamples <= 0 {
-		m.opts.MaxSeriesSamples = defaultMaxSeriesSamples
-	}
+	m := &Merger{opts: opts.withDefaults()}
 	budget := m.opts.ReadBytes / int64(max(1, len(inputs)))
 	for i, meta := range inputs {
 		m.inputs = append(m.inputs, newMergeSource(r, meta, i, budget, m.opts.Sequential))

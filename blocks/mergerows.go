@@ -12,28 +12,29 @@ import (
 	"github.com/varvedb/varve/model"
 )
 
-// rowInput is one parquet block of a merge. Of the series pages it reads a window at a time; of the row groups, with one call for each
+// rowInput is one parquet block of a merge, or the block of a RollupReader. Of the series pages it reads a window at a time; of the row groups, with one call for each
 // series page, the stripes of all its series, which it keeps as they are stored. So it holds the rows of a range at most, compressed, and
 // one decoded stripe of each window: series ascend, and with them the rows of each window.
 type rowInput struct {
 	seriesWalk
+	aggregates []model.Aggregate // those that are read; of samples one, which says nothing
 
 	group  *parquet.Group
-	stored map[int64][][]byte // of the stripes of the group, by Key
+	stored map[int64][][][]byte // of the stripes of the group, by Key, for each aggregate
 	open   [parquet.Windows]openRows
 
 	readRows int64
 }
 
-// openRows is the decoded stripe of a window.
+// openRows is the decoded stripe of a window, for each aggregate.
 type openRows struct {
 	key  int64
-	rows parquet.Rows
+	rows []parquet.Rows
 	ok   bool
 }
 
 func newRowInput(r RangeReader, m *Meta, priority int, budget int64, sequential bool) *rowInput {
-	return &rowInput{seriesWalk: seriesWalk{m: m, priority: priority, series: stream{
+	return &rowInput{aggregates: make([]model.Aggregate, 1), seriesWalk: seriesWalk{m: m, priority: priority, series: stream{
 		r: r, key: Key(m), window: min(max(budget*seriesShare/8, 16<<10), maxWindow), sequential: sequential,
 		off: m.SeriesPages.Offset, next: m.SeriesPages.Offset, end: m.SeriesPages.End(),
 	}}}
@@ -60,7 +61,7 @@ func (in *rowInput) next(ctx context.Context) (bool, error) {
 
 func (in *rowInput) nextPage(ctx context.Context) error {
 	err := in.openPage(ctx, func(p *index.Page) (err error) {
-		in.group, err = parquet.Locate(p, parquet.Section(in.m.Chunks))
+		in.group, err = parquet.Locate(p, parquet.Section(in.m.Chunks), in.m.Format.rows())
 		return err
 	})
 	if err != nil {
@@ -71,17 +72,20 @@ func (in *rowInput) nextPage(ctx context.Context) error {
 
 // fetchStripes reads the stripes of the group, but for those of the group before, and forgets all others.
 func (in *rowInput) fetchStripes(ctx context.Context) error {
-	kept := map[int64][][]byte{}
+	kept := map[int64][][][]byte{}
 	var pages []pagePlace
 	for w := range in.group.Stripes {
 		for i := range in.group.Stripes[w] {
 			st := &in.group.Stripes[w][i]
 			stored := in.stored[st.Key()]
 			if stored == nil {
-				refs := st.Needed()
-				stored = make([][]byte, len(refs))
-				for j, ref := range refs {
-					pages = append(pages, pagePlace{ref, &stored[j]})
+				stored = make([][][]byte, len(in.aggregates))
+				for k, a := range in.aggregates {
+					refs := st.Needed(a)
+					stored[k] = make([][]byte, len(refs))
+					for j, ref := range refs {
+						pages = append(pages, pagePlace{ref, &stored[k][j]})
+					}
 				}
 			}
 			kept[st.Key()] = stored
@@ -98,6 +102,19 @@ func (in *rowInput) fetchStripes(ctx context.Context) error {
 
 func (in *rowInput) samples(_ context.Context, dst *model.Columns) error {
 	start := len(dst.T)
+	err := in.each(func(rows []parquet.Rows, from, to int) error {
+		if err := checkAscending(rows[0].T[from:to], dst.T[start:]); err != nil {
+			return err
+		}
+		rows[0].Append(dst, from, to)
+		return nil
+	})
+	in.readSamples += int64(len(dst.T) - start)
+	return err
+}
+
+// each calls fn with the rows of the series, stripe by stripe: of each aggregate those from from to to.
+func (in *rowInput) each(fn func(rows []parquet.Rows, from, to int) error) error {
 	for w := range parquet.Windows {
 		from, to := in.group.Rows(in.page.Place(), w)
 		at := 0
@@ -106,34 +123,37 @@ func (in *rowInput) samples(_ context.Context, dst *model.Columns) error {
 			if lo, hi := max(from-at, 0), min(to-at, st.Rows); lo < hi {
 				rows, err := in.rows(w, st)
 				if err == nil {
-					err = checkAscending(rows.T[lo:hi], dst.T[start:])
+					err = fn(rows, lo, hi)
 				}
 				if err != nil {
 					return corruptAt(in.series.key, st.Key(), err)
 				}
-				rows.Append(dst, lo, hi)
 			}
 			if at += st.Rows; at >= to {
 				break
 			}
 		}
 	}
-	in.readSamples += int64(len(dst.T) - start)
 	return nil
 }
 
 // rows returns the decoded stripe of the window.
-func (in *rowInput) rows(w int, st *parquet.Stripe) (*parquet.Rows, error) {
+func (in *rowInput) rows(w int, st *parquet.Stripe) ([]parquet.Rows, error) {
 	o := &in.open[w]
 	if o.ok && o.key == st.Key() {
-		return &o.rows, nil
+		return o.rows, nil
+	}
+	if o.rows == nil {
+		o.rows = make([]parquet.Rows, len(in.aggregates))
 	}
 	o.ok, o.key = false, st.Key()
-	if _, err := st.Decode(&o.rows, in.stored[st.Key()]); err != nil {
-		return nil, err
+	for i, a := range in.aggregates {
+		if _, err := st.Decode(&o.rows[i], a, in.stored[st.Key()][i]); err != nil {
+			return nil, err
+		}
 	}
 	o.ok = true
-	return &o.rows, nil
+	return o.rows, nil
 }
 
 // checkAscending reports timestamps that do not ascend, or begin before the end of those before them.

@@ -59,10 +59,10 @@ func TestMetaFaults(t *testing.T) {
 		require.True(t, errors.Is(err, model.ErrCorrupt) || i == 0 && errors.Is(err, model.ErrVersion), "byte %d: %v", i, err)
 		b[i] ^= 0x10
 	}
-	b[0] = 3
+	b[0] = 9
 	_, _, err := blocks.DecodeMeta(b)
 	require.ErrorIs(t, err, model.ErrVersion)
-	require.ErrorContains(t, err, "version 3")
+	require.ErrorContains(t, err, "version 9")
 }
 
 // TestMetaIsChecked encodes metas that a writer would not make: a reader computes with these numbers.

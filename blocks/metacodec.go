@@ -13,7 +13,7 @@ import (
 
 // A Meta is encoded as
 //
-//	version  u8       2 if there are sources, else 1
+//	version  u8       3 of a rollup, 2 if there are sources, else 1
 //	length   uvarint  of the body
 //	body     fields in the order of appendBody
 //	crc      u32 LE   CRC-32C of everything before it
@@ -22,10 +22,11 @@ import (
 // fences are front-coded (shared prefix with the key before, rest) and their offsets are differences, since both ascend: about
 // 10 bytes an entry before the catalog's own zstd.
 //
-// A reader of version N reads N and N-1. A higher version gives model.ErrVersion: a newer Varve wrote it.
+// Versions differ in what stands at the end of the body only, and a reader of version N reads all before. A higher version gives model.ErrVersion: a newer Varve wrote it.
 const (
-	metaVersion      = 2
-	metaVersionPlain = 1 // without sources
+	metaVersion        = 3 // of rollups, with sources
+	metaVersionSamples = 2 // of raw samples, with sources
+	metaVersionPlain   = 1 // without sources
 )
 
 // maxRuns bounds the section of runs that a reader takes; writers keep to native.MaxRunSection.
@@ -39,8 +40,13 @@ func AppendMeta(dst []byte, m *Meta) []byte {
 	body := appendBody(nil, m)
 	start := len(dst)
 	version := byte(metaVersionPlain)
-	if len(m.Sources) > 0 {
-		version, body = metaVersion, appendSources(body, m.Sources)
+	if m.Format.ResolutionMs() > 0 {
+		version = metaVersion
+	} else if len(m.Sources) > 0 {
+		version = metaVersionSamples
+	}
+	if version > metaVersionPlain {
+		body = appendSources(body, m.Sources)
 	}
 	dst = append(dst, version)
 	dst = binary.AppendUvarint(dst, uint64(len(body)))
@@ -87,7 +93,7 @@ func appendBody(b []byte, m *Meta) []byte {
 		b = binary.AppendVarint(b, f.Offset-pf.Offset)
 		pf = f
 	}
-	if m.Format == Parquet {
+	if m.Format.IsParquet() {
 		b = appendRowGroups(b, m)
 	}
 	return b
@@ -140,7 +146,7 @@ func DecodeMeta(b []byte) (*Meta, []byte, error) {
 	if b[0] > metaVersionPlain {
 		m.Sources = d.sources()
 	}
-	if d.bad || len(d.b) != 0 {
+	if d.bad || len(d.b) != 0 || (b[0] == metaVersion) != (m.Format.ResolutionMs() > 0) && m.Format <= Rollup1h {
 		return nil, nil, fmt.Errorf("block meta fields: %w", model.ErrCorrupt)
 	}
 	if err := m.check(); err != nil {
@@ -284,8 +290,8 @@ func (d *metaReader) meta() *Meta {
 			m.PostingsFence[i] = prev
 		}
 	}
-	if m.Format == Parquet {
-		m.RowGroups = d.rowGroups(m.Chunks)
+	if m.Format.IsParquet() {
+		m.RowGroups = d.rowGroups(m.Format, m.Chunks)
 	}
 	return m
 }
@@ -295,7 +301,7 @@ func (m *Meta) check() error {
 	bad := func(what string) error {
 		return fmt.Errorf("block meta of %.64q: %s: %w", m.ID, what, model.ErrCorrupt)
 	}
-	if m.Format != Native && m.Format != Parquet {
+	if m.Format != Native && !m.Format.IsParquet() {
 		return fmt.Errorf("block meta of %.64q: format %d: %w", m.ID, m.Format, model.ErrVersion)
 	}
 	// Tenant and id become part of a key, which on a directory bucket is a path.

@@ -2,6 +2,7 @@ package blocks
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/varvedb/varve/blob"
 	"github.com/varvedb/varve/blocks/parquet"
@@ -20,9 +21,12 @@ type rowSelector struct {
 }
 
 func selectRows(ctx context.Context, r RangeReader, m *Meta, q *Query, rng model.TimeRange) (*model.Selection, error) {
+	if m.Format.ResolutionMs() > 0 && q.Aggregate >= model.Aggregates {
+		return nil, fmt.Errorf("select from block %s: %s: %w", m.ID, q.Aggregate, model.ErrInvalid)
+	}
 	h := &held{memory: model.MemoryOf(ctx)}
-	s := &rowSelector{selector: selector{r: r, m: m, q: q, key: Key(m), rng: rng, warm: warmOf(r, m), held: h}, windows: windowsOf(m.Day, rng)}
-	s.rows = &rowSelection{key: s.key, rng: rng, stripes: map[int64]*rowStripe{}, held: h}
+	s := &rowSelector{selector: selector{r: r, m: m, q: q, key: Key(m), rng: rng, warm: warmOf(r, m), held: h}, windows: windowsOf(m, rng)}
+	s.rows = &rowSelection{key: s.key, rng: rng, aggregate: q.Aggregate, stripes: map[int64]*rowStripe{}, held: h}
 	if s.warm != nil {
 		s.r = s.warm
 	}
@@ -44,12 +48,12 @@ func selectRows(ctx context.Context, r RangeReader, m *Meta, q *Query, rng model
 	return s.rows.result(), nil
 }
 
-// windowsOf returns the windows of the day that overlap the range.
-func windowsOf(day model.Day, r model.TimeRange) (windows uint8) {
-	begin := day.Range().MinMs
-	for w := range parquet.Windows {
-		from := begin + int64(w)*parquet.WindowMs
-		if r.Overlaps(model.TimeRange{MinMs: from, MaxMs: from + parquet.WindowMs - 1}) {
+// windowsOf returns the windows of the block's day that overlap the range.
+func windowsOf(m *Meta, r model.TimeRange) (windows uint8) {
+	begin, length := m.Day.Range().MinMs, m.Format.rows().WindowMs()
+	for w := range m.Format.rows().Windows() {
+		from := begin + int64(w)*length
+		if r.Overlaps(model.TimeRange{MinMs: from, MaxMs: from + length - 1}) {
 			windows |= 1 << w
 		}
 	}
@@ -95,7 +99,7 @@ func (s *rowSelector) guess(ranges []blob.Range, stretches []stretch) []blob.Ran
 		}
 		var fresh []blob.Range
 		size := int64(0)
-		for _, r := range s.m.rowsOf(st, s.windows) {
+		for _, r := range s.m.rowsOf(st, s.windows, s.q.Aggregate) {
 			if skip := done - r.Offset; skip > 0 {
 				r.Offset, r.Length = r.Offset+skip, r.Length-skip
 			}
@@ -144,7 +148,7 @@ func (s *rowSelector) scanPage(raw []byte) error {
 	return p.Scan(s.q.Matchers, func(i int, e *index.Entry) error {
 		if g == nil {
 			// Only now: most pages of a stretch may have no match.
-			if g, err = parquet.Locate(p, parquet.Section(s.m.Chunks)); err != nil {
+			if g, err = parquet.Locate(p, parquet.Section(s.m.Chunks), s.m.Format.rows()); err != nil {
 				return err
 			}
 		}
@@ -172,7 +176,7 @@ func (s *rowSelector) scanPage(raw []byte) error {
 func (s *rowSelector) fetchRows(ctx context.Context) error {
 	var missing []pagePlace
 	for _, st := range s.rows.inOrder {
-		refs := st.stripe.Needed()
+		refs := st.stripe.Needed(s.rows.aggregate)
 		st.stored = make([][]byte, len(refs))
 		for i, ref := range refs {
 			if st.stored[i] = s.speculatedRange(ref.Offset, ref.Length); st.stored[i] == nil {

@@ -17,12 +17,13 @@ const openRowBytes = 6 << 20
 
 // rowSelection is what the series of a selection of a parquet block share. Safe for concurrent use once Select has returned.
 type rowSelection struct {
-	key     string
-	rng     model.TimeRange
-	series  []*rowSeries
-	stripes map[int64]*rowStripe
-	held    *held
-	inOrder []*rowStripe
+	key       string
+	rng       model.TimeRange
+	aggregate model.Aggregate // of rollups
+	series    []*rowSeries
+	stripes   map[int64]*rowStripe
+	held      *held
+	inOrder   []*rowStripe
 
 	mu sync.Mutex
 	// Guarded by mu: users and used of every stripe, and these.
@@ -75,7 +76,7 @@ func (s *rowSelection) stripe(st *parquet.Stripe) *rowStripe {
 // needed is the length of the pages of all stripes.
 func (s *rowSelection) needed() (bytes int64) {
 	for _, st := range s.inOrder {
-		for _, ref := range st.stripe.Needed() {
+		for _, ref := range st.stripe.Needed(s.aggregate) {
 			bytes += ref.Length
 		}
 	}
@@ -114,12 +115,12 @@ func (s *rowSelection) acquire(st *rowStripe) (*parquet.Rows, error) {
 	}
 	s.mu.Unlock()
 	fresh := parquet.GetRows()
-	bad, err := st.stripe.Decode(fresh, st.stored)
+	bad, err := st.stripe.Decode(fresh, s.aggregate, st.stored)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
 		st.users--
-		return nil, corruptAt(s.key, st.stripe.Needed()[bad].Offset, err)
+		return nil, corruptAt(s.key, st.stripe.Needed(s.aggregate)[bad].Offset, err)
 	}
 	if err := s.takeOpen(int64(fresh.Size())); err != nil {
 		st.users--

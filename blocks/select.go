@@ -23,10 +23,11 @@ import (
 // of chunks is left to Samples.
 func Select(ctx context.Context, r RangeReader, m *Meta, q *Query) (*model.Selection, error) {
 	sel, err := selectAll(ctx, r, m, q)
-	if err != nil || len(q.Masks) == 0 {
+	masks := q.Masks.of(m)
+	if err != nil || len(masks) == 0 {
 		return sel, err
 	}
-	if err := q.mask(sel, q.Range.Intersect(m.Range())); err != nil {
+	if err := q.mask(sel, masks, q.Range.Intersect(m.Range())); err != nil {
 		sel.Close()
 		return nil, err
 	}
@@ -35,14 +36,14 @@ func Select(ctx context.Context, r RangeReader, m *Meta, q *Query) (*model.Selec
 
 // selectAll is Select without masks.
 func selectAll(ctx context.Context, r RangeReader, m *Meta, q *Query) (*model.Selection, error) {
-	if m.Format != Native && m.Format != Parquet {
+	if m.Format != Native && !m.Format.IsParquet() {
 		return nil, fmt.Errorf("select from block %s: format %d: %w", m.ID, m.Format, model.ErrVersion)
 	}
 	rng := q.Range.Intersect(m.Range())
 	if rng.Empty() {
 		return &model.Selection{}, nil
 	}
-	if m.Format == Parquet {
+	if m.Format.IsParquet() {
 		return selectRows(ctx, r, m, q, rng)
 	}
 	h := &held{memory: model.MemoryOf(ctx)}

@@ -11,6 +11,11 @@ import (
 type coder struct {
 	z           *page.Encoder
 	raw, packed []byte
+
+	marks   []int8
+	misfits []int32
+	scaled  []int64
+	floats  []float64
 }
 
 // chunk is the column chunk of a row group in the making: its pages, one after the other.
@@ -44,8 +49,8 @@ func (c *chunk) append(k *coder, h pageHead, raw []byte) {
 	c.raw += size
 }
 
-// numbers is a dictionary of the INT32 from first on.
-func (k *coder) numbers(first, size int) []byte {
+// integers is a dictionary of the INT32 from first on.
+func (k *coder) integers(first, size int) []byte {
 	k.raw = k.raw[:0]
 	for i := range size {
 		k.raw = binary.LittleEndian.AppendUint32(k.raw, uint32(int32(first+i)))

@@ -80,12 +80,13 @@ func TestDeltaOfEqualSteps(t *testing.T) {
 }
 
 func TestRuns(t *testing.T) {
+	scales := Samples.scales()
 	theirs := &rle.DictionaryEncoding{}
 	rapid.Check(t, func(t *rapid.T) {
 		var r runs
 		var want []int8
 		for range rapid.IntRange(1, 20).Draw(t, "runs") {
-			id, rows := rapid.Uint32Range(0, scales-1).Draw(t, "id"), rapid.IntRange(0, 300).Draw(t, "rows")
+			id, rows := rapid.Uint32Range(0, uint32(scales)-1).Draw(t, "id"), rapid.IntRange(0, 300).Draw(t, "rows")
 			r.add(id, rows)
 			for range rows {
 				want = append(want, int8(id)-1)
@@ -211,16 +212,15 @@ func second(_ []byte, err error) error { return err }
 // FuzzStripe decodes a stripe of which one page has any content under a right head and checksum.
 func FuzzStripe(f *testing.F) {
 	z := page.NewEncoder()
-	g := group{k: &coder{z: z}}
-	g.reset()
+	g := newGroup(&coder{z: z}, Samples)
 	in := mixed(4, 1, 40)[3]
-	g.add(&in.c, 0, len(in.c.T))
+	g.add(&model.Rollup{T: in.c.T, V: [model.Aggregates][]float64{in.c.V}, H: in.c.H}, 0, len(in.c.T))
 	g.closeStripe()
-	s := Stripe{Rows: 40, Doubles: true, Extras: true}
+	s := Stripe{Rows: 40, flags: 1, extras: true, pages: make([]PageRef, storedColumns)}
 	var pages [storedColumns][]byte
 	for i := range pages {
 		at := g.stripes[0].at[i]
-		pages[i] = g.chunks[storedColumn(i)].pages[at : at+g.stripes[0].length[i]]
+		pages[i] = g.chunks[colTs+i].pages[at : at+g.stripes[0].length[i]]
 		raw, err := openPage(nil, pages[i], stripeEncodings()[i], s.Rows, 1<<20)
 		if err != nil {
 			f.Fatal(err)
@@ -235,7 +235,7 @@ func FuzzStripe(f *testing.F) {
 		pages := pages
 		pages[i] = forgePage(stripeEncodings()[i], s.Rows, raw)
 		var r Rows
-		if _, err := s.Decode(&r, pages[:]); err != nil {
+		if _, err := s.Decode(&r, 0, pages[:]); err != nil {
 			if !errors.Is(err, model.ErrCorrupt) {
 				t.Fatal(err)
 			}
@@ -248,6 +248,9 @@ func FuzzStripe(f *testing.F) {
 		}
 	})
 }
+
+// storedColumns of samples.
+const storedColumns = 7
 
 func stripeEncodings() [storedColumns]encoding {
 	return [...]encoding{encDelta, encDictionary, encDelta, encPlain, encDictionary, encDelta, encPlain}
@@ -295,7 +298,7 @@ func FuzzLocate(f *testing.F) {
 			t.Fatal(err)
 		}
 		rows := Section{4, 1 << 20}
-		g, err := Locate(p, rows)
+		g, err := Locate(p, rows, Samples)
 		if err != nil {
 			if !errors.Is(err, model.ErrCorrupt) {
 				t.Fatal(err)
@@ -307,7 +310,7 @@ func FuzzLocate(f *testing.F) {
 			for i := range g.Stripes[w] {
 				st := &g.Stripes[w][i]
 				have += st.Rows
-				for _, ref := range st.Needed() {
+				for _, ref := range st.Needed(0) {
 					if ref.Offset < rows.Offset || ref.Length < 0 || ref.Offset+ref.Length > rows.Offset+rows.Length {
 						t.Fatalf("page at %d of %d bytes", ref.Offset, ref.Length)
 					}

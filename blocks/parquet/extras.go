@@ -22,23 +22,27 @@ type special struct {
 }
 
 // takeSpecial notes the samples of [from, to) that are no plain floats, until they fill the stripe, and returns the floats beside them.
-func (g *group) takeSpecial(c *model.Columns, from, to int) []float64 {
-	g.floats = append(g.floats[:0], c.V[from:to]...)
+func (g *group) takeSpecial(c *model.Rollup, from, to int) []float64 {
+	floats := append(g.k.floats[:0], c.V[0][from:to]...)
+	g.k.floats = floats
 	at := len(g.t) - from
 	for i, h := range c.H[from:to] {
 		if h == nil {
 			continue
 		}
 		s, v := newSpecial(h)
+		if g.kind == Rollups && s.kind == kindFloatStart {
+			s = special{kind: kindOpaque, histogram: h} // there is no number beside it
+		}
 		s.row = at + from + i
 		s.histogram = bytes.Clone(s.histogram)
-		g.floats[i] = v
+		floats[i] = v
 		g.special = append(g.special, s)
 		if g.bytes += len(h); g.bytes >= stripeBytes {
-			return g.floats[:i+1]
+			return floats[:i+1]
 		}
 	}
-	return g.floats
+	return floats
 }
 
 // newSpecial takes the bytes of a sample apart such that restore gives them back, and returns the float in it.
@@ -90,8 +94,8 @@ func restore(kind int8, start int64, v float64, histogram []byte) []byte {
 // beginExtras makes the pages that the closed stripes have not got.
 func (g *group) beginExtras() {
 	g.extras = true
-	g.chunks[colStart].encoding = encDelta
-	for col := colHistogram; col < columns; col++ {
+	g.chunks[g.kind.extra(extraStart)].encoding = encDelta
+	for col := g.kind.extra(extraHistogram); col < len(g.columns); col++ {
 		g.chunks[col].encoding = encPlain
 	}
 	for i := range g.stripes {
@@ -112,27 +116,35 @@ func (g *group) closeExtras(s *stripe, list []special) {
 		start[x.row] = x.start
 	}
 	kind.add(kindFloat, s.rows-done)
-	g.page(s, colKind, encDictionary, g.k.runs(kind, kinds))
-	g.page(s, colStart, encDelta, g.k.delta(start, false))
-	g.page(s, colHistogram, encPlain, g.k.histograms(list, s.rows))
+	at := g.kind.core()
+	g.page(s, at+extraKind, encDictionary, g.k.runs(kind, kinds))
+	g.page(s, at+extraStart, encDelta, g.k.delta(start, false))
+	g.page(s, at+extraHistogram, encPlain, g.k.histograms(list, s.rows))
+	if g.kind == Samples {
+		g.closeSummaries(s, list)
+	}
+}
 
-	column := func(col int, of func(*special) float64) {
+// closeSummaries makes the pages of a stripe that are there for SQL.
+func (g *group) closeSummaries(s *stripe, list []special) {
+	at := g.kind.core()
+	column := func(i int, of func(*special) float64) {
 		v := make([]float64, s.rows)
 		for i := range list {
 			v[list[i].row] = of(&list[i])
 		}
-		g.page(s, col, encPlain, g.k.doubles(v))
+		g.page(s, at+i, encPlain, g.k.doubles(v))
 	}
-	column(colCount, func(x *special) float64 { return x.count })
-	column(colSum, func(x *special) float64 { return x.sum })
-	column(colZeroThreshold, func(x *special) float64 { return x.zeroThreshold })
-	column(colZeroCount, func(x *special) float64 { return x.zeroCount })
+	column(extraCount, func(x *special) float64 { return x.count })
+	column(extraSum, func(x *special) float64 { return x.sum })
+	column(extraZeroThreshold, func(x *special) float64 { return x.zeroThreshold })
+	column(extraZeroCount, func(x *special) float64 { return x.zeroCount })
 	g.k.raw = slices.Grow(g.k.raw[:0], 4*s.rows)[:4*s.rows]
 	clear(g.k.raw)
 	for i := range list {
 		binary.LittleEndian.PutUint32(g.k.raw[4*list[i].row:], uint32(list[i].schema))
 	}
-	g.page(s, colSchema, encPlain, g.k.raw)
+	g.page(s, at+extraSchema, encPlain, g.k.raw)
 }
 
 // histograms is the PLAIN content of the column histogram.
@@ -150,12 +162,12 @@ func (k *coder) histograms(list []special, rows int) []byte {
 
 // noExtras makes the pages of a group of floats: one value for all rows.
 func (g *group) noExtras() {
-	for col, c := range schema() {
-		if col < colKind {
+	for col, c := range g.columns {
+		if col < g.kind.extra(extraKind) {
 			continue
 		}
 		chunk := &g.chunks[col]
-		if col == colKind {
+		if col == g.kind.extra(extraKind) {
 			chunk.data(g.k, encDictionary, g.rows, g.k.runs(runs{{0, uint32(g.rows)}}, kinds))
 			continue
 		}

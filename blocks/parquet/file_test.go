@@ -55,7 +55,7 @@ type testSeries struct {
 func write(t testing.TB, in []testSeries) ([]byte, *Layout) {
 	t.Helper()
 	var b bytes.Buffer
-	w := NewWriter(&b, day)
+	w := NewWriter(&b, day, Samples)
 	defer w.Close()
 	for i := range in {
 		require.NoError(t, w.Add(in[i].labels, &in[i].c))

@@ -15,8 +15,8 @@ import (
 // footer describes the row group, the n-th of the file.
 func (g *group) footer(n int) format.RowGroup {
 	out := format.RowGroup{NumRows: int64(g.rows), FileOffset: g.base[0], Ordinal: int16(min(n, math.MaxInt16))}
-	out.Columns = make([]format.ColumnChunk, columns)
-	for i, col := range schema() {
+	out.Columns = make([]format.ColumnChunk, len(g.columns))
+	for i, col := range g.columns {
 		c := &g.chunks[i]
 		size := int64(len(c.pages))
 		m := format.ColumnMetaData{
@@ -49,9 +49,10 @@ func statistics(lo, hi []byte) format.Statistics {
 
 // fileFooter returns the FileMetaData.
 func (w *Writer) fileFooter() ([]byte, error) {
+	columns := w.kind.columns()
 	m := format.FileMetaData{Version: 2, NumRows: w.layout.Samples, RowGroups: w.footer, CreatedBy: "varve"}
-	m.Schema = []format.SchemaElement{{Name: "varve", NumChildren: thrift.New(int32(columns))}}
-	for _, c := range schema() {
+	m.Schema = []format.SchemaElement{{Name: "varve", NumChildren: thrift.New(int32(len(columns)))}}
+	for _, c := range columns {
 		e := format.SchemaElement{Name: c.name, Type: thrift.New(format.Type(c.typ)), RepetitionType: thrift.New(format.Required)}
 		switch {
 		case c.text:

@@ -5,56 +5,50 @@ import "github.com/varvedb/varve/model"
 // group is a row group in the making: the rows of one window of the open range.
 type group struct {
 	k          *coder
+	kind       Kind
+	columns    []column
 	rows       int
 	minT, maxT int64
-	chunks     [columns]chunk
+	chunks     []chunk
 	metrics    texts
 	labels     texts
-	// stripes are the closed ones. extras is set from the first sample on that is no plain float.
+	// stripes are the closed ones, flags those of any. extras is set from the first sample on that is no plain float.
 	stripes []stripe
+	flags   stripeFlags
 	extras  bool
 
 	// The open stripe, column by column.
-	t, scaled []int64
-	value     []float64
-	scale     runs
-	doubles   bool
-	special   []special
-	bytes     int
-
-	misfits []int32
-	floats  []float64
+	t       []int64
+	numbers []number
+	special []special
+	bytes   int
 
 	// base is where each chunk lies in the object, once written.
-	base [columns]int64
+	base []int64
 }
 
 // stripe is a cut of a row group at which all columns that a reader needs begin a page.
 type stripe struct {
-	rows    int
-	doubles bool
-	// at and length of the pages by storedColumn, at within their chunk.
-	at, length [storedColumns]int
+	rows  int
+	flags stripeFlags
+	// at and length of the pages by stored column, at within their chunk.
+	at, length [maxStored]int
 }
 
-// storedColumns are those that Varve reads: ts, scale, scaled, value, and of the extras kind, start, histogram.
-const (
-	coreColumns   = 4
-	storedColumns = 7
-)
-
-// storedColumn returns the columns that Varve reads; they lie side by side.
-func storedColumn(i int) int { return colTs + i }
+func newGroup(k *coder, kind Kind) group {
+	g := group{k: k, kind: kind, columns: kind.columns()}
+	g.chunks, g.base = make([]chunk, len(g.columns)), make([]int64, len(g.columns))
+	for i := range kind.numbers() {
+		g.numbers = append(g.numbers, newNumber(kind, i))
+	}
+	g.reset()
+	return g
+}
 
 func (g *group) reset() {
-	g.rows, g.extras, g.stripes = 0, false, g.stripes[:0]
-	encodings := [columns]encoding{
-		colMetric: encDictionary, colLabels: encDictionary, colTs: encDelta, colScale: encDictionary, colScaled: encDelta, colValue: encPlain,
-		colKind: encDictionary, colStart: encDictionary, colHistogram: encDictionary, colCount: encDictionary, colSum: encDictionary,
-		colSchema: encDictionary, colZeroThreshold: encDictionary, colZeroCount: encDictionary,
-	}
+	g.rows, g.extras, g.flags, g.stripes = 0, false, 0, g.stripes[:0]
 	for i := range g.chunks {
-		g.chunks[i].reset(encodings[i])
+		g.chunks[i].reset(g.columns[i].enc)
 	}
 	g.metrics.reset()
 	g.labels.reset()
@@ -62,7 +56,10 @@ func (g *group) reset() {
 }
 
 func (g *group) resetStripe() {
-	g.t, g.scaled, g.value, g.scale, g.doubles = g.t[:0], g.scaled[:0], g.value[:0], g.scale[:0], false
+	g.t = g.t[:0]
+	for i := range g.numbers {
+		g.numbers[i].reset()
+	}
 	clear(g.special)
 	g.special, g.bytes = g.special[:0], 0
 }
@@ -76,12 +73,21 @@ func (g *group) size() int {
 	return n
 }
 
-// add adds the samples [from, to) of a series.
-func (g *group) add(c *model.Columns, from, to int) {
+// begin makes the dictionaries that do not hang on what comes.
+func (g *group) begin() {
+	for i := range g.numbers {
+		if !g.kind.lone(i) {
+			g.chunks[colTs+g.kind.at(i)].dict(g.k, g.kind.scales(), g.k.integers(g.kind.firstScale(), g.kind.scales()))
+		}
+	}
+	g.chunks[g.kind.extra(extraKind)].dict(g.k, kinds, g.k.integers(0, kinds))
+}
+
+// add adds the rows [from, to) of a series, of samples in the first of the numbers.
+func (g *group) add(c *model.Rollup, from, to int) {
 	if g.rows == 0 {
 		g.minT, g.maxT = c.T[from], c.T[from]
-		g.chunks[colScale].dict(g.k, scales, g.k.numbers(-1, scales))
-		g.chunks[colKind].dict(g.k, kinds, g.k.numbers(0, kinds))
+		g.begin()
 	}
 	g.minT, g.maxT = min(g.minT, c.T[from]), max(g.maxT, c.T[to-1])
 	g.rows += to - from
@@ -101,38 +107,35 @@ func (g *group) add(c *model.Columns, from, to int) {
 	}
 }
 
-// take puts samples into the open stripe, fewer than asked if histograms fill it, and returns their number.
-func (g *group) take(c *model.Columns, from, to int) int {
-	at := len(g.t)
-	v := c.V[from:to]
+// take puts rows into the open stripe, fewer than asked if histograms fill it, and returns their number.
+func (g *group) take(c *model.Rollup, from, to int) int {
+	v := c.V[0][from:to]
 	if c.H != nil {
 		v = g.takeSpecial(c, from, to)
 		to = from + len(v)
 	}
 	g.t = append(g.t, c.T[from:to]...)
-	g.scaled = grow(g.scaled, len(v))
-	m := g.scaled[at:]
-	g.value = grow(g.value, len(v))
-	doubles := g.value[at:]
-	clear(doubles)
-	k, misfits := scaleAll(m, v, g.misfits)
-	g.misfits = misfits
-	if k < 0 {
-		copy(doubles, v)
-		g.doubles = true
-		g.scale.add(0, len(v))
+	if g.kind == Samples {
+		g.k.misfits = g.numbers[0].add(v, g.k.misfits)
 		return len(v)
 	}
-	done := 0
-	for _, i := range misfits {
-		g.scale.add(uint32(k+1), int(i)-done)
-		g.scale.add(0, 1)
-		doubles[i] = v[i]
-		done = int(i) + 1
-		g.doubles = true
+	for i := range g.numbers {
+		n, v := &g.numbers[i], c.V[i][from:to]
+		if g.kind.lone(i) {
+			n.addIntegers(v)
+			continue
+		}
+		var marks []int8
+		if c.H != nil || g.kind.derives(i) {
+			marks = g.k.mark(c, model.Aggregate(i), from, to)
+		}
+		if marks == nil {
+			g.k.misfits = n.add(v, g.k.misfits)
+		} else {
+			n.addMarked(v, marks, g.k)
+		}
 	}
-	g.scale.add(uint32(k+1), len(v)-done)
-	return len(v)
+	return to - from
 }
 
 // grow returns s with n more elements of any content.
@@ -152,11 +155,20 @@ func (g *group) closeStripe() {
 	if len(g.special) > 0 && !g.extras {
 		g.beginExtras()
 	}
-	s := stripe{rows: n, doubles: g.doubles}
-	g.page(&s, colTs, encDelta, g.k.delta(g.t, true))
-	g.page(&s, colScale, encDictionary, g.k.runs(g.scale, scales))
-	g.page(&s, colScaled, encDelta, g.k.delta(g.scaled, false))
-	g.page(&s, colValue, encPlain, g.k.doubles(g.value))
+	s := stripe{rows: n}
+	g.page(&s, 0, encDelta, g.k.delta(g.t, true))
+	for i := range g.numbers {
+		x, at := &g.numbers[i], g.kind.at(i)
+		s.flags |= x.flags
+		if g.kind.lone(i) {
+			g.page(&s, at, encDelta, g.k.delta(x.scaled, false))
+			continue
+		}
+		g.page(&s, at, encDictionary, g.k.runs(x.scale, g.kind.scales()))
+		g.page(&s, at+1, encDelta, g.k.delta(x.scaled, false))
+		g.page(&s, at+2, encPlain, g.k.doubles(x.value))
+	}
+	g.flags |= s.flags
 	if g.extras {
 		g.closeExtras(&s, g.special)
 	}
@@ -164,12 +176,12 @@ func (g *group) closeStripe() {
 	g.resetStripe()
 }
 
-// page appends a page of the stripe.
-func (g *group) page(s *stripe, col int, enc encoding, raw []byte) {
-	c := &g.chunks[col]
+// page appends a page of the stripe to column i, counted from ts.
+func (g *group) page(s *stripe, i int, enc encoding, raw []byte) {
+	c := &g.chunks[colTs+i]
 	at := len(c.pages)
 	c.data(g.k, enc, s.rows, raw)
-	if i := col - colTs; i < storedColumns {
+	if i < g.kind.stored() {
 		s.at[i], s.length[i] = at, len(c.pages)-at
 	}
 }

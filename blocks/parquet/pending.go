@@ -22,11 +22,11 @@ type pendingMetric struct {
 
 type heldSeries struct {
 	labels labels.Labels
-	c      model.Columns
+	c      model.Rollup
 }
 
 // pend holds the series, or adds it at once if its metric is known to be big.
-func (w *Writer) pend(ls labels.Labels, c *model.Columns) error {
+func (w *Writer) pend(ls labels.Labels, c *model.Rollup) error {
 	p := &w.pending
 	if metric := metricText(ls); metric != p.metric {
 		if err := w.settle(); err != nil {
@@ -82,7 +82,7 @@ func (w *Writer) release() error {
 }
 
 // hold copies the series.
-func (p *pendingMetric) hold(ls labels.Labels, c *model.Columns) {
+func (p *pendingMetric) hold(ls labels.Labels, c *model.Rollup) {
 	if p.n == len(p.series) {
 		p.series = append(p.series, heldSeries{})
 	}
@@ -90,9 +90,13 @@ func (p *pendingMetric) hold(ls labels.Labels, c *model.Columns) {
 	p.n++
 	s.labels = ls
 	s.c.Reset()
-	s.c.T, s.c.V = append(s.c.T, c.T...), append(s.c.V, c.V...)
+	s.c.T = append(s.c.T, c.T...)
 	p.samples += len(c.T)
-	p.bytes += 16 * len(c.T)
+	p.bytes += 8 * len(c.T)
+	for i := range c.V {
+		s.c.V[i] = append(s.c.V[i], c.V[i]...)
+		p.bytes += 8 * len(c.V[i])
+	}
 	if c.H == nil {
 		return
 	}

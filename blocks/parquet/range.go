@@ -73,7 +73,7 @@ func (r *openRange) number(numbers map[string]uint32, text []byte) (uint32, stri
 }
 
 // add adds the series to the open range.
-func (w *Writer) add(ls labels.Labels, metric string, text []byte, c *model.Columns, ends [Windows]int) {
+func (w *Writer) add(ls labels.Labels, metric string, text []byte, c *model.Rollup, ends [Windows]int) {
 	s := rangeSeries{labels: ls}
 	m, metric := w.open.number(w.open.metrics, []byte(metric))
 	n, labelsText := w.open.number(w.open.labels, text)
@@ -131,7 +131,11 @@ func (w *Writer) writeGroup(window int) error {
 		}
 	}
 	w.footer = append(w.footer, g.footer(len(w.footer)))
-	w.layout.RowGroups = append(w.layout.RowGroups, RowGroup{Offset: begin, Length: w.at - begin, Window: window})
+	x := RowGroup{Offset: begin, Length: w.at - begin, Window: window}
+	if w.kind == Rollups {
+		x.Parts, x.Refers = g.parts(), g.refers()
+	}
+	w.layout.RowGroups = append(w.layout.RowGroups, x)
 	return nil
 }
 
@@ -209,41 +213,40 @@ func (g *group) appendPlace(b []byte, from, to int, last int64) ([]byte, int64) 
 		row += g.stripes[hi].rows
 	}
 	list := g.stripes[lo:hi]
-	offset := func(s *stripe, i int) int64 { return g.base[storedColumn(i)] + int64(s.at[i]) }
+	core := g.kind.core()
+	offset := func(s *stripe, i int) int64 { return g.base[colTs+i] + int64(s.at[i]) }
 	end := func(i int) int64 {
 		s := &list[len(list)-1]
 		return offset(s, i) + int64(s.length[i])
 	}
 	b = binary.AppendVarint(b, offset(&list[0], 0)-last)
-	for i := 1; i < coreColumns; i++ {
+	for i := 1; i < core; i++ {
 		b = binary.AppendUvarint(b, uint64(offset(&list[0], i)-end(i-1)))
 	}
 	b = binary.AppendUvarint(b, uint64(first))
 	b = binary.AppendUvarint(b, uint64(len(list)))
 	for i := range list {
 		s := &list[i]
-		u := uint64(s.rows) << 2
+		u := uint64(s.rows) << 1
 		if g.extras {
-			u |= 2
-		}
-		if s.doubles {
 			u |= 1
 		}
-		b = binary.AppendUvarint(b, u)
-		for _, n := range s.length[:coreColumns] {
+		b = binary.AppendUvarint(b, u<<g.kind.flagBits()|uint64(s.flags))
+		for _, n := range s.length[:core] {
 			b = binary.AppendUvarint(b, uint64(n))
 		}
 	}
 	if !g.extras {
-		return b, end(coreColumns - 1)
+		return b, end(core - 1)
 	}
-	for i := coreColumns; i < storedColumns; i++ {
+	stored := g.kind.stored()
+	for i := core; i < stored; i++ {
 		b = binary.AppendUvarint(b, uint64(offset(&list[0], i)-end(i-1)))
 	}
 	for i := range list {
-		for _, n := range list[i].length[coreColumns:] {
+		for _, n := range list[i].length[core:stored] {
 			b = binary.AppendUvarint(b, uint64(n))
 		}
 	}
-	return b, end(storedColumns - 1)
+	return b, end(stored - 1)
 }

@@ -2,7 +2,6 @@ package parquet
 
 import (
 	"encoding/binary"
-	"math"
 	"slices"
 	"sync"
 
@@ -10,12 +9,15 @@ import (
 	"github.com/varvedb/varve/model"
 )
 
-// Rows are the decoded rows of a stripe. They own their memory and may be shared once Decode has returned.
+// Rows are the decoded rows of a stripe: of rollups one aggregate of them. They own their memory and may be shared once Decode has returned.
 type Rows struct {
 	T      []int64
-	scaled []int64
-	scale  []int8
-	value  []byte // 8 bytes a row; empty if no scale is −1
+	number numbers
+	// last is that of Last, where rows follow from it; steps says that they are its differences.
+	last  numbers
+	steps bool
+	// sparse says that rows without a number are left out.
+	sparse bool
 
 	// Of samples that are no plain floats; empty if there are none.
 	kind  []int8
@@ -43,72 +45,98 @@ var rows = sync.Pool{New: func() any { return &Rows{} }}
 
 // Size is roughly what the rows take in memory.
 func (r *Rows) Size() int {
-	return 8*(cap(r.T)+cap(r.scaled)+cap(r.start)) + cap(r.scale) + cap(r.value) + cap(r.kind) + cap(r.histograms) + 4*cap(r.ends)
+	return 8*(cap(r.T)+cap(r.start)) + r.number.size() + r.last.size() + cap(r.kind) + cap(r.histograms) + 4*cap(r.ends)
 }
 
 // deltaLimit bounds the size of a delta page: each miniblock at its widest, and the heads.
 func deltaLimit(rows int) int { return 64 + (rows/deltaBlock+1)*(10+deltaMinis+8*deltaBlock) }
 
-// Decode decodes the stripe from its pages, which are those that Needed lists, into the memory of r. Errors wrap model.ErrCorrupt and say which page
-// of the list is at fault.
-func (s *Stripe) Decode(r *Rows, pages [][]byte) (bad int, err error) {
+// stripeDecoder takes the pages of a stripe one by one. After the first fault it does nothing.
+type stripeDecoder struct {
+	*Stripe
+	pages [][]byte
+	buf   *[]byte
+	bad   int // the page taken last
+	err   error
+}
+
+// open returns the content of the next page, valid until the next call. It is empty after a fault.
+func (d *stripeDecoder) open(enc encoding, limit int) []byte {
+	if d.err != nil {
+		return nil
+	}
+	d.bad = len(d.pages) // for now counted from behind
+	var raw []byte
+	raw, d.err = openPage(*d.buf, d.pages[0], enc, d.Rows, limit)
+	d.pages = d.pages[1:]
+	if d.err == nil {
+		*d.buf = raw
+	}
+	return raw
+}
+
+func (d *stripeDecoder) delta(dst []int64) []int64 {
+	raw := d.open(encDelta, deltaLimit(d.Rows))
+	if d.err == nil {
+		dst, d.err = decodeDelta(dst, raw, d.Rows)
+	}
+	return dst
+}
+
+func (d *stripeDecoder) runs(dst []int8, size, first int) []int8 {
+	raw := d.open(encDictionary, 1+6*d.Rows)
+	if d.err == nil {
+		dst, d.err = decodeRuns(dst, raw, d.Rows, size, int8(first))
+	}
+	return dst
+}
+
+// Decode decodes the stripe from its pages, which are those that Needed lists, into the memory of r. Of samples the aggregate says nothing. Errors wrap
+// model.ErrCorrupt and say which page of the list is at fault.
+func (s *Stripe) Decode(r *Rows, a model.Aggregate, pages [][]byte) (bad int, err error) {
 	buf := page.GetBuffer()
 	defer page.PutBuffer(buf)
-	i := 0
-	open := func(enc encoding, limit int) []byte {
-		if err != nil {
-			return nil
-		}
-		var raw []byte
-		raw, err = openPage(*buf, pages[i], enc, s.Rows, limit)
-		bad = i
-		i++
-		if err == nil {
-			*buf = raw
-		}
-		return raw
+	d := &stripeDecoder{Stripe: s, pages: pages, buf: buf}
+	r.reset()
+	i := s.number(a)
+	r.T = d.delta(r.T)
+	r.number.decode(d, i)
+	if s.derived(i) {
+		r.last.decode(d, int(model.Last))
+		r.steps = i == int(model.Increase)
 	}
-	decode := func(f func() error) {
-		if err == nil {
-			err = f()
+	if s.special(i) {
+		r.kind = d.runs(r.kind, kinds, 0)
+		r.start = d.delta(r.start)
+		raw := d.open(encPlain, page.MaxRaw)
+		if d.err == nil {
+			d.err = r.setHistograms(raw, s.Rows)
 		}
 	}
-	n := s.Rows
-	raw := open(encDelta, deltaLimit(n))
-	decode(func() (err error) { r.T, err = decodeDelta(r.T, raw, n); return err })
-	raw = open(encDictionary, 1+6*n)
-	decode(func() (err error) { r.scale, err = decodeRuns(r.scale, raw, n, scales, -1); return err })
-	raw = open(encDelta, deltaLimit(n))
-	decode(func() (err error) { r.scaled, err = decodeDelta(r.scaled, raw, n); return err })
-	r.value, r.kind, r.start, r.histograms, r.ends = r.value[:0], r.kind[:0], r.start[:0], r.histograms[:0], r.ends[:0]
-	if s.Doubles {
-		raw = open(encPlain, 8*n)
-		decode(func() error { return r.setValue(raw, n) })
+	if d.err == nil && s.kind == Rollups {
+		d.err = r.checkRollup(s, i)
 	}
-	decode(func() error { return r.checkScale(s.Doubles) })
-	if s.Extras {
-		raw = open(encDictionary, 1+6*n)
-		decode(func() (err error) { r.kind, err = decodeRuns(r.kind, raw, n, kinds, 0); return err })
-		raw = open(encDelta, deltaLimit(n))
-		decode(func() (err error) { r.start, err = decodeDelta(r.start, raw, n); return err })
-		raw = open(encPlain, page.MaxRaw)
-		decode(func() error { return r.setHistograms(raw, n) })
-	}
-	return bad, err
+	return len(pages) - d.bad, d.err
 }
 
-func (r *Rows) setValue(raw []byte, n int) error {
-	if len(raw) != 8*n {
-		return corrupt("page of %d doubles in %d bytes", n, len(raw))
-	}
-	r.value = append(r.value, raw...)
-	return nil
+func (r *Rows) reset() {
+	r.last.reset()
+	r.steps, r.sparse = false, false
+	r.kind, r.start, r.histograms, r.ends = r.kind[:0], r.start[:0], r.histograms[:0], r.ends[:0]
 }
 
-// checkScale refuses a stripe that leaves out doubles which its rows refer to.
-func (r *Rows) checkScale(doubles bool) error {
-	if !doubles && slices.Contains(r.scale, -1) {
-		return corrupt("stripe without doubles refers to them")
+// checkRollup refuses rows that refer to what their stripe has not got.
+func (r *Rows) checkRollup(s *Stripe, i int) error {
+	for at, k := range r.number.scale {
+		switch {
+		case k == scaleNone && !s.extras, k == scaleLast && (!s.derived(i) || r.steps && at == 0):
+			return corrupt("row %d of a stripe without what its scale %d refers to", at, k)
+		case k == scaleNone:
+			r.sparse = i != int(model.Last)
+		}
+		if len(r.kind) > 0 && (k == scaleNone) != (r.kind[at] != kindFloat) {
+			return corrupt("row %d of kind %d has scale %d", at, r.kind[at], k)
+		}
 	}
 	return nil
 }
@@ -133,24 +161,14 @@ func (r *Rows) setHistograms(raw []byte, n int) error {
 // Append appends the samples of the rows [from, to) to dst.
 func (r *Rows) Append(dst *model.Columns, from, to int) {
 	at := len(dst.T)
-	dst.T = append(dst.T, r.T[from:to]...)
-	dst.V = slices.Grow(dst.V, to-from)
-	for i := from; i < to; {
-		k, end := r.scale[i], i+1
-		for end < to && r.scale[end] == k {
-			end++
-		}
-		if k >= 0 {
-			dst.V = unscale(dst.V, r.scaled[i:end], k)
-		} else {
-			for j := i; j < end; j++ {
-				dst.V = append(dst.V, math.Float64frombits(binary.LittleEndian.Uint64(r.value[8*j:])))
-			}
-		}
-		i = end
+	if r.sparse {
+		r.appendSparse(dst, from, to)
+	} else {
+		dst.T = append(dst.T, r.T[from:to]...)
+		dst.V = r.AppendNumbers(dst.V, from, to)
 	}
 	if dst.H != nil {
-		dst.H = append(dst.H, make([][]byte, to-from)...)
+		dst.H = append(dst.H, make([][]byte, len(dst.T)-at)...)
 	}
 	if len(r.kind) == 0 {
 		return
@@ -163,6 +181,45 @@ func (r *Rows) Append(dst *model.Columns, from, to int) {
 			r.appendSpecial(dst, at+i-from, i)
 		}
 	}
+}
+
+// appendSparse appends the rows that have a number.
+func (r *Rows) appendSparse(dst *model.Columns, from, to int) {
+	for i := from; i < to; {
+		end := r.number.run(i, to)
+		if r.number.scale[i] != scaleNone {
+			dst.T = append(dst.T, r.T[i:end]...)
+			dst.V = r.appendRun(dst.V, i, end)
+		}
+		i = end
+	}
+}
+
+// AppendNumbers appends the numbers of the rows [from, to) to dst, 0 where there is none.
+func (r *Rows) AppendNumbers(dst []float64, from, to int) []float64 {
+	dst = slices.Grow(dst, to-from)
+	for i := from; i < to; {
+		end := r.number.run(i, to)
+		dst = r.appendRun(dst, i, end)
+		i = end
+	}
+	return dst
+}
+
+// appendRun appends the numbers of rows of one scale.
+func (r *Rows) appendRun(dst []float64, from, to int) []float64 {
+	if r.number.scale[from] != scaleLast {
+		return r.number.append(dst, from, to)
+	}
+	at := len(dst)
+	if !r.steps {
+		return r.last.appendRuns(dst, from, to)
+	}
+	dst = r.last.appendRuns(dst, from-1, to)
+	for i := at; i+1 < len(dst); i++ {
+		dst[i] = dst[i+1] - dst[i]
+	}
+	return dst[:len(dst)-1]
 }
 
 // appendSpecial makes sample at of dst that of row i, which is no plain float.

@@ -1,25 +1,30 @@
 package parquet
 
-import "github.com/varvedb/varve/internal/decimal"
+import "github.com/varvedb/varve/model"
 
-// Columns by their place in the file.
+// Columns by their place in the file. Behind ts come those of the numbers, of samples scale, scaled and value, then those of extras.
 const (
 	colMetric = iota
 	colLabels
 	colTs
-	colScale
-	colScaled
-	colValue
-	colKind
-	colStart
-	colHistogram
-	colCount
-	colSum
-	colSchema
-	colZeroThreshold
-	colZeroCount
-	columns
 )
+
+// Extras by their place behind the first of them. Rollups have none but extraColumns.
+const (
+	extraKind = iota
+	extraStart
+	extraHistogram
+	extraColumns
+
+	extraCount         = extraHistogram + 1
+	extraSum           = extraHistogram + 2
+	extraSchema        = extraHistogram + 3
+	extraZeroThreshold = extraHistogram + 4
+	extraZeroCount     = extraHistogram + 5
+)
+
+// maxStored is the most stored columns that a kind has.
+const maxStored = 2 + 3*(int(model.Aggregates)-1) + extraColumns
 
 // Physical types by their numbers in the Parquet format.
 type physical int32
@@ -37,27 +42,41 @@ type column struct {
 	typ  physical
 	// text and time are the logical types STRING and TIMESTAMP(ms, UTC).
 	text, time bool
+	// enc is the encoding in row groups of floats.
+	enc encoding
 }
 
-// schema returns the columns in their order.
-func schema() [columns]column {
-	return [columns]column{
-		colMetric:        {name: "metric", typ: typeByteArray, text: true},
-		colLabels:        {name: "labels", typ: typeByteArray, text: true},
-		colTs:            {name: "ts", typ: typeInt64, time: true},
-		colScale:         {name: "scale", typ: typeInt32},
-		colScaled:        {name: "scaled", typ: typeInt64},
-		colValue:         {name: "value", typ: typeDouble},
-		colKind:          {name: "kind", typ: typeInt32},
-		colStart:         {name: "start", typ: typeInt64, time: true},
-		colHistogram:     {name: "histogram", typ: typeByteArray},
-		colCount:         {name: "count", typ: typeDouble},
-		colSum:           {name: "sum", typ: typeDouble},
-		colSchema:        {name: "schema", typ: typeInt32},
-		colZeroThreshold: {name: "zero_threshold", typ: typeDouble},
-		colZeroCount:     {name: "zero_count", typ: typeDouble},
+// columns returns the columns in their order.
+func (k Kind) columns() []column {
+	out := []column{
+		{name: "metric", typ: typeByteArray, text: true, enc: encDictionary},
+		{name: "labels", typ: typeByteArray, text: true, enc: encDictionary},
+		{name: "ts", typ: typeInt64, time: true, enc: encDelta},
 	}
+	for i := range k.numbers() {
+		prefix := ""
+		if k == Rollups {
+			prefix = model.Aggregate(i).String() + "_"
+		}
+		if k.lone(i) {
+			out = append(out, column{name: model.Aggregate(i).String(), typ: typeInt64, enc: encDelta})
+			continue
+		}
+		out = append(out, column{name: prefix + "scale", typ: typeInt32, enc: encDictionary},
+			column{name: prefix + "scaled", typ: typeInt64, enc: encDelta}, column{name: prefix + "value", typ: typeDouble, enc: encPlain})
+	}
+	out = append(out, column{name: "kind", typ: typeInt32, enc: encDictionary},
+		column{name: "start", typ: typeInt64, time: true, enc: encDictionary}, column{name: "histogram", typ: typeByteArray, enc: encDictionary})
+	if k == Rollups {
+		return out
+	}
+	return append(out, column{name: "count", typ: typeDouble, enc: encDictionary}, column{name: "sum", typ: typeDouble, enc: encDictionary},
+		column{name: "schema", typ: typeInt32, enc: encDictionary}, column{name: "zero_threshold", typ: typeDouble, enc: encDictionary},
+		column{name: "zero_count", typ: typeDouble, enc: encDictionary})
 }
+
+// extra is the column of the file that an extra is.
+func (k Kind) extra(i int) int { return colTs + k.core() + i }
 
 // Kinds of samples, the values of the column kind.
 const (
@@ -69,13 +88,10 @@ const (
 	kinds                  = 5
 )
 
-// scales is the size of the dictionary of the column scale: −1 to decimal.MaxScale.
-const scales = decimal.MaxScale + 2
-
 const (
-	// WindowMs is the length of a window.
+	// WindowMs is the length of a window of samples.
 	WindowMs = 4 * 3600 * 1000
-	// Windows is how many of them a day has.
+	// Windows is how many of them a day has, the most of any kind.
 	Windows = 6
 
 	// rangeRows closes a range at the end of a metric, groupRows closes it anywhere.

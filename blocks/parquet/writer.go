@@ -24,6 +24,10 @@ type Section struct{ Offset, Length int64 }
 type RowGroup struct {
 	Offset, Length int64
 	Window         int
+	// Of a row group of rollups Parts are the lengths of what it consists of, see RowGroup.Part; nil for samples. Bit a of Refers says that
+	// some rows need another part beside that of aggregate a.
+	Parts  []int64
+	Refers uint8
 }
 
 // Layout is what Finish says of a block.
@@ -39,11 +43,13 @@ type Layout struct {
 
 // Writer writes a block up to the end of its index section, and makes the Parquet footer.
 type Writer struct {
-	w   io.Writer
-	at  int64 // bytes written
-	day model.Day
-	k   coder
-	idx *index.Builder
+	w    io.Writer
+	at   int64 // bytes written
+	day  model.Day
+	kind Kind
+	k    coder
+	idx  *index.Builder
+	row  model.Rollup // scratch
 
 	pending pendingMetric
 	open    openRange
@@ -52,13 +58,12 @@ type Writer struct {
 	layout  Layout
 }
 
-// NewWriter returns a writer of samples of one day. Nothing is written before the first range is full.
-func NewWriter(w io.Writer, day model.Day) *Writer {
+// NewWriter returns a writer of one day. Nothing is written before the first range is full.
+func NewWriter(w io.Writer, day model.Day, kind Kind) *Writer {
 	z := page.NewEncoder()
-	out := &Writer{w: w, day: day, k: coder{z: z}, idx: index.NewBuilder(z)}
+	out := &Writer{w: w, day: day, kind: kind, k: coder{z: z}, idx: index.NewBuilder(z)}
 	for i := range out.groups {
-		out.groups[i].k = &out.k
-		out.groups[i].reset()
+		out.groups[i] = newGroup(&out.k, kind)
 	}
 	out.open.reset()
 	return out
@@ -79,8 +84,30 @@ func (w *Writer) Size() int64 {
 // Add adds a series and its samples, at least one, timestamps strictly ascending and of the day. Series come in the order of index.Less. The
 // columns stay the caller's. Errors of the input wrap model.ErrInvalid.
 func (w *Writer) Add(ls labels.Labels, c *model.Columns) error {
-	if err := w.check(c); err != nil {
+	if err := c.Check(maxHistogram); err != nil {
 		return fmt.Errorf("series %.200s: %w", ls, err)
+	}
+	w.row.T, w.row.V[0], w.row.H = c.T, c.V, c.H
+	return w.addRows(ls, &w.row)
+}
+
+// AddRollup is Add for windows. Counts are integers. Where there is a histogram, the other aggregates are taken for 0.
+func (w *Writer) AddRollup(ls labels.Labels, c *model.Rollup) error {
+	err := c.Check(maxHistogram)
+	for i := 0; err == nil && i < len(c.T); i++ {
+		if n := c.V[model.Count][i]; n != float64(int64(n)) || n < 0 {
+			err = fmt.Errorf("count %v at %d: %w", n, c.T[i], model.ErrInvalid)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("series %.200s: %w", ls, err)
+	}
+	return w.addRows(ls, c)
+}
+
+func (w *Writer) addRows(ls labels.Labels, c *model.Rollup) error {
+	if r := w.day.Range(); !r.Contains(c.T[0]) || !r.Contains(c.T[len(c.T)-1]) {
+		return fmt.Errorf("series %.200s: rows from %d to %d are not of day %s: %w", ls, c.T[0], c.T[len(c.T)-1], w.day, model.ErrInvalid)
 	}
 	if w.layout.Series > 0 && !index.Less(w.open.last, ls) {
 		return fmt.Errorf("series %.200s after %.200s: not in order: %w", ls, w.open.last, model.ErrInvalid)
@@ -91,7 +118,7 @@ func (w *Writer) Add(ls labels.Labels, c *model.Columns) error {
 }
 
 // place adds a series to the open range, or to a new one if that is full.
-func (w *Writer) place(ls labels.Labels, c *model.Columns) error {
+func (w *Writer) place(ls labels.Labels, c *model.Rollup) error {
 	ends := w.split(c.T)
 	metric, text := w.open.texts(ls)
 	if w.full(metric, text, ends) {
@@ -103,17 +130,7 @@ func (w *Writer) place(ls labels.Labels, c *model.Columns) error {
 	return nil
 }
 
-func (w *Writer) check(c *model.Columns) error {
-	if err := c.Check(maxHistogram); err != nil {
-		return err
-	}
-	if r := w.day.Range(); !r.Contains(c.T[0]) || !r.Contains(c.T[len(c.T)-1]) {
-		return fmt.Errorf("samples from %d to %d are not of day %s: %w", c.T[0], c.T[len(c.T)-1], w.day, model.ErrInvalid)
-	}
-	return nil
-}
-
-func (w *Writer) count(c *model.Columns) {
+func (w *Writer) count(c *model.Rollup) {
 	l := &w.layout
 	if l.Series == 0 {
 		l.MinT, l.MaxT = c.T[0], c.T[0]
@@ -132,8 +149,8 @@ func (w *Writer) count(c *model.Columns) {
 func (w *Writer) split(t []int64) (ends [Windows]int) {
 	from := 0
 	for i := range ends {
-		edge := w.day.Range().MinMs + int64(i+1)*WindowMs
-		if i == Windows-1 || t[len(t)-1] < edge {
+		edge := w.day.Range().MinMs + int64(i+1)*w.kind.WindowMs()
+		if i == w.kind.Windows()-1 || t[len(t)-1] < edge {
 			from = len(t)
 		} else {
 			from += sort.Search(len(t)-from, func(j int) bool { return t[from+j] >= edge })
