@@ -25,6 +25,7 @@ func arrows() map[room][]room {
 		"lifecycle":            {"blob", "blocks", "catalog", "internal/planted", "model", "wal"},
 		"memtable":             {"model"},
 		"protocol/remotewrite": {"model"},
+		"query/lambda":         {"api", "blob", "blocks", "cache", "catalog", "model", "query", "tenant"},
 		"query":                {"blob", "blocks", "cache", "catalog", "model", "tenant", "wal"},
 		"rollup":               {"model"},
 		"repair":               {"blob", "blocks", "catalog", "model", "tenant", "wal"},
