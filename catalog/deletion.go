@@ -26,8 +26,13 @@ type Deletion struct {
 	// masked. A generation that a writer committed in between is masked as well, by the catalog's order, but not named here; it holds
 	// only what was written while the request ran, or by a writer that was not reached.
 	Days []DeletionDay
-	// Unreached are the active writers that could not be asked to flush: what they held in their logs is not masked.
+	// Unreached are the active writers that could not be asked to flush: what they held in their logs is not masked. Of a repeat, those that are left.
 	Unreached []string
+	// Of is the id of the first call if this is a repeat that completes it, else "".
+	Of string
+	// Known are all writers of the roster at the time. One that came later and goes on for one that was adopted brings what
+	// that had not flushed. nil in deletions of the first version of the format.
+	Known []string
 }
 
 // DeletionDay is one day of a Deletion.
@@ -35,6 +40,8 @@ type DeletionDay struct {
 	Day model.Day
 	// Flushed holds the highest masked generation by writer.
 	Flushed map[string]uint64
+	// Since holds the generations that earlier calls have masked. nil for a first call.
+	Since map[string]uint64
 }
 
 // Tombstone is the tombstone of one day.
@@ -66,7 +73,7 @@ func (s *Store) CreateDeletion(ctx context.Context, d *Deletion) (*Deletion, err
 	if err := tenant.Check(d.ID); err != nil {
 		return nil, fmt.Errorf("deletion id: %w", err)
 	}
-	data, err := s.codec.sealPayload(kindDeletion, d.appendPayload(nil))
+	data, err := s.codec.sealVersion(kindDeletion, d.version(), d.appendPayload(nil))
 	if err != nil {
 		return nil, fmt.Errorf("create deletion %s: %w", d.ID, err)
 	}
@@ -113,6 +120,9 @@ func (s *Store) Deletion(ctx context.Context, tenantName, id string) (*Deletion,
 //	list     days:      varint difference to the day before (the first to 0), ascending;
 //	                    list of flushed: string writer, uvarint generation; sorted by writer
 //	list     unreached: string writer
+//	string   of                                           (version 2, as what follows)
+//	list     known:     string writer
+//	list     since:     one for each day of a repeat, and none for a first call: list of flushed
 func (d *Deletion) appendPayload(b []byte) []byte {
 	b = appendString(appendString(b, d.Tenant), d.ID)
 	b = binary.AppendVarint(b, d.CreatedMs)
@@ -125,7 +135,24 @@ func (d *Deletion) appendPayload(b []byte) []byte {
 		before = int64(x.Day)
 		return appendFlushed(b, x.Flushed)
 	})
-	return appendList(b, d.Unreached, appendString)
+	b = appendList(b, d.Unreached, appendString)
+	if d.version() < versionRepeats {
+		return b
+	}
+	b = appendString(b, d.Of)
+	b = appendList(b, d.Known, appendString)
+	if d.Of == "" {
+		return appendList(b, nil, func(b []byte, _ DeletionDay) []byte { return b })
+	}
+	return appendList(b, d.Days, func(b []byte, x DeletionDay) []byte { return appendFlushed(b, x.Since) })
+}
+
+// version is the lowest version of the payload that can say what d is.
+func (d *Deletion) version() byte {
+	if d.Of == "" && len(d.Known) == 0 {
+		return versionFirst
+	}
+	return versionRepeats
 }
 
 func (d *decoder) deletion(tenantName, id string) *Deletion {
@@ -144,5 +171,19 @@ func (d *decoder) deletion(tenantName, id string) *Deletion {
 		}
 	}
 	out.Unreached = list(d, 1, d.string)
+	if d.version < versionRepeats {
+		return out
+	}
+	out.Of, out.Known = d.string(), list(d, 1, d.string)
+	since := list(d, 1, d.flushed)
+	switch {
+	case out.Of == "" && len(since) == 0:
+	case out.Of == "" || len(since) != len(out.Days):
+		d.failf("%d vectors of earlier calls for %d days", len(since), len(out.Days))
+	default:
+		for i := range since {
+			out.Days[i].Since = since[i]
+		}
+	}
 	return out
 }

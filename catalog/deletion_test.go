@@ -21,14 +21,30 @@ func fullDeletion() *Deletion {
 	return &Deletion{
 		Tenant: "t", ID: "x1", CreatedMs: 1_700_000_000_000, Range: model.TimeRange{MinMs: -5, MaxMs: 1 << 60},
 		Matchers: "{job=\"a\"}\n{__name__=\"up\",i!~\"x.*\"}", Unreached: []string{"v", "w"},
-		Days: []DeletionDay{{-719162, map[string]uint64{}}, {0, map[string]uint64{"w": 3, "v": 1 << 60}}, {19676, map[string]uint64{"w": 4}}},
+		Days: []DeletionDay{{Day: -719162, Flushed: map[string]uint64{}}, {Day: 0, Flushed: map[string]uint64{"w": 3, "v": 1 << 60}}, {Day: 19676, Flushed: map[string]uint64{"w": 4}}},
 	}
 }
 
+// fullRepeat uses every field of version 2.
+func fullRepeat() *Deletion {
+	d := fullDeletion()
+	d.Of, d.Known = "x0", []string{"u", "v", "w"}
+	for i := range d.Days {
+		d.Days[i].Since = map[string]uint64{}
+	}
+	d.Days[1].Since = map[string]uint64{"u": 7, "w": 2}
+	return d
+}
+
 func TestDeletionGolden(t *testing.T) {
-	c, path := newCodec(), filepath.Join("testdata", "deletion.v1")
+	testDeletionGolden(t, "deletion.v1", fullDeletion())
+	testDeletionGolden(t, "deletion.v2", fullRepeat())
+}
+
+func testDeletionGolden(t *testing.T, name string, want *Deletion) {
+	c, path := newCodec(), filepath.Join("testdata", name)
 	if *rewrite {
-		data, err := c.sealPayload(kindDeletion, fullDeletion().appendPayload(nil))
+		data, err := c.sealVersion(kindDeletion, want.version(), want.appendPayload(nil))
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(path, data, 0o644))
 	}
@@ -39,7 +55,7 @@ func TestDeletionGolden(t *testing.T) {
 	payload := slices.Clone(d.b)
 	got := d.deletion("t", "x1")
 	require.NoError(t, d.finish())
-	require.Equal(t, fullDeletion(), got)
+	require.Equal(t, want, got)
 	require.Equal(t, payload, got.appendPayload(nil))
 	for _, key := range [][2]string{{"u", "x1"}, {"t", "x2"}} {
 		d, err := c.open(data, kindDeletion)
@@ -61,11 +77,12 @@ func TestDeletionGolden(t *testing.T) {
 
 // FuzzDeletion decodes hostile payloads and bounds what that allocates; what decodes is the same after a round trip.
 func FuzzDeletion(f *testing.F) {
-	f.Add(fullDeletion().appendPayload(nil))
-	f.Fuzz(func(t *testing.T, payload []byte) {
+	f.Add(fullDeletion().appendPayload(nil), byte(versionFirst))
+	f.Add(fullRepeat().appendPayload(nil), byte(versionRepeats))
+	f.Fuzz(func(t *testing.T, payload []byte, version byte) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		d := &decoder{b: payload}
+		d := &decoder{b: payload, version: version}
 		got := d.deletion("t", "x1")
 		runtime.ReadMemStats(&after)
 		if used, most := after.TotalAlloc-before.TotalAlloc, uint64(4<<20+400*len(payload)); used > most {
@@ -74,7 +91,7 @@ func FuzzDeletion(f *testing.F) {
 		if d.finish() != nil {
 			return
 		}
-		require.Equal(t, got, (&decoder{b: got.appendPayload(nil)}).deletion("t", "x1"))
+		require.Equal(t, got, (&decoder{b: got.appendPayload(nil), version: got.version()}).deletion("t", "x1"))
 	})
 }
 

@@ -13,8 +13,8 @@ import (
 // The envelope of a catalog, root or roster object. Integers of fixed width are little-endian.
 //
 //	offset  width  field
-//	0       4      magic: "VVcp" partition, "VVcr" root, "VVcw" roster, "VVcx" deletion
-//	4       1      version of the payload: 1, or 2 for a partition that has rollups
+//	0       4      magic: "VVcp" partition, "VVcr" root, "VVcw" roster, "VVcx" deletion, "VVcm" a writer's move
+//	4       1      version of the payload: 1, or 2 for a partition that has rollups and for a deletion
 //	5       4      length of the payload before compression, at most maxPayload
 //	9       n      payload, one zstd frame
 //	9+n     4      CRC-32C of everything before it
@@ -37,6 +37,7 @@ import (
 const (
 	versionFirst   = 1
 	versionRollups = 2 // of partitions
+	versionRepeats = 2 // of deletions
 	envelopeHead   = 9
 	envelopeTail   = 4
 	// maxPayload bounds what a reader decompresses. 4 MiB of catalog are about 16 MiB of payload.
@@ -55,8 +56,11 @@ const (
 
 // newestVersion is the highest version of the kind's payload that is read.
 func newestVersion(k kind) byte {
-	if k == kindPartition {
+	switch k {
+	case kindPartition:
 		return versionRollups
+	case kindDeletion:
+		return versionRepeats
 	}
 	return versionFirst
 }

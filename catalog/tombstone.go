@@ -86,10 +86,13 @@ func BlockMasks(tombstones []Tombstone) (blocks.Masks, error) {
 }
 
 // keepsMasks checks that nothing which was masked in an input comes to light in an output of the order: a tombstone that masks an input was
-// applied to all outputs, or goes on masking all of them. Outputs that are not in its scope may have what it masks: rollups have raw samples that expired.
+// applied to all outputs, or goes on masking all of them; and that none masks in an output what it does not in the input. Outputs that are not in its scope may have what it masks: rollups have raw samples that expired.
 func (p *Partition) keepsMasks(inputs []Entry, outputs []*blocks.Meta, order uint64) error {
 	for i := range p.Tombstones {
 		t := &p.Tombstones[i]
+		if err := t.keepsSpared(inputs, outputs, order); err != nil {
+			return err
+		}
 		masked := slices.IndexFunc(inputs, func(in Entry) bool { return t.masks(&in) })
 		if masked < 0 {
 			continue
@@ -185,13 +188,7 @@ func missing(have, want []string) (out []string) {
 func (s SettleTombstones) apply(p *Partition, _ int64) error {
 	for _, list := range [][]Entry{p.Blocks, p.Rollups} {
 		for i := range list {
-			e := &list[i]
-			if add := missing(e.Tombstones, s.Applied[e.ID]); len(add) > 0 {
-				m := *e.Meta // shared with other readings
-				m.Tombstones = append(slices.Clone(m.Tombstones), add...)
-				slices.Sort(m.Tombstones)
-				e.Meta = &m
-			}
+			list[i].enterApplied(s.Applied[list[i].ID]...)
 		}
 	}
 	p.endClaim(s.Job)

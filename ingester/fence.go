@@ -70,6 +70,10 @@ func (i *Ingester) move(ctx context.Context, old *writer) error {
 		}
 		return err
 	}
+	// And whoever finds the old one adopted can find out who has what its adopter did not. A delete goes by that.
+	if err := i.c.Catalog.PutMoved(ctx, old.id, id); err != nil {
+		return err
+	}
 	if _, err := adopt(ctx, old.id, id, i.c); err != nil {
 		return err
 	}

@@ -36,8 +36,7 @@ type DeleteRequest struct {
 	Tenant    string
 	Selectors [][]*labels.Matcher
 	Range     model.TimeRange
-	// ID makes a repeated request the same request; "" draws one. On days that the first call reached a repeat changes nothing: what a writer
-	// that was being replaced at that time has flushed since is not deleted; that takes a new id.
+	// ID makes a repeated request the same request; "" draws one. See Delete for what a repeat does.
 	ID string
 }
 
@@ -59,14 +58,17 @@ type Deleted struct {
 	ID string `json:"id"`
 	// Days are those that had a catalog.
 	Days int `json:"days"`
-	// Unreached are active writers that did not flush: what matches in their logs is not deleted, and comes to light when they do. To
-	// delete it too, repeat the delete under a new id when they are back.
+	// Unreached are active writers that did not flush: what matches in their logs is not deleted, and comes to light when they do. The same
+	// request with the same id deletes it too when they are back, or were adopted.
 	Unreached []string `json:"unreached"`
 }
 
 // Delete carries out the request. When it returns without an error, no query that begins afterwards sees what was acknowledged before by a writer that was reached. After
 // an error some days may be masked and others not; the same request with the same id, which is returned in any case, does the rest within three days, and changes nothing
 // where it was done already: what was written meanwhile to a day that is done stays.
+//
+// What writers held that were not reached, or that were adopted and went on under a new id, is deleted by the first repeat that reaches them, together with what they have taken in
+// until then; what others have written since the first call stays. If merges have joined the two before, the error is a [catalog.MixedError].
 func (d *Deleter) Delete(ctx context.Context, req *DeleteRequest) (Deleted, error) {
 	out := Deleted{ID: req.ID, Unreached: []string{}}
 	want, err := d.deletion(req)
@@ -80,17 +82,26 @@ func (d *Deleter) Delete(ctx context.Context, req *DeleteRequest) (Deleted, erro
 	}
 	want.Unreached = d.Flush(ctx, roster)
 	slices.Sort(want.Unreached)
-	have, err := d.record(ctx, want, req.ID != "")
+	want.Known = idsOf(roster)
+	chain, again, err := d.record(ctx, want, req.ID != "")
 	if err != nil {
 		return out, fmt.Errorf("delete series %s: %w", out.ID, err)
 	}
-	out.Days = len(have.Days)
-	for _, w := range append(want.Unreached, have.Unreached...) {
-		if !slices.Contains(out.Unreached, w) {
-			out.Unreached = append(out.Unreached, w)
+	out.Days = len(chain[0].Days)
+	for _, have := range chain {
+		if err = d.mask(ctx, have); err != nil {
+			break
 		}
+		out.Unreached = append([]string{}, have.Unreached...)
 	}
-	if err := d.mask(ctx, have); err != nil {
+	if err == nil && again {
+		out.Unreached, err = d.complete(ctx, chain, roster, want)
+	}
+	mixed, tooLate := errors.AsType[*catalog.MixedError](err)
+	switch {
+	case tooLate:
+		return out, fmt.Errorf("delete series %s: %w", out.ID, mixed)
+	case err != nil:
 		return out, fmt.Errorf("delete series %s: %w; the same request with this id does the rest", out.ID, err)
 	}
 	return out, nil
@@ -143,20 +154,39 @@ func checkSelectors(selectors [][]*labels.Matcher) error {
 // maxMatchers bounds what one delete puts into each catalog.
 const maxMatchers = 16 << 10
 
-// record stores the deletion with the days and generations that it masks, or returns the one that an earlier call of the same id has stored.
-func (d *Deleter) record(ctx context.Context, want *catalog.Deletion, again bool) (*catalog.Deletion, error) {
-	if again {
-		have, err := d.Catalog.Deletion(ctx, want.Tenant, want.ID)
-		if err == nil || !errors.Is(err, model.ErrNotFound) {
-			return sameRequest(have, want, err)
+// record stores the deletion with the days and generations that it masks, or returns the one that an earlier call of the same id has stored, with its repeats.
+func (d *Deleter) record(ctx context.Context, want *catalog.Deletion, mayExist bool) (chain []*catalog.Deletion, again bool, err error) {
+	if mayExist {
+		chain, err := d.Catalog.Deletions(ctx, want.Tenant, want.ID)
+		if err == nil {
+			return chain, true, sameRequest(chain[0], want)
+		}
+		if !errors.Is(err, model.ErrNotFound) {
+			return nil, false, err
 		}
 	}
+	err = d.vector(ctx, want, func(x *catalog.DeletionDay, p *catalog.Partition) error {
+		x.Flushed = p.Flushed // nil for one that is about to be created: nothing in it is older than this call
+		return nil
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	have, err := d.Catalog.CreateDeletion(ctx, want)
+	if err == nil {
+		err = sameRequest(have, want)
+	}
+	return []*catalog.Deletion{have}, false, err
+}
+
+// vector sets the days of the deletion: those within its range for which fn gives generations. fn is called by several goroutines.
+func (d *Deleter) vector(ctx context.Context, want *catalog.Deletion, fn func(*catalog.DeletionDay, *catalog.Partition) error) error {
 	root, err := d.Catalog.Root(ctx, want.Tenant, nil)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if root.GravestoneMs != 0 {
-		return nil, catalog.ErrGravestone
+		return catalog.ErrGravestone
 	}
 	for _, day := range root.Days {
 		if day.Range().Overlaps(want.Range) {
@@ -165,40 +195,42 @@ func (d *Deleter) record(ctx context.Context, want *catalog.Deletion, again bool
 	}
 	err = d.each(ctx, want.Days, func(ctx context.Context, i int) error {
 		p, err := d.Catalog.Partition(ctx, want.Tenant, want.Days[i].Day, nil)
-		if err == nil {
-			want.Days[i].Flushed = p.Flushed // nil for one that is about to be created: nothing in it is older than this call
+		if err != nil {
+			return err
 		}
-		return err
+		return fn(&want.Days[i], p)
 	})
-	if err != nil {
-		return nil, err
-	}
 	want.Days = slices.DeleteFunc(want.Days, func(x catalog.DeletionDay) bool { return x.Flushed == nil })
-	have, err := d.Catalog.CreateDeletion(ctx, want)
-	return sameRequest(have, want, err)
+	return err
 }
 
-func sameRequest(have, want *catalog.Deletion, err error) (*catalog.Deletion, error) {
-	if err != nil {
-		return nil, err
-	}
+func sameRequest(have, want *catalog.Deletion) error {
 	if !have.Same(want) {
-		return nil, fmt.Errorf("the id is that of another request, for %s: %w", have.Matchers, model.ErrConflict)
+		return fmt.Errorf("the id is that of another request, for %s: %w", have.Matchers, model.ErrConflict)
 	}
-	return have, nil
+	return nil
 }
 
 // mask commits the tombstone to every day.
 func (d *Deleter) mask(ctx context.Context, have *catalog.Deletion) error {
 	return d.each(ctx, have.Days, func(ctx context.Context, i int) error {
-		_, err := d.Catalog.Commit(ctx, have.Tenant, have.Days[i].Day, catalog.AddTombstone(have.Tombstone()))
+		var op catalog.Operation = catalog.AddTombstone(have.Tombstone())
+		if have.Of != "" {
+			op = catalog.AddRepeat{Tombstone: have.Tombstone(), Day: have.Days[i]}
+		}
+		_, err := d.Catalog.Commit(ctx, have.Tenant, have.Days[i].Day, op)
 		return err
 	})
 }
 
 func (d *Deleter) each(ctx context.Context, days []catalog.DeletionDay, do func(context.Context, int) error) error {
+	return d.parallel(ctx, len(days), do)
+}
+
+// parallel calls do with each number below n, Parallel at a time.
+func (d *Deleter) parallel(ctx context.Context, n int, do func(context.Context, int) error) error {
 	if d.Parallel == 1 {
-		for i := range days {
+		for i := range n {
 			if err := do(ctx, i); err != nil {
 				return err
 			}
@@ -207,7 +239,7 @@ func (d *Deleter) each(ctx context.Context, days []catalog.DeletionDay, do func(
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(cmp.Or(max(d.Parallel, 0), 16))
-	for i := range days {
+	for i := range n {
 		g.Go(func() error { return do(ctx, i) })
 	}
 	return g.Wait()

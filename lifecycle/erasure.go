@@ -44,7 +44,7 @@ type Holder struct {
 type erasure struct {
 	bucket  *blob.Bucket
 	catalog *catalog.Store
-	d       *catalog.Deletion
+	d       *catalog.Deletion // the one of the chain that is looked for now
 	masks   blocks.Masks
 	report  *Erasure
 }
@@ -52,32 +52,38 @@ type erasure struct {
 // ReportErasure looks for what a delete has not erased yet. It goes by the objects themselves: each block of the days in question that might hold something is
 // asked for it. It lists the bucket.
 func ReportErasure(ctx context.Context, b *blob.Bucket, c *catalog.Store, tenantName, id string) (*Erasure, error) {
-	d, err := c.Deletion(ctx, tenantName, id)
+	chain, err := c.Deletions(ctx, tenantName, id)
 	if err != nil {
 		return nil, err
 	}
+	d := chain[0]
 	masks, err := catalog.BlockMasks([]catalog.Tombstone{d.Tombstone()})
 	if err != nil {
 		return nil, err
 	}
-	e := &erasure{bucket: b, catalog: c, d: d, masks: masks, report: &Erasure{
-		Tenant: d.Tenant, ID: d.ID, Matchers: d.Matchers, Range: d.Range, CreatedMs: d.CreatedMs, Holders: []Holder{}, Unreached: append([]string{}, d.Unreached...),
+	e := &erasure{bucket: b, catalog: c, masks: masks, report: &Erasure{
+		Tenant: d.Tenant, ID: d.ID, Matchers: d.Matchers, Range: d.Range, CreatedMs: d.CreatedMs, Holders: []Holder{},
+		Unreached: append([]string{}, chain[len(chain)-1].Unreached...),
 	}}
 	// Catalogs before the list, the root after them: what was retired when they were read is listed or gone, and a snapshot that the root does not name cannot name it.
-	for i := range d.Days {
-		if err := e.day(ctx, &d.Days[i]); err != nil {
-			return nil, fmt.Errorf("erasure report %s: %s: %w", id, d.Days[i].Day.Dashed(), err)
+	for _, e.d = range chain {
+		for i := range e.d.Days {
+			if err := e.day(ctx, &e.d.Days[i]); err != nil {
+				return nil, fmt.Errorf("erasure report %s: %s: %w", id, e.d.Days[i].Day.Dashed(), err)
+			}
 		}
 	}
-	if err := e.logs(ctx); err != nil {
+	if err := e.logs(ctx, chain); err != nil {
 		return nil, fmt.Errorf("erasure report %s: %w", id, err)
 	}
-	e.report.Erased = len(e.report.Holders)+len(d.Unreached) == 0
+	e.report.Erased = len(e.report.Holders)+len(e.report.Unreached) == 0
 	return e.report, nil
 }
 
 func (e *erasure) add(kind, object, why string) {
-	e.report.Holders = append(e.report.Holders, Holder{kind, object, why})
+	if h := (Holder{kind, object, why}); !slices.Contains(e.report.Holders, h) { // a repeat finds much that the first call found
+		e.report.Holders = append(e.report.Holders, h)
+	}
 }
 
 // day looks at the blocks of one day: the live ones as the catalog has them, and all others that are in its folder.
@@ -165,13 +171,7 @@ func (e *erasure) others(ctx context.Context, p *catalog.Partition, day *catalog
 
 // mayHold reports whether the block is older than the delete, which was not applied to it.
 func (e *erasure) mayHold(m *blocks.Meta, day *catalog.DeletionDay) bool {
-	if slices.Contains(m.Tombstones, e.d.ID) || !m.Range().Overlaps(e.d.Range) {
-		return false
-	}
-	return slices.ContainsFunc(blocks.SourcesOf(m), func(s blocks.Source) bool {
-		flushed, ok := day.Flushed[s.Writer]
-		return ok && s.From <= flushed
-	})
+	return !slices.Contains(m.Tombstones, e.d.ID) && m.Range().Overlaps(e.d.Range) && day.Holds(m)
 }
 
 // look adds the block to the holders if it holds a sample that was deleted.
@@ -194,11 +194,13 @@ func (e *erasure) look(ctx context.Context, kind string, m *blocks.Meta, why str
 
 // logs names the generations that were masked and whose log is still there: shipped segments outlive their release by a grace, and a writer's own log lasts until
 // its release. They are not read: a log is of all tenants.
-func (e *erasure) logs(ctx context.Context) error {
+func (e *erasure) logs(ctx context.Context, chain []*catalog.Deletion) error {
 	masked := map[string]uint64{}
-	for _, day := range e.d.Days {
-		for w, gen := range day.Flushed {
-			masked[w] = max(masked[w], gen)
+	for _, d := range chain {
+		for _, day := range d.Days {
+			for w, gen := range day.Flushed {
+				masked[w] = max(masked[w], gen)
+			}
 		}
 	}
 	roster, err := e.catalog.Roster(ctx, nil)

@@ -100,12 +100,7 @@ func mask(p *catalog.Partition, d *catalog.Deletion) {
 		return
 	}
 	t := d.Tombstone()
-	masked := func(m *blocks.Meta) bool {
-		return slices.ContainsFunc(blocks.SourcesOf(m), func(s blocks.Source) bool {
-			upTo, ok := day.Flushed[s.Writer]
-			return ok && s.From <= upTo
-		})
-	}
+	masked := func(m *blocks.Meta) bool { return day.Holds(m) && !day.Mixed(m) }
 	for _, e := range p.Blocks {
 		if masked(e.Meta) {
 			t.Order = max(t.Order, e.Order)

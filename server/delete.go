@@ -72,7 +72,7 @@ func (s *Server) deleteSeries(w http.ResponseWriter, r *http.Request) error {
 		Data     Deletion `json:"data"`
 		Warnings []string `json:"warnings"`
 	}{"success", d, []string{
-		"these writers could not be reached, what they hold in memory is not deleted; repeat the request without its id when they are back: " + strings.Join(d.Unreached, ", "),
+		"these writers could not be reached, what they hold in memory is not deleted; repeat the request with the parameter id=" + d.ID + " when they are back or were adopted: " + strings.Join(d.Unreached, ", "),
 	}}))
 }
 

@@ -50,7 +50,7 @@ func TestDeleteSeries(t *testing.T) {
 	d.answer.Unreached = []string{"w1", "w2"}
 	w = do(h, "POST", pathDelete+"?match[]=up", nil)
 	require.Equal(t, http.StatusAccepted, w.Code)
-	require.JSONEq(t, `{"status":"success","data":{"id":"x1","unreached":["w1","w2"]},"warnings":["these writers could not be reached, what they hold in memory is not deleted; repeat the request without its id when they are back: w1, w2"]}`, w.Body.String())
+	require.JSONEq(t, `{"status":"success","data":{"id":"x1","unreached":["w1","w2"]},"warnings":["these writers could not be reached, what they hold in memory is not deleted; repeat the request with the parameter id=x1 when they are back or were adopted: w1, w2"]}`, w.Body.String())
 
 	for _, query := range []string{"", "?match[]=up&start=x", "?match[]=up&end=1e300", "?match[]=up&start=2&end=1"} {
 		w = do(h, "POST", pathDelete+query, nil)

@@ -27,7 +27,8 @@ const deleteHelp = `Deletes the samples of the series that match, in a time rang
 
 Servers on the bucket are asked to flush first, at their addresses in the roster. When the command returns, no query sees any more what they
 had acknowledged before; what is written later, with the same times too, is there to stay. Servers that cannot be reached are named, and the exit code is 3: what they hold in
-memory is not deleted; run the command again when they are back, or were adopted. After an interruption, --id with the id it printed does the rest.
+memory is not deleted; run the command again with --id and the id it printed when they are back, or were adopted: that deletes what they held, and nothing
+that others have written since (if merges have joined the two, it says so, and a delete without --id deletes both). After an interruption, --id does the rest, too.
 
 From the bucket the samples go with the next look of a worker (varve serve, varve lifecycle) after 15 minutes, and with the grace of an hour after that; --wait
 stays until then. The report names what still holds them: blocks, logs, snapshots. Snapshots have to be deleted by you; copies in other buckets it does not know.

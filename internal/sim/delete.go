@@ -14,12 +14,10 @@ import (
 
 // deletion is one request to delete series, and what it may do.
 type deletion struct {
-	// tried: it was begun before.
-	tried bool
-	req   *lifecycle.DeleteRequest
+	req *lifecycle.DeleteRequest
 	// prefix of the series that match, "" for all.
 	prefix string
-	// owed are the writes that were acknowledged before the first call, and so must go if that returns without an error.
+	// owed are the writes that were acknowledged before the first call, and so must go when one returns without an error that leaves out no writer.
 	owed []writeRef
 }
 
@@ -61,7 +59,7 @@ func (w *world) newDeletion(tenant string) *deletion {
 	return d
 }
 
-// deleteSeries lets somebody delete series while others do what they do; a call that failed is repeated now and then.
+// deleteSeries lets somebody delete series while others do what they do; a call that failed, or could not reach every writer, is repeated now and then.
 func (w *world) deleteSeries() {
 	d := w.unfinished
 	w.unfinished = nil
@@ -75,10 +73,11 @@ func (w *world) deleteSeries() {
 		tool.calls = plan{fault: bucketFaults[w.rng.IntN(len(bucketFaults))], in: w.rng.IntN(12), calls: 1}
 	}
 	w.counts["delete"]++
-	if _, err := w.delete(tool, d); err != nil {
-		if tool.fate == noFault && !allowed(err) {
-			w.broken("delete: unexpected error: %w", err)
-		}
+	got, err := w.delete(tool, d)
+	if err != nil && tool.fate == noFault && !allowed(err) {
+		w.broken("delete: unexpected error: %w", err)
+	}
+	if err != nil || len(got.Unreached) > 0 {
 		w.unfinished = d
 	}
 }
@@ -96,11 +95,7 @@ func (w *world) delete(tool *machine, d *deletion) (lifecycle.Deleted, error) {
 	}
 	got, err := deleter.Delete(context.Background(), d.req)
 	w.note("delete %s: %+v: %v", d.req.ID, got, err)
-	// A repeat finds the tombstones of the first call where they are: what a writer that was being replaced then has brought to the catalog
-	// since lies above them, and stays unsure.
-	again := d.tried
-	d.tried = true
-	if err == nil && len(got.Unreached) == 0 && !again {
+	if err == nil && len(got.Unreached) == 0 {
 		w.counts["deleted"]++
 		w.oracle.gone(d, func(k key) bool { return w.flushedOrGone(diskOf(k), flushed) })
 	}
