@@ -106,11 +106,15 @@ func (r *Resolved) accept(ref uint32, i int, b *model.Batch) {
 	for _, x := range b.Samples[bs.First : bs.First+bs.Count] {
 		r.tally.add(x.T)
 	}
+	r.Samples += int(bs.Count)
 	for _, h := range b.Histograms[bs.FirstHistogram : bs.FirstHistogram+bs.HistogramCount] {
 		r.tally.add(h.T)
+		if model.IsFloatWithStart(h.H) {
+			r.Samples++
+		} else {
+			r.Histograms++
+		}
 	}
-	r.Samples += int(bs.Count)
-	r.Histograms += int(bs.HistogramCount)
 }
 
 // reject enters a refusal of the i-th series of the batch.

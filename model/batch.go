@@ -35,7 +35,14 @@ type Batch struct {
 	// Samples and Histograms hold the samples of all series; BatchSeries says which are whose.
 	Samples    []Sample
 	Histograms []HistogramSample
+	// Exemplars and Metadata belong to series and metrics, of the batch or not. Rows of one series and time stand for all its exemplars
+	// of that millisecond; the last of them is kept.
+	Exemplars []ExemplarRow
+	Metadata  []MetadataRow
 }
+
+// Empty reports whether there is nothing in the batch.
+func (b *Batch) Empty() bool { return len(b.Series)+len(b.Exemplars)+len(b.Metadata) == 0 }
 
 // BatchSeries is one series of a Batch. The same series may occur several times.
 type BatchSeries struct {
@@ -59,6 +66,8 @@ type LabelDecoder interface {
 type AppendResult struct {
 	// Samples and Histograms accepted, those that were already there with the same value included.
 	Samples, Histograms int
+	// Exemplars that were accepted.
+	Exemplars int
 	// Rejected series or samples and why, at most the first ten; the rest is counted in RejectedSamples.
 	Rejected        []Rejection
 	RejectedSamples int

@@ -19,13 +19,20 @@ const (
 	startMark      = 0x00
 	startFloat     = 0
 	startHistogram = 1
+	// 2 and 3 are rows of exemplars and metadata, which are no samples.
 )
 
 // FloatWithStart returns the bytes of a float sample with a start timestamp.
-func FloatWithStart(startMs int64, v float64) []byte {
-	b := binary.AppendVarint([]byte{startMark, startFloat}, startMs)
-	return binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
+func FloatWithStart(startMs int64, v float64) []byte { return AppendFloatWithStart(nil, startMs, v) }
+
+// AppendFloatWithStart appends them to dst.
+func AppendFloatWithStart(dst []byte, startMs int64, v float64) []byte {
+	dst = binary.AppendVarint(append(dst, startMark, startFloat), startMs)
+	return binary.LittleEndian.AppendUint64(dst, math.Float64bits(v))
 }
+
+// IsFloatWithStart reports whether the bytes of a HistogramSample are those of a float.
+func IsFloatWithStart(b []byte) bool { return len(b) > 1 && b[0] == startMark && b[1] == startFloat }
 
 // HistogramWithStart returns the bytes of a histogram sample with a start timestamp; h is a plain histogram.
 func HistogramWithStart(startMs int64, h []byte) []byte {

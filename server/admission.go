@@ -28,23 +28,14 @@ func newAdmission(total int64, timeout time.Duration) *admission {
 	return &admission{total: total, timeout: timeout, sem: semaphore.NewWeighted(total)}
 }
 
-// enter waits for n bytes, which the returned function gives back. A request that needs more than there is altogether
-// gets all of it, alone. The error wraps model.ErrUnavailable.
-func (a *admission) enter(ctx context.Context, n int64) (leave func(), err error) {
-	r := &reservation{a: a}
-	if err := r.grow(ctx, n); err != nil {
-		return nil, err
-	}
-	return r.free, nil
-}
-
 // reservation is what one request holds. For one goroutine.
 type reservation struct {
 	a    *admission
 	held int64
 }
 
-// grow waits for n more bytes. What has all there is need not wait.
+// grow waits for n more bytes. A request that needs more than there is altogether gets all of it, alone. The error wraps
+// model.ErrUnavailable.
 func (r *reservation) grow(ctx context.Context, n int64) error {
 	n = min(n, r.a.total-r.held)
 	if !r.a.sem.TryAcquire(n) {

@@ -62,11 +62,11 @@ func (m *metrics) begin() (done func(route string, code int, took time.Duration)
 
 func (m *metrics) received(r *remotewrite.Request) {
 	m.series.Add(float64(len(r.Batch.Series)))
-	if r.Exemplars > 0 {
-		m.skipped.WithLabelValues("exemplar").Add(float64(r.Exemplars))
+	if n := r.Exemplars + r.DroppedExemplars; n > 0 {
+		m.skipped.WithLabelValues("exemplar").Add(float64(n))
 	}
-	if r.Metadata > 0 {
-		m.skipped.WithLabelValues("metadata").Add(float64(r.Metadata))
+	if n := len(r.Batch.Metadata); n > 0 {
+		m.skipped.WithLabelValues("metadata").Add(float64(n))
 	}
 }
 

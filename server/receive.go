@@ -14,7 +14,7 @@ import (
 
 // receive reads and decodes the body. The memory of all writes together is bounded: that of bodies grows with what has
 // arrived, so that slow senders hold little; that of decoding is admitted by what the body declares, when all of it is there.
-func (s *Server) receive(w http.ResponseWriter, r *http.Request) (req *remotewrite.Request, leave func(), err error) {
+func (s *Server) receive(w http.ResponseWriter, r *http.Request, version remotewrite.Version) (req *remotewrite.Request, leave func(), err error) {
 	body := &arrivingBody{room: reservation{a: s.arriving}}
 	defer body.free()
 	declared, err := s.receiveBody(w, r, body)
@@ -22,15 +22,21 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request) (req *remotewri
 		return nil, nil, err
 	}
 	// The decoded message, and the arrays of samples and series that are made of it.
-	admitted, err := s.admission.enter(r.Context(), 2*declared)
+	admitted := &reservation{a: s.admission}
+	if err := admitted.grow(r.Context(), 2*declared); err != nil {
+		return nil, nil, err
+	}
+	if version == remotewrite.V2 {
+		// What its symbols are made to is in nothing that the body declares.
+		req, err = s.decoder.DecodeV2(body.bytes(), func(n int64) error { return admitted.grow(r.Context(), n) })
+	} else {
+		req, err = s.decoder.Decode(body.bytes())
+	}
 	if err != nil {
+		admitted.free()
 		return nil, nil, err
 	}
-	if req, err = s.decoder.Decode(body.bytes()); err != nil {
-		admitted()
-		return nil, nil, err
-	}
-	return req, admitted, nil
+	return req, admitted.free, nil
 }
 
 // firstStep is what is reserved for a body at first, arrivingStep by how much that grows.

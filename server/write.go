@@ -12,12 +12,17 @@ import (
 )
 
 // write answers POST /api/v1/write: 204 when everything is durable, 400 when single series have permanent faults and 429 when the tenant has
-// too many active ones (the others are durable all the same), and what the status table says when nothing of it was acknowledged.
+// too many active ones (the others are durable all the same), and what the status table says when nothing of it was acknowledged. In version
+// 2.0 the headers say what was written, in all of these cases.
 func (s *Server) write(w http.ResponseWriter, r *http.Request) error {
-	if err := remotewrite.Negotiate(r.Header.Get("Content-Type"), r.Header.Get("Content-Encoding")); err != nil {
+	version, err := remotewrite.Negotiate(r.Header.Get("Content-Type"), r.Header.Get("Content-Encoding"))
+	if err != nil {
 		return err
 	}
-	req, leave, err := s.receive(w, r)
+	if version == remotewrite.V2 {
+		writtenHeaders(w, &model.AppendResult{})
+	}
+	req, leave, err := s.receive(w, r, version)
 	if err != nil {
 		return err
 	}
@@ -26,7 +31,7 @@ func (s *Server) write(w http.ResponseWriter, r *http.Request) error {
 	s.metrics.received(req)
 	name := tenant.FromContext(r.Context())
 	var result model.AppendResult
-	if len(req.Batch.Series) > 0 {
+	if !req.Batch.Empty() {
 		if result, err = s.c.Appender.Append(r.Context(), name, &req.Batch); err != nil {
 			return err
 		}
@@ -35,6 +40,9 @@ func (s *Server) write(w http.ResponseWriter, r *http.Request) error {
 	result.RejectedSamples += req.RejectedSamples
 	s.metrics.stored(result)
 	s.metrics.refused(req.Reasons)
+	if version == remotewrite.V2 {
+		writtenHeaders(w, &result)
+	}
 	if result.RejectedSamples > 0 || len(result.Rejected) > 0 {
 		status := http.StatusBadRequest
 		if result.Reasons[model.ReasonSeries] > 0 {
@@ -47,6 +55,14 @@ func (s *Server) write(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
+}
+
+// writtenHeaders are those of version 2.0. A receiver of 1.0 says nothing of the kind, and senders of 1.0 would take them for one of 2.0.
+func writtenHeaders(w http.ResponseWriter, r *model.AppendResult) {
+	h := w.Header()
+	h.Set("X-Prometheus-Remote-Write-Samples-Written", strconv.Itoa(r.Samples))
+	h.Set("X-Prometheus-Remote-Write-Histograms-Written", strconv.Itoa(r.Histograms))
+	h.Set("X-Prometheus-Remote-Write-Exemplars-Written", strconv.Itoa(r.Exemplars))
 }
 
 // seriesRetryAfter is in seconds: the limit on active series lifts with a flush, which is minutes away.

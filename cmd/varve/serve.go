@@ -190,6 +190,7 @@ func (o *serveOptions) server(db *varve.DB, tidier *lifecycle.Lifecycle, reg *pr
 		Write: remotewrite.Options{
 			// One request must not take more than all of them together may.
 			MaxBodyBytes: min(int64(*o.limitBody), memory.writes/4), MaxDecodedBytes: min(int64(*o.limitDecoded), memory.writes/8*3), MaxSeries: o.limitSeries, MaxSamples: o.limitSamples,
+			MaxTextBytes: min(32<<20, memory.writes/4),
 		},
 		MaxInFlightBytes: memory.writes,
 		AnswerTimeout:    time.Duration(*o.queryTimeout) + 5*time.Minute,

@@ -17,8 +17,11 @@ type Options struct {
 	MaxDecodedBytes int64
 	// MaxSeries is the most series of a request. Default 1,000,000.
 	MaxSeries int
-	// MaxSamples is the most samples of a request, native histograms included. Default 2,000,000.
+	// MaxSamples is the most samples of a request, native histograms and exemplars included. Default 2,000,000.
 	MaxSamples int
+	// MaxTextBytes bounds what is made of the symbols of a request of version 2.0: the labels of its series and exemplars, and help
+	// texts, written out. Default 32 MiB, which is what the ingester takes of a request.
+	MaxTextBytes int64
 	// MaxLabels is the most labels of a series; one with more is rejected, the others are kept. Default 1,000.
 	MaxLabels int
 }
@@ -29,6 +32,7 @@ const (
 	DefaultMaxDecodedBytes = 128 << 20
 	defaultMaxSeries       = 1_000_000
 	defaultMaxSamples      = 2_000_000
+	defaultMaxTextBytes    = 32 << 20
 	defaultMaxLabels       = 1_000
 )
 
@@ -45,6 +49,7 @@ func (o *Options) withDefaults() Options {
 	setDefault(&r.MaxDecodedBytes, DefaultMaxDecodedBytes)
 	setDefault(&r.MaxSeries, defaultMaxSeries)
 	setDefault(&r.MaxSamples, defaultMaxSamples)
+	setDefault(&r.MaxTextBytes, defaultMaxTextBytes)
 	setDefault(&r.MaxLabels, defaultMaxLabels)
 	return r
 }
@@ -73,22 +78,25 @@ func (d *Decoder) Options() Options { return d.opts }
 
 // Request is one decoded write.
 type Request struct {
-	// Batch holds the series that have samples and no fault. It aliases the Request's memory.
+	// Batch holds the series that have samples and no fault, their exemplars, and metadata. It aliases the Request's memory.
 	Batch model.Batch
+	// Version is the one that was decoded.
+	Version Version
 	// Rejected are the first ten series that were dropped, RejectedSamples counts the samples of all that were.
 	Rejected        []model.Rejection
 	RejectedSamples int
 	// Reasons are the rejected samples by reason; nil if there are none.
 	Reasons map[model.Reason]int
-	// Exemplars and Metadata were in the request and were skipped.
-	Exemplars, Metadata int
+	// Exemplars are those in Batch, DroppedExemplars those of more than 128 characters, which OpenMetrics allows at most.
+	Exemplars, DroppedExemplars int
 
 	// empty counts the series without samples, which are dropped unread.
 	empty   int
 	owner   *Decoder
 	decoded []byte
-	// arena holds the histograms that were written anew.
+	// arena holds what is not in the message as it is kept: histograms, exemplars and metadata.
 	arena []byte
+	v2    stateV2
 }
 
 // Release gives the request's memory back. Nothing of it may be used afterwards.
@@ -98,21 +106,39 @@ func (r *Request) Release() {
 		return
 	}
 	r.reset()
-	if cap(r.decoded) > keepBytes || cap(r.arena) > keepBytes || cap(r.Batch.Samples)*16 > keepBytes || cap(r.Batch.Series)*40 > keepBytes {
+	if r.large() {
 		return
 	}
 	d.pool.Put(r)
 }
 
+// large reports whether the request holds more than one should that waits for its next use.
+func (r *Request) large() bool {
+	b := &r.Batch
+	for _, n := range []int{
+		cap(r.decoded), cap(r.arena), cap(b.Samples) * 16, cap(b.Series) * 40, cap(b.Histograms) * 32, cap(b.Exemplars) * 64, cap(b.Metadata) * 48,
+		cap(r.v2.keys), cap(r.v2.symbols) * 8,
+	} {
+		if n > keepBytes {
+			return true
+		}
+	}
+	return false
+}
+
 func (r *Request) reset() {
-	r.owner = nil
+	r.owner, r.Version = nil, V1
 	r.arena = r.arena[:0]
+	r.v2.reset()
 	clear(r.Batch.Histograms)
+	clear(r.Batch.Exemplars)
+	clear(r.Batch.Metadata)
 	r.Batch = model.Batch{
 		Labels: LabelDecoder{}, Series: r.Batch.Series[:0],
 		Samples: r.Batch.Samples[:0], Histograms: r.Batch.Histograms[:0],
+		Exemplars: r.Batch.Exemplars[:0], Metadata: r.Batch.Metadata[:0],
 	}
-	r.Rejected, r.RejectedSamples, r.Reasons, r.Exemplars, r.Metadata, r.empty = nil, 0, nil, 0, 0, 0
+	r.Rejected, r.RejectedSamples, r.Reasons, r.Exemplars, r.DroppedExemplars, r.empty = nil, 0, nil, 0, 0, 0
 }
 
 // maxExpansion bounds how many bytes one byte of a snappy block can stand for: its densest element copies
@@ -156,8 +182,16 @@ func (e *TooLargeError) Error() string {
 // Unwrap makes it a model.ErrInvalid.
 func (e *TooLargeError) Unwrap() error { return model.ErrInvalid }
 
-// Decode decodes a whole body. The caller calls Release on the result; the body is not kept.
-func (d *Decoder) Decode(body []byte) (*Request, error) {
+// Decode decodes a whole body of version 1.0. The caller calls Release on the result; the body is not kept.
+func (d *Decoder) Decode(body []byte) (*Request, error) { return d.decode(body, V1, nil) }
+
+// DecodeV2 decodes a whole body of version 2.0, in which a label may stand for many: room, if it is not nil, is asked before the memory for what
+// they stand for grows by n bytes, and may refuse. The caller calls Release on the result; the body is not kept.
+func (d *Decoder) DecodeV2(body []byte, room func(n int64) error) (*Request, error) {
+	return d.decode(body, V2, room)
+}
+
+func (d *Decoder) decode(body []byte, v Version, room func(n int64) error) (*Request, error) {
 	n, err := d.DeclaredSize(body, int64(len(body)))
 	if err != nil {
 		return nil, fmt.Errorf("decode remote write: %w", err)
@@ -171,20 +205,27 @@ func (d *Decoder) Decode(body []byte) (*Request, error) {
 		r.Release()
 		return nil, fmt.Errorf("decode remote write: body is no valid snappy block: %w", model.ErrInvalid)
 	}
-	if err := r.walk(decoded); err != nil {
-		r.Release()
-		return nil, fmt.Errorf("decode remote write: %w", err)
-	}
-	return r, nil
+	return d.walked(r, decoded, v, room)
 }
 
-// DecodeMessage decodes a prometheus.WriteRequest that is not compressed. The result aliases message until Release.
-func (d *Decoder) DecodeMessage(message []byte) (*Request, error) {
+// DecodeMessage decodes a message that is not compressed. The result aliases message until Release.
+func (d *Decoder) DecodeMessage(message []byte, v Version) (*Request, error) {
 	if int64(len(message)) > d.opts.MaxDecodedBytes {
 		return nil, fmt.Errorf("decode remote write: %w", &TooLargeError{What: "message", Bytes: int64(len(message)), Max: d.opts.MaxDecodedBytes})
 	}
-	r := d.get()
-	if err := r.walk(message); err != nil {
+	return d.walked(d.get(), message, v, nil)
+}
+
+func (d *Decoder) walked(r *Request, message []byte, v Version, room func(n int64) error) (*Request, error) {
+	var err error
+	if r.Version = v; v == V2 {
+		r.Batch.Labels = LabelDecoderV2{}
+		r.v2.room = room
+		err = r.walkV2(message)
+	} else {
+		err = r.walk(message)
+	}
+	if err != nil {
 		r.Release()
 		return nil, fmt.Errorf("decode remote write: %w", err)
 	}

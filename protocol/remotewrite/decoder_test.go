@@ -81,10 +81,10 @@ func TestDecode(t *testing.T) {
 		Timeseries: []prompb.TimeSeries{
 			{Labels: pbLabels("__name__", "up", "job", "a"), Samples: []prompb.Sample{{Value: 1.5, Timestamp: -9}, {}, {Value: math.Float64frombits(staleNaN), Timestamp: 1 << 60}}},
 			{Labels: pbLabels("__name__", "none")},
-			{Labels: pbLabels("__name__", "h", "empty", ""), Histograms: []prompb.Histogram{h}, Exemplars: []prompb.Exemplar{{Value: 1, Labels: pbLabels("a", "b")}}},
+			{Labels: pbLabels("__name__", "h", "empty", ""), Histograms: []prompb.Histogram{h}, Exemplars: []prompb.Exemplar{{Value: 1, Timestamp: 4, Labels: pbLabels("a", "b")}, {Value: 2, Timestamp: 4}, {Labels: pbLabels("long", strings.Repeat("ü", 125))}}},
 			{Labels: pbLabels("__name__", strings.Repeat("long", 100)), Samples: []prompb.Sample{{Value: math.Copysign(0, -1), Timestamp: 5}}},
 		},
-		Metadata: []prompb.MetricMetadata{{MetricFamilyName: "up", Help: "h"}},
+		Metadata: []prompb.MetricMetadata{{Type: prompb.MetricMetadata_COUNTER, MetricFamilyName: "up", Help: "h", Unit: "s"}},
 	}
 	d := NewDecoder(nil)
 	for range 3 { // The second and third time with a used Request.
@@ -104,8 +104,18 @@ func TestDecode(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, []model.HistogramSample{{T: 7, H: want}}, r.Batch.Histograms)
 		require.Equal(t, int64(5), r.Batch.Samples[r.Batch.Series[2].First].T)
-		require.Equal(t, 1, r.Exemplars)
-		require.Equal(t, 1, r.Metadata)
+		require.Equal(t, 2, r.Exemplars)
+		require.Equal(t, 1, r.DroppedExemplars)
+		require.Len(t, r.Batch.Metadata, 1)
+		require.Equal(t, "up", string(r.Batch.Metadata[0].Metric))
+		meta, err := model.DecodeMetadata(r.Batch.Metadata[0].Row)
+		require.NoError(t, err)
+		require.Equal(t, model.Metadata{Type: "counter", Unit: "s", Help: "h"}, meta)
+		require.Len(t, r.Batch.Exemplars, 1)
+		require.Equal(t, r.Batch.Series[1].Key, r.Batch.Exemplars[0].Key)
+		exemplars, err := model.DecodeExemplars(nil, r.Batch.Exemplars[0].T, r.Batch.Exemplars[0].Row)
+		require.NoError(t, err)
+		require.Equal(t, []model.Exemplar{{T: 4, V: 1, Labels: labels.FromStrings("a", "b")}, {T: 4, V: 2}}, exemplars)
 		require.Empty(t, r.Rejected)
 		r.Release()
 	}
@@ -129,7 +139,7 @@ func TestUnusualEncodings(t *testing.T) {
 		"unknown fields in the sample": join(a, b, c, lenField(2, unknown, s[2:], group)),
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, err := NewDecoder(nil).DecodeMessage(join(unknown, lenField(1, series), group))
+			r, err := NewDecoder(nil).DecodeMessage(join(unknown, lenField(1, series), group), V1)
 			require.NoError(t, err)
 			defer r.Release()
 			require.Len(t, r.Batch.Series, 1)
@@ -161,7 +171,7 @@ func TestMalformed(t *testing.T) {
 		{"histogram rubbish", lenField(1, rawLabel("a", "b"), lenField(4, []byte{1<<3 | wireLen, 1, 1})), "native histogram"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			_, err := NewDecoder(nil).DecodeMessage(tc.msg)
+			_, err := NewDecoder(nil).DecodeMessage(tc.msg, V1)
 			require.ErrorIs(t, err, model.ErrInvalid)
 			require.ErrorContains(t, err, tc.want)
 		})
@@ -183,7 +193,7 @@ func TestRejectedSeriesLeaveTheOthers(t *testing.T) {
 		{Labels: pbLabels("__name_", "b"), Samples: []prompb.Sample{{Value: 1, Timestamp: 1}}},
 		{Labels: pbLabels("__name__", "good2"), Samples: []prompb.Sample{{Value: 4, Timestamp: 4}}},
 	}}
-	r, err := NewDecoder(&Options{MaxLabels: 10}).DecodeMessage(request(t, w))
+	r, err := NewDecoder(&Options{MaxLabels: 10}).DecodeMessage(request(t, w), V1)
 	require.NoError(t, err)
 	defer r.Release()
 	require.Len(t, r.Batch.Series, 2)
@@ -209,7 +219,7 @@ func TestHistogramsBecomeCanonical(t *testing.T) {
 	want, err := h.Marshal()
 	require.NoError(t, err)
 	odd := join([]byte{15<<3 | wireVarint, 9}, want, []byte{30<<3&0xff | 0x80 | wireVarint, 30 >> 4, 1})
-	r, err := NewDecoder(nil).DecodeMessage(lenField(1, rawLabel("__name__", "b"), lenField(4, odd), lenField(4, want)))
+	r, err := NewDecoder(nil).DecodeMessage(lenField(1, rawLabel("__name__", "b"), lenField(4, odd), lenField(4, want)), V1)
 	require.NoError(t, err)
 	defer r.Release()
 	require.Equal(t, []model.HistogramSample{{T: 3, H: want}, {T: 3, H: want}}, r.Batch.Histograms)
@@ -259,19 +269,21 @@ func TestBombsAreRefusedBeforeAllocation(t *testing.T) {
 
 func TestNegotiate(t *testing.T) {
 	for _, tc := range []struct{ contentType, encoding, want string }{
+		{"application/x-protobuf;proto=io.prometheus.write.v2.Request", "snappy", "2.0"},
+		{"application/x-protobuf; proto=io.prometheus.write.v2.Request", "", "2.0"},
 		{"", "", ""},
 		{"application/x-protobuf", "snappy", ""},
 		{"application/x-protobuf;proto=prometheus.WriteRequest", "snappy", ""},
 		{"Application/X-Protobuf; proto=prometheus.WriteRequest", "snappy", ""},
-		{"application/x-protobuf;proto=io.prometheus.write.v2.Request", "snappy", "remote write 2.0"},
-		{"application/x-protobuf;proto=x", "snappy", "send proto=prometheus.WriteRequest"},
+		{"application/x-protobuf;proto=x", "snappy", "send proto=io.prometheus.write.v2.Request or proto=prometheus.WriteRequest"},
 		{"application/json", "snappy", "content type"},
 		{";;;", "", "content type"},
 		{"application/x-protobuf", "zstd", `send "snappy"`},
 	} {
-		err := Negotiate(tc.contentType, tc.encoding)
-		if tc.want == "" {
+		version, err := Negotiate(tc.contentType, tc.encoding)
+		if tc.want == "" || tc.want == "2.0" {
 			require.NoError(t, err, tc.contentType)
+			require.Equal(t, tc.want == "2.0", version == V2, tc.contentType)
 			continue
 		}
 		require.ErrorIs(t, err, ErrMediaType)
@@ -284,8 +296,8 @@ func TestSeriesTextIsShort(t *testing.T) {
 	for i := range 10_000 {
 		ls = append(ls, fmt.Sprintf("label_%d", i), strings.Repeat("x", 1000))
 	}
-	text := SeriesText(AppendKey(nil, labels.FromStrings(ls...)))
+	text := new(Request).seriesText(AppendKey(nil, labels.FromStrings(ls...)))
 	require.Less(t, len(text), 600)
 	require.Contains(t, text, "…")
-	require.Equal(t, `{"a"="\x00"}`, SeriesText(AppendKey(nil, labels.FromStrings("a", "\x00"))))
+	require.Equal(t, `{"a"="\x00"}`, new(Request).seriesText(AppendKey(nil, labels.FromStrings("a", "\x00"))))
 }

@@ -2,9 +2,13 @@ package remotewrite
 
 import (
 	"bytes"
+	"cmp"
+	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/golang/snappy"
 	prommodel "github.com/prometheus/common/model"
@@ -33,8 +37,8 @@ func fuzzSeeds(f *testing.F) (seeds [][]byte) {
 	)
 }
 
-// FuzzMessage holds the walk against the generated code. What that accepts is accepted with the same content. Only
-// what the walk skips unread (exemplars, metadata, labels until somebody decodes them) may be accepted here alone.
+// FuzzMessage holds the walk of 1.0 against the generated code. What that accepts is accepted with the same content. Only
+// what the walk leaves unread (labels until somebody decodes them, what is dropped) may be accepted here alone.
 func FuzzMessage(f *testing.F) {
 	for _, seed := range fuzzSeeds(f) {
 		f.Add(seed)
@@ -43,101 +47,179 @@ func FuzzMessage(f *testing.F) {
 	f.Fuzz(func(t *testing.T, msg []byte) {
 		var oracle prompb.WriteRequest
 		oracleErr := oracle.Unmarshal(msg)
-		r, err := d.DecodeMessage(slices.Clone(msg))
+		r, err := d.DecodeMessage(slices.Clone(msg), V1)
 		if err != nil {
-			if oracleErr == nil {
+			if oracleErr == nil && !strings.Contains(err.Error(), "which Content-Type has to say") {
 				t.Fatalf("refused what prompb reads: %v", err)
 			}
 			return
 		}
 		defer r.Release()
 		if oracleErr != nil {
-			if r.Exemplars == 0 && r.Metadata == 0 && len(r.Rejected) == 0 && r.empty == 0 && decodable(r) {
+			if len(r.Rejected) == 0 && r.empty == 0 && decodable(r) {
 				t.Fatalf("accepted what prompb refuses: %v", oracleErr)
 			}
 			return
 		}
-		compare(t, r, &oracle)
+		wantV1(t, &oracle).compare(t, r)
 	})
 }
 
 // decodable reports whether all keys of the batch decode.
 func decodable(r *Request) bool {
+	var keys [][]byte
 	for _, s := range r.Batch.Series {
-		b := labels.NewScratchBuilder(0)
-		if (LabelDecoder{}).Decode(s.Key, &b) != nil {
-			return false
-		}
+		keys = append(keys, s.Key)
 	}
-	return true
+	for _, e := range r.Batch.Exemplars {
+		keys = append(keys, e.Key)
+	}
+	b := labels.NewScratchBuilder(0)
+	return !slices.ContainsFunc(keys, func(key []byte) bool { return r.Batch.Labels.Decode(key, &b) != nil })
 }
 
-func compare(t *testing.T, r *Request, oracle *prompb.WriteRequest) {
-	next, exemplars := 0, 0
-	for _, want := range oracle.Timeseries {
-		exemplars += len(want.Exemplars)
-		if len(want.Samples)+len(want.Histograms) == 0 || !named(want.Labels) || !validHistograms(want.Histograms) {
-			continue
+// content is what a request says, however it was encoded.
+type content struct {
+	series    []contentSeries
+	metadata  []contentMetadata
+	exemplars int
+}
+
+type contentSeries struct {
+	names      []string // and values, in turn
+	samples    []model.Sample
+	histograms []model.HistogramSample
+	exemplars  []model.Exemplar
+}
+
+type contentMetadata struct{ metric, row string }
+
+func wantV1(t *testing.T, oracle *prompb.WriteRequest) *content {
+	c := &content{}
+	for i := range oracle.Timeseries {
+		want := &oracle.Timeseries[i]
+		var s contentSeries
+		name := false
+		for _, l := range want.Labels {
+			s.names = append(s.names, l.Name, l.Value)
+			name = name || l.Name == prommodel.MetricNameLabel && l.Value != ""
 		}
-		if next == len(r.Batch.Series) {
-			t.Fatalf("%d series, want more", next)
+		valid := name
+		for _, x := range want.Samples {
+			s.samples = append(s.samples, model.Sample{T: x.Timestamp, V: x.Value})
 		}
-		got := r.Batch.Series[next]
-		next++
-		var names []string
-		if err := eachLabel(got.Key, func(n, v []byte) bool { names = append(names, string(n), string(v)); return true }); err != nil {
-			t.Fatal(err)
+		for k := range want.Histograms {
+			h := &want.Histograms[k]
+			valid = valid && validateHistogram(h) == nil
+			s.histograms = append(s.histograms, model.HistogramSample{T: h.Timestamp, H: plainHistogram(t, h)})
 		}
-		for i, l := range want.Labels {
-			if 2*i+1 >= len(names) || names[2*i] != l.Name || names[2*i+1] != l.Value {
-				t.Fatalf("labels %q, want %v", names, want.Labels)
+		for _, x := range want.Exemplars {
+			var names []string
+			for _, l := range x.Labels {
+				names = append(names, l.Name, l.Value)
 			}
+			s.addExemplar(x.Timestamp, x.Value, names)
 		}
-		if len(names) != 2*len(want.Labels) || int(got.Count) != len(want.Samples) || int(got.HistogramCount) != len(want.Histograms) {
-			t.Fatalf("counts of %+v, want %v", got, want)
-		}
-		for i, s := range want.Samples {
-			if g := r.Batch.Samples[int(got.First)+i]; g.T != s.Timestamp || math.Float64bits(g.V) != math.Float64bits(s.Value) {
-				t.Fatalf("sample %v, want %v", g, s)
-			}
-		}
-		for i := range want.Histograms {
-			compareHistogram(t, r.Batch.Histograms[int(got.FirstHistogram)+i], &want.Histograms[i])
+		if valid {
+			c.add(s)
 		}
 	}
-	if next != len(r.Batch.Series) || exemplars != r.Exemplars || len(oracle.Metadata) != r.Metadata {
-		t.Fatalf("%d series, %d exemplars, %d metadata; want %d, %d, %d", len(r.Batch.Series), r.Exemplars, r.Metadata, next, exemplars, len(oracle.Metadata))
+	for _, m := range oracle.Metadata {
+		if m.MetricFamilyName != "" {
+			row := model.AppendMetadata(nil, uint64(uint32(m.Type)), m.Unit, m.Help)
+			c.metadata = append(c.metadata, contentMetadata{m.MetricFamilyName, string(row)})
+		}
+	}
+	return c
+}
+
+func (c *content) add(s contentSeries) {
+	if c.exemplars += len(s.exemplars); len(s.samples)+len(s.histograms)+len(s.exemplars) > 0 {
+		c.series = append(c.series, s)
 	}
 }
 
-func named(ls []prompb.Label) bool {
-	return slices.ContainsFunc(ls, func(l prompb.Label) bool { return l.Name == prommodel.MetricNameLabel && l.Value != "" })
+func (s *contentSeries) addExemplar(t int64, v float64, names []string) {
+	if utf8.RuneCountInString(strings.Join(names, "")) > 128 || len(strings.Join(names, "")) > 512 {
+		return
+	}
+	b := labels.NewScratchBuilder(0)
+	for i := 0; i+1 < len(names); i += 2 {
+		b.Add(names[i], names[i+1])
+	}
+	b.Sort()
+	s.exemplars = append(s.exemplars, model.Exemplar{T: t, V: v, Labels: b.Labels()})
 }
 
-func validHistograms(hs []prompb.Histogram) bool {
-	for i := range hs {
-		if validateHistogram(&hs[i]) != nil {
-			return false
-		}
-	}
-	return true
-}
-
-func compareHistogram(t *testing.T, got model.HistogramSample, want *prompb.Histogram) {
-	var h prompb.Histogram
-	if err := h.Unmarshal(got.H); err != nil {
-		t.Fatal(err)
-	}
-	want.XXX_unrecognized = nil
-	for _, spans := range [][]prompb.BucketSpan{want.PositiveSpans, want.NegativeSpans} {
+// plainHistogram is the histogram with nothing that 1.0 does not know.
+func plainHistogram(t *testing.T, h *prompb.Histogram) []byte {
+	h.XXX_unrecognized = nil
+	for _, spans := range [][]prompb.BucketSpan{h.PositiveSpans, h.NegativeSpans} {
 		for i := range spans {
 			spans[i].XXX_unrecognized = nil
 		}
 	}
-	a, err1 := h.Marshal()
-	b, err2 := want.Marshal()
-	if err1 != nil || err2 != nil || !bytes.Equal(a, b) || !bytes.Equal(a, got.H) || got.T != want.Timestamp {
-		t.Fatalf("histogram %v, want %v", &h, want)
+	b, err := h.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// compare fails unless the request says the same.
+func (c *content) compare(t *testing.T, r *Request) {
+	series, exemplars := r.Batch.Series, r.Batch.Exemplars
+	for i := range c.series {
+		want := &c.series[i]
+		var key []byte
+		if n := len(want.samples) + len(want.histograms); n > 0 {
+			if len(series) == 0 {
+				t.Fatalf("no series %d, want %v", i, want)
+			}
+			compareSeries(t, r, &series[0], want)
+			key, series = series[0].Key, series[1:]
+		}
+		var got []model.Exemplar
+		for len(got) < len(want.exemplars) && len(exemplars) > 0 {
+			var err error
+			if got, err = model.DecodeExemplars(got, exemplars[0].T, exemplars[0].Row); err != nil {
+				t.Fatal(err)
+			}
+			if key != nil && !bytes.Equal(key, exemplars[0].Key) {
+				t.Fatalf("exemplar of %q, want %q", exemplars[0].Key, key)
+			}
+			exemplars = exemplars[1:]
+		}
+		if fmt.Sprint(got) != fmt.Sprint(want.exemplars) {
+			t.Fatalf("exemplars %v, want %v", got, want.exemplars)
+		}
+	}
+	var metadata []contentMetadata
+	for _, m := range r.Batch.Metadata {
+		metadata = append(metadata, contentMetadata{string(m.Metric), string(m.Row)})
+	}
+	if len(series) != 0 || len(exemplars) != 0 || c.exemplars != r.Exemplars || !slices.Equal(metadata, c.metadata) {
+		t.Fatalf("%d series, %d exemplars too many; %d exemplars, want %d; metadata %q, want %q",
+			len(series), len(exemplars), r.Exemplars, c.exemplars, metadata, c.metadata)
+	}
+}
+
+func compareSeries(t *testing.T, r *Request, got *model.BatchSeries, want *contentSeries) {
+	var names []string
+	if err := r.eachLabel(got.Key, func(n, v []byte) bool { names = append(names, string(n), string(v)); return true }); err != nil {
+		t.Fatal(err)
+	}
+	samples := r.Batch.Samples[got.First:][:got.Count]
+	histograms := r.Batch.Histograms[got.FirstHistogram:][:got.HistogramCount]
+	sameSamples := slices.EqualFunc(samples, want.samples, func(a, b model.Sample) bool { return a.T == b.T && math.Float64bits(a.V) == math.Float64bits(b.V) })
+	if !slices.Equal(names, want.names) || !sameSamples {
+		t.Fatalf("%q %v, want %q %v", names, samples, want.names, want.samples)
+	}
+	sort := func(a, b model.HistogramSample) int { return cmp.Or(cmp.Compare(a.T, b.T), bytes.Compare(a.H, b.H)) }
+	histograms = slices.SortedFunc(slices.Values(histograms), sort)
+	slices.SortFunc(want.histograms, sort)
+	if !slices.EqualFunc(histograms, want.histograms, func(a, b model.HistogramSample) bool { return sort(a, b) == 0 }) {
+		t.Fatalf("histograms %v, want %v", histograms, want.histograms)
 	}
 }
 
@@ -154,11 +236,19 @@ func FuzzBody(f *testing.F) {
 			return
 		}
 		for _, s := range r.Batch.Series {
-			_ = SeriesText(s.Key)
+			_ = r.seriesText(s.Key)
 		}
 		if len(r.Batch.Samples) > len(body)*maxExpansion {
 			t.Fatalf("%d samples out of %d bytes", len(r.Batch.Samples), len(body))
 		}
 		r.Release()
 	})
+}
+
+func promHistogram(t *testing.T, raw []byte) *prompb.Histogram {
+	var p prompb.Histogram
+	if err := p.Unmarshal(raw); err != nil {
+		t.Fatal(err)
+	}
+	return &p
 }

@@ -18,12 +18,39 @@ func (r *Request) histogram(w *seriesWalk, b []byte, at int) error {
 		return malformed(at, "native histogram: %v", err)
 	}
 	if err := validateHistogram(&h); err != nil {
-		if w.fault == nil {
-			w.fault = fmt.Errorf("native histogram at %d: %v: %w", h.Timestamp, err, model.ErrInvalid)
+		w.blame(model.ReasonHistogram, fmt.Errorf("native histogram at %d: %v: %w", h.Timestamp, err, model.ErrInvalid))
+	}
+	// What 2.0 adds to the message of 1.0, all else of which it has, is the start timestamp: unknown to 1.0, where it is dropped.
+	var startMs int64
+	if r.Version == V2 {
+		startMs = startOf(h.XXX_unrecognized)
+	}
+	encoded := r.canonical(&h, b)
+	if startMs != 0 {
+		encoded = model.HistogramWithStart(startMs, encoded)
+	}
+	r.Batch.Histograms = append(r.Batch.Histograms, model.HistogramSample{T: h.Timestamp, H: encoded})
+	return nil
+}
+
+// startOf returns the start timestamp among fields that are well-formed, 0 if there is none.
+func startOf(b []byte) (startMs int64) {
+	const fieldStart = 17
+	for i := 0; i < len(b); {
+		field, wire, next := tag(b, i)
+		if next < 0 {
+			return 0
+		}
+		if field == fieldStart && wire == wireVarint {
+			if v, end := uvarint(b, next); end > 0 {
+				startMs = int64(v)
+			}
+		}
+		if i = skip(b, next, wire); i < 0 {
+			return 0
 		}
 	}
-	r.Batch.Histograms = append(r.Batch.Histograms, model.HistogramSample{T: h.Timestamp, H: r.canonical(&h, b)})
-	return nil
+	return startMs
 }
 
 func validateHistogram(h *prompb.Histogram) error {

@@ -91,10 +91,18 @@ func isName(label []byte) bool {
 	return len(label) > len(nameField) && label[1] == nameField[1] && string(label[:len(nameField)]) == nameField && label[len(nameField)] > 0
 }
 
+// eachLabel calls fn for each label of a key of the request's version until fn returns false.
+func (r *Request) eachLabel(key []byte, fn func(name, value []byte) bool) error {
+	if r.Version == V2 {
+		return eachLabelV2(key, fn)
+	}
+	return eachLabel(key, fn)
+}
+
 // hasName reports whether there is a metric name at all. A key that doesn't decode is left for the store to refuse.
-func hasName(key []byte) bool {
+func (r *Request) hasName(key []byte) bool {
 	found := false
-	err := eachLabel(key, func(name, value []byte) bool {
+	err := r.eachLabel(key, func(name, value []byte) bool {
 		found = string(name) == prommodel.MetricNameLabel && len(value) > 0
 		return !found
 	})
@@ -131,12 +139,12 @@ func label(b []byte) (name, value []byte, ok bool) {
 // maxSeriesText is the readable length of a series in an error.
 const maxSeriesText = 300
 
-// SeriesText renders a key for a person, in the order of the request and cut to a readable length.
-func SeriesText(key []byte) string {
+// seriesText renders a key for a person, in the order of the request and cut to a readable length.
+func (r *Request) seriesText(key []byte) string {
 	var s strings.Builder
 	s.WriteByte('{')
 	cut := false
-	err := eachLabel(key, func(name, value []byte) bool {
+	err := r.eachLabel(key, func(name, value []byte) bool {
 		if s.Len() > maxSeriesText {
 			cut = true
 			return false

@@ -31,6 +31,12 @@ func malformed(at int, format string, args ...any) error {
 	return fmt.Errorf("byte %d of the message: %s: %w", at, fmt.Sprintf(format, args...), model.ErrInvalid)
 }
 
+// otherVersion refuses a message of one version that was declared as the other. The two have no field in common, so that it would look empty,
+// and all of it would be lost in silence.
+func otherVersion(at int, field int32, message string) error {
+	return malformed(at, "field %d is one of %s, which Content-Type has to say (proto=%s)", field, message, message)
+}
+
 // walk reads a prometheus.WriteRequest.
 func (r *Request) walk(b []byte) error {
 	for i := 0; i < len(b); {
@@ -40,6 +46,7 @@ func (r *Request) walk(b []byte) error {
 			return malformed(at, "no valid field tag; this is not a prometheus.WriteRequest")
 		}
 		i = next
+		var err error
 		switch field {
 		case fieldSeries, fieldMetadata:
 			if wire != wireLen {
@@ -50,11 +57,16 @@ func (r *Request) walk(b []byte) error {
 				return malformed(at, "field %d of the request is cut off", field)
 			}
 			if field == fieldMetadata {
-				r.Metadata++
-			} else if err := r.series(b[start:end], start); err != nil {
+				err = r.metadata(b[start:end], start)
+			} else {
+				err = r.series(b[start:end], start)
+			}
+			if err != nil {
 				return err
 			}
 			i = end
+		case fieldSymbol, fieldSeriesV2:
+			return otherVersion(at, field, messageV2)
 		default:
 			if i = skip(b, i, wire); i < 0 {
 				return malformed(at, "unknown field %d of the request is cut off", field)
@@ -72,14 +84,46 @@ type seriesWalk struct {
 	key              []byte
 	labels           int
 	named            bool // one of them is a metric name; if not, it may still be in another form
-	// fault is a permanent one of this series alone. Until finish it is one of its histograms.
-	fault error
+	// fault is a permanent one of this series alone, of the reason.
+	fault  error
+	reason model.Reason
+	// first is what was in the batch before it.
+	first mark
+
+	// Of 2.0 only: refs are those of the labels, metric the symbol that is its metric's name if named, meta its metadata.
+	refs   []byte
+	joined bool // refs is a copy
+	metric uint32
+	meta   metadataV2
+}
+
+// blame notes the first fault of a series.
+func (w *seriesWalk) blame(reason model.Reason, err error) {
+	if w.fault == nil {
+		w.fault, w.reason = err, reason
+	}
+}
+
+// mark is how much was in a batch at some moment.
+type mark struct{ samples, histograms, exemplars int }
+
+func (r *Request) mark() mark {
+	return mark{len(r.Batch.Samples), len(r.Batch.Histograms), len(r.Batch.Exemplars)}
+}
+
+// forget takes what came after m out of the batch.
+func (r *Request) forget(m mark) {
+	for _, e := range r.Batch.Exemplars[m.exemplars:] {
+		r.Exemplars -= e.Count
+	}
+	r.Batch.Samples = r.Batch.Samples[:m.samples]
+	r.Batch.Histograms = r.Batch.Histograms[:m.histograms]
+	r.Batch.Exemplars = r.Batch.Exemplars[:m.exemplars]
 }
 
 // series reads a prometheus.TimeSeries that begins at byte base of the message.
 func (r *Request) series(b []byte, base int) error {
-	w := seriesWalk{keyStart: -1}
-	firstSample, firstHistogram := len(r.Batch.Samples), len(r.Batch.Histograms)
+	w := seriesWalk{keyStart: -1, first: r.mark()}
 	i := 0
 	for i < len(b) {
 		at := i
@@ -127,7 +171,14 @@ func (r *Request) series(b []byte, base int) error {
 			return err
 		}
 	}
-	return r.finish(&w, b, firstSample, firstHistogram)
+	var key []byte
+	if w.keyStart >= 0 {
+		key = b[w.keyStart:w.keyEnd:w.keyEnd]
+	}
+	if w.key != nil {
+		key = append(w.key, key...)
+	}
+	return r.finish(&w, key)
 }
 
 // field takes one field of a time series that was not in the ordinary form.
@@ -144,7 +195,7 @@ func (r *Request) field(w *seriesWalk, b []byte, field int32, at, start, end, ba
 	case fieldSample:
 		return r.sample(b[start:end], base+at)
 	case fieldExemplar:
-		r.Exemplars++
+		return r.exemplar(w, b[start:end], base+at)
 	case fieldHistogram:
 		return r.histogram(w, b[start:end], base+at)
 	}
@@ -160,50 +211,44 @@ func (r *Request) joinLabels(w *seriesWalk, b []byte, at int) {
 	w.keyStart = at
 }
 
-// finish puts the series into the batch, or among the rejected ones.
-func (r *Request) finish(w *seriesWalk, b []byte, firstSample, firstHistogram int) error {
-	samples, histograms := len(r.Batch.Samples)-firstSample, len(r.Batch.Histograms)-firstHistogram
+// finish puts the series of a key into the batch, or among the rejected ones.
+func (r *Request) finish(w *seriesWalk, key []byte) error {
+	now := r.mark()
+	samples, histograms, exemplars := now.samples-w.first.samples, now.histograms-w.first.histograms, now.exemplars-w.first.exemplars
 	o := &r.owner.opts
-	if len(r.Batch.Samples)+len(r.Batch.Histograms) > o.MaxSamples {
+	if now.samples+now.histograms+now.exemplars > o.MaxSamples {
 		return tooManySamples(o.MaxSamples)
-	}
-	reason := model.ReasonLabels
-	if w.fault != nil {
-		reason = model.ReasonHistogram
-	}
-	var key []byte
-	if w.keyStart >= 0 {
-		key = b[w.keyStart:w.keyEnd:w.keyEnd]
-	}
-	if w.key != nil {
-		key = append(w.key, key...)
 	}
 	switch {
 	case w.fault != nil:
 	case w.labels > o.MaxLabels:
-		reason = model.ReasonLimit
-		w.fault = fmt.Errorf("%d labels, at most %d are accepted: %w", w.labels, o.MaxLabels, model.ErrInvalid)
-	case samples+histograms == 0:
+		w.blame(model.ReasonLimit, fmt.Errorf("%d labels, at most %d are accepted: %w", w.labels, o.MaxLabels, model.ErrInvalid))
+	case samples+histograms+exemplars == 0:
 		r.empty++
 		return nil
 	case w.labels == 0:
-		w.fault = fmt.Errorf("the series has no labels: %w", model.ErrInvalid)
-	case !w.named && !hasName(key):
-		w.fault = fmt.Errorf("the series has no label __name__: %w", model.ErrInvalid)
+		w.blame(model.ReasonLabels, fmt.Errorf("the series has no labels: %w", model.ErrInvalid))
+	case !w.named && !r.hasName(key):
+		w.blame(model.ReasonLabels, fmt.Errorf("the series has no label __name__: %w", model.ErrInvalid))
 	}
 	if w.fault != nil {
-		r.reject(key, reason, w.fault, max(1, samples+histograms))
-		r.Batch.Samples = r.Batch.Samples[:firstSample]
-		r.Batch.Histograms = r.Batch.Histograms[:firstHistogram]
+		r.reject(r.textOf(w, key), w.reason, w.fault, max(1, samples+histograms))
+		r.forget(w.first)
 		return nil //nolint:nilerr // the fault is the series' own and was noted
+	}
+	for i := range r.Batch.Exemplars[w.first.exemplars:] {
+		r.Batch.Exemplars[w.first.exemplars+i].Key = key
+	}
+	if samples+histograms == 0 {
+		return nil
 	}
 	if len(r.Batch.Series) >= o.MaxSeries {
 		return fmt.Errorf("the request has more than %d series, send smaller batches: %w", o.MaxSeries, model.ErrInvalid)
 	}
 	r.Batch.Series = append(r.Batch.Series, model.BatchSeries{
 		Key:   key,
-		First: int32(firstSample), Count: int32(samples),
-		FirstHistogram: int32(firstHistogram), HistogramCount: int32(histograms),
+		First: int32(w.first.samples), Count: int32(samples),
+		FirstHistogram: int32(w.first.histograms), HistogramCount: int32(histograms),
 	})
 	return nil
 }
@@ -211,14 +256,22 @@ func (r *Request) finish(w *seriesWalk, b []byte, firstSample, firstHistogram in
 // maxRejections are listed; the rest is only counted.
 const maxRejections = 10
 
-func (r *Request) reject(key []byte, reason model.Reason, err error, samples int) {
+// textOf returns how the series is shown to a person; of one whose references lead nowhere there are only these to show.
+func (r *Request) textOf(w *seriesWalk, key []byte) func() string {
+	if r.Version == V2 && key == nil {
+		return func() string { return refsText(w.refs) }
+	}
+	return func() string { return r.seriesText(key) }
+}
+
+func (r *Request) reject(series func() string, reason model.Reason, err error, samples int) {
 	r.RejectedSamples += samples
 	if r.Reasons == nil {
 		r.Reasons = map[model.Reason]int{}
 	}
 	r.Reasons[reason] += samples
 	if len(r.Rejected) < maxRejections {
-		r.Rejected = append(r.Rejected, model.Rejection{Series: SeriesText(key), Err: err})
+		r.Rejected = append(r.Rejected, model.Rejection{Series: series(), Err: err})
 	}
 }
 
@@ -236,7 +289,8 @@ func (r *Request) sample(b []byte, at int) error {
 			return nil
 		}
 	}
-	if err := sampleSlow(&s, b, at); err != nil {
+	// What 2.0 has as its start timestamp is nothing in 1.0.
+	if _, err := sampleSlow(&s, b, at, V1); err != nil {
 		return err
 	}
 	r.Batch.Samples = append(r.Batch.Samples, s)
@@ -247,33 +301,38 @@ func tooManySamples(n int) error {
 	return fmt.Errorf("the request has more than %d samples, send smaller batches: %w", n, model.ErrInvalid)
 }
 
-// sampleSlow reads a sample in any encoding that protobuf allows: fields missing, repeated, in any order.
-func sampleSlow(s *model.Sample, b []byte, at int) error {
+// sampleSlow reads a sample in any encoding that protobuf allows: fields missing, repeated, in any order. It returns the start timestamp, which only
+// 2.0 has.
+func sampleSlow(s *model.Sample, b []byte, at int, v Version) (startMs int64, err error) {
 	for i := 0; i < len(b); {
 		field, wire, next := tag(b, i)
 		if next < 0 || field <= 0 {
-			return malformed(at, "no valid field tag in a sample")
+			return 0, malformed(at, "no valid field tag in a sample")
 		}
 		switch i = next; {
 		case field == 1 && wire == wireI64:
 			if len(b)-i < 8 {
-				return malformed(at, "the value of a sample is cut off")
+				return 0, malformed(at, "the value of a sample is cut off")
 			}
 			s.V = math.Float64frombits(binary.LittleEndian.Uint64(b[i:]))
 			i += 8
-		case field == 2 && wire == wireVarint:
+		case (field == 2 || field == 3 && v == V2) && wire == wireVarint:
 			t, next := uvarint(b, i)
 			if next < 0 {
-				return malformed(at, "the timestamp of a sample is cut off")
+				return 0, malformed(at, "the timestamp of a sample is cut off")
 			}
-			s.T, i = int64(t), next
-		case field == 1 || field == 2:
-			return malformed(at, "field %d of a sample has wire type %d", field, wire)
+			if i = next; field == 2 {
+				s.T = int64(t)
+			} else {
+				startMs = int64(t)
+			}
+		case field == 1 || field == 2 || field == 3 && v == V2:
+			return 0, malformed(at, "field %d of a sample has wire type %d", field, wire)
 		default:
 			if i = skip(b, i, wire); i < 0 {
-				return malformed(at, "unknown field %d of a sample is cut off", field)
+				return 0, malformed(at, "unknown field %d of a sample is cut off", field)
 			}
 		}
 	}
-	return nil
+	return startMs, nil
 }
