@@ -17,7 +17,20 @@ import (
 	"github.com/varvedb/varve/model"
 )
 
-// rolledUp is what the windows of the samples come to, in the plainest way: floats only, sums as they add up.
+// exact is a sum with what it lacks, as Neumaier has it.
+type exact struct{ sum, rest float64 }
+
+func (e *exact) add(x float64) {
+	t := e.sum + x
+	if math.Abs(e.sum) >= math.Abs(x) {
+		e.rest += e.sum - t + x
+	} else {
+		e.rest += x - t + e.sum
+	}
+	e.sum = t
+}
+
+// rolledUp is what the windows of the samples come to, floats only.
 func rolledUp(c *model.Columns, resolution int64) *model.Rollup {
 	out := &model.Rollup{}
 	before := math.NaN()
@@ -27,18 +40,20 @@ func rolledUp(c *model.Columns, resolution int64) *model.Rollup {
 		if math.IsNaN(before) {
 			before = c.V[i]
 		}
-		first, resets := before, 0.0
+		var sum, increase exact
+		increase.add(-before)
 		for ; i < len(c.T) && c.T[i] <= end; i++ {
 			x := c.V[i]
 			v[model.Count]++
-			v[model.Sum] += x
+			sum.add(x)
 			v[model.Min], v[model.Max], v[model.Last] = min(v[model.Min], x), max(v[model.Max], x), x
 			if x < before {
-				resets += before
+				increase.add(before)
 			}
 			before = x
 		}
-		v[model.Increase] = before - first + resets
+		increase.add(before)
+		v[model.Sum], v[model.Increase] = sum.sum+sum.rest, increase.sum+increase.rest
 		out.Append(end, &v, nil)
 	}
 	return out
