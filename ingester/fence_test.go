@@ -62,6 +62,9 @@ func TestFencedWhileRunning(t *testing.T) {
 			i.shipWake.signal()
 			runtime.Gosched()
 		}
+		if to, err := c.Catalog.MovedTo(ctx, dead); err != nil || to != i.Writer() {
+			t.Fatalf("%s moved to %s, the bucket says %q: %v", dead, i.Writer(), to, err)
+		}
 	}
 	wg.Wait()
 	stop()

@@ -39,7 +39,9 @@ func (d *Deleter) complete(ctx context.Context, chain []*catalog.Deletion, roste
 		Tenant: first.Tenant, ID: catalog.RepeatID(first.ID, len(chain)), Of: first.ID, CreatedMs: want.CreatedMs,
 		Range: first.Range, Matchers: first.Matchers, Unreached: left, Known: want.Known,
 	}
-	err = d.vector(ctx, repeat, func(x *catalog.DeletionDay, p *catalog.Partition) error { return late(x, p, chain, settled, repeat.Range) })
+	err = d.vector(ctx, repeat, func(x *catalog.DeletionDay, p *catalog.Partition) error {
+		return late(x, p, chain, settled, repeat.Range)
+	})
 	if err != nil {
 		return append(left, settled...), err
 	}
