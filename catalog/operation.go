@@ -216,7 +216,8 @@ func (p *Partition) retire(entries []Entry, by []string, nowMs int64) {
 // Retire takes live blocks out of use because they expired.
 type Retire struct {
 	IDs []string
-	// Thin: they are raw blocks whose samples the rollups keep. It is refused for one that is not Rolled.
+	// Thin: they are all raw blocks of the day, whose samples the rollups keep. It is refused for one that is not Rolled, and while there is
+	// another one that is not.
 	Thin bool
 }
 
@@ -226,16 +227,19 @@ func (r Retire) String() string { return fmt.Sprintf("retire %d blocks", len(r.I
 func (r Retire) applied(p *Partition) (Outcome, bool) { return Already, p.allGone(r.IDs) }
 
 func (r Retire) apply(p *Partition, nowMs int64) error {
+	if unrolled := p.Unrolled(); r.Thin && len(unrolled) > 0 {
+		return fmt.Errorf("block %s is not in the rollups: %w", unrolled[0].ID, model.ErrConflict)
+	}
 	for _, id := range r.IDs {
 		e := p.Live(id)
 		if e == nil {
 			e = p.LiveRollup(id)
 		}
 		switch {
-		case e != nil && r.Thin && !p.inRollups(e):
-			return fmt.Errorf("block %s is not in the rollups: %w", id, model.ErrConflict)
 		case e != nil:
-			p.Thinned = p.Thinned || r.Thin
+			if r.Thin {
+				p.thin(e.Order, nowMs)
+			}
 			p.retire([]Entry{*e}, nil, nowMs)
 		case !p.allGone([]string{id}):
 			return fmt.Errorf("block %s is not live: %w", id, model.ErrConflict)

@@ -27,7 +27,6 @@ import (
 //	claim JOB HOLDER MINUTES               tombstone ID [FROM-TO]
 //	settle TOMBSTONE ID…                   drop-tombstone ID…
 //	roll ID… [over ROLLUP…] by ID[+ID…] [FROM-TO [TOMBSTONE…]]   IDs that begin with h are of 1h, others of 5m
-//	roll-thin TOMBSTONE ID… …              the same, with a tombstone of raw samples
 //	thin ID…                               retires raw blocks that the rollups keep
 //	mask SCOPE ID [FROM-TO]                a tombstone of raw or rollups
 //	wait DURATION IN HOURS
@@ -136,8 +135,8 @@ func (s *script) parse(t *testing.T, name string, args []string) Operation {
 			}
 			return r
 		}
-	case "roll", "roll-thin":
-		return roll(t, name, args)
+	case "roll":
+		return roll(t, args)
 	case "thin":
 		return Retire{IDs: args, Thin: true}
 	case "mask":
@@ -176,12 +175,8 @@ func (s *script) parse(t *testing.T, name string, args []string) Operation {
 	return nil
 }
 
-func roll(t *testing.T, name string, args []string) Operation {
+func roll(t *testing.T, args []string) Operation {
 	r := Roll{Job: "roll"}
-	if name == "roll-thin" {
-		r.Thin = &Tombstone{ID: args[0], Range: testDay.Range(), Scope: ScopeRaw}
-		args = args[1:]
-	}
 	by := slices.Index(args, "by")
 	require.GreaterOrEqual(t, by, 0)
 	r.Inputs = args[:by]

@@ -131,7 +131,7 @@ func (r Restore) deletes(p *Partition) []string {
 	since := map[string]bool{}
 	for i := range p.Tombstones {
 		t := &p.Tombstones[i]
-		if slices.ContainsFunc(r.Day.Blocks, func(e Entry) bool { return t.masks(&e) }) {
+		if t.Scope != ScopeRaw && slices.ContainsFunc(r.Day.All(), func(e Entry) bool { return t.masks(&e) }) {
 			since[t.ID] = true
 		}
 	}
@@ -172,6 +172,10 @@ func (r Restore) apply(p *Partition, nowMs int64) error {
 		p.insert(e)
 	}
 	r.mark(p, keep)
+	p.Tombstones = slices.DeleteFunc(p.Tombstones, func(t Tombstone) bool {
+		// Raw samples that had expired are there again.
+		return t.Scope == ScopeRaw && r.Day.tombstone(t.ID) == nil && slices.ContainsFunc(plan.Revive, func(e Entry) bool { return t.masks(&e) })
+	})
 	p.Tombstones = slices.DeleteFunc(p.Tombstones, func(t Tombstone) bool { return slices.Contains(plan.Deletes, t.ID) })
 	// Tombstones that were in force then and have been forgotten since, because they were applied to all that was live, are in force again.
 	for _, t := range r.Day.Tombstones {

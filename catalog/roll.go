@@ -13,15 +13,15 @@ import (
 //
 // The outputs take the highest order of the inputs and of what they replace, as the outputs of a Replace do, so that tombstones mask them as they mask
 // these. A block that came after the inputs is not one of them, stays as it is, and is rolled the next time.
+//
+// On a day that is Thinned the inputs have late samples of series whose other raw samples have gone. The commit that enters them into the rollups hides them as raw samples too,
+// by raising the tombstones of ScopeRaw, which such a day keeps for that: else readers would take them for all that there is of their windows.
 type Roll struct {
 	// Inputs are raw blocks: all live ones that are Rolled, and others.
 	Inputs []string
 	// Replaces are all live rollup blocks.
 	Replaces []string
 	Outputs  []*blocks.Meta
-	// Thin, on a day that is Thinned, masks what retention has expired of the inputs, in the commit that says that the rollups have it: else readers
-	// would take late samples of a series whose raw samples have gone for all that there is of it. Of ScopeRaw; nil for none.
-	Thin *Tombstone
 	// Job is the job that is done with it: its claim ends. "" is none.
 	Job string
 }
@@ -86,7 +86,7 @@ func (r Roll) apply(p *Partition, nowMs int64) error {
 	for _, id := range r.Inputs {
 		p.Live(id).Rolled = true
 	}
-	return r.thin(p)
+	return r.hideLate(p)
 }
 
 // used are the entries that the outputs were made of, if they are what they have to be.
@@ -118,27 +118,38 @@ func (r Roll) used(p *Partition) (used []Entry, err error) {
 	return used, nil
 }
 
-// thin masks the inputs. Its order is theirs: what is above came after and is not in the rollups.
-func (r Roll) thin(p *Partition) error {
-	if r.Thin == nil {
-		return nil
-	}
-	t := *r.Thin
-	if t.Scope != ScopeRaw || !p.Thinned {
-		return fmt.Errorf("tombstone %s on a day with all its raw samples: %w", t.ID, model.ErrInvalid)
-	}
+// hideLate raises the tombstones of raw samples to the inputs and no further: what is above came after and is not in the rollups.
+func (r Roll) hideLate(p *Partition) error {
+	order := uint64(0)
 	for _, id := range r.Inputs {
-		t.Order = max(t.Order, p.Live(id).Order)
+		order = max(order, p.Live(id).Order)
 	}
 	for _, e := range p.Blocks {
-		if t.masks(&e) && !p.inRollups(&e) {
-			return fmt.Errorf("tombstone %s of raw samples: block %s is not in the rollups: %w", t.ID, e.ID, model.ErrConflict)
+		if p.Thinned && e.Order <= order && !p.inRollups(&e) {
+			return fmt.Errorf("block %s is below others that are rolled and would be hidden: %w", e.ID, model.ErrConflict)
 		}
 	}
-	if p.tombstone(t.ID) == nil {
-		p.Tombstones = append(p.Tombstones, t)
+	for i := range p.Tombstones {
+		if t := &p.Tombstones[i]; t.Scope == ScopeRaw {
+			t.Order = max(t.Order, order)
+		}
 	}
 	return nil
+}
+
+// allExpired is the id of the tombstone that says that no raw sample of before is there.
+const allExpired = "retention-all"
+
+// thin enters that raw samples of all blocks up to the order go, and that the rollups keep them.
+func (p *Partition) thin(order uint64, nowMs int64) {
+	p.Thinned = true
+	if t := p.tombstone(allExpired); t != nil {
+		t.Order = max(t.Order, order)
+		return
+	}
+	p.Tombstones = append(p.Tombstones, Tombstone{
+		ID: allExpired, Order: order, CreatedMs: nowMs, Range: p.Day.Range(), Matchers: `{__name__=~".+"}`, Scope: ScopeRaw,
+	})
 }
 
 // inRollups reports whether nothing is lost by the block's going as far as rollups are concerned: they have it, or it is quarantined, and they never will.

@@ -195,7 +195,18 @@ func (s SettleTombstones) apply(p *Partition, _ int64) error {
 	return nil
 }
 
-// DropTombstones forgets tombstones that mask nothing any more and were kept for TombstoneKeepMs. It is refused with model.ErrConflict while one masks a live block.
+// IsKept reports whether the tombstone stays though it masks nothing: one of ScopeRaw does, for samples that come late, unless another one has its matchers and
+// reaches as far.
+func (p *Partition) IsKept(t *Tombstone) bool { return t.Scope == ScopeRaw && !p.superseded(t) }
+
+func (p *Partition) superseded(t *Tombstone) bool {
+	return slices.ContainsFunc(p.Tombstones, func(o Tombstone) bool {
+		return o.ID != t.ID && o.Scope == t.Scope && o.Matchers == t.Matchers && o.Range == t.Range && (o.Order > t.Order || o.Order == t.Order && o.ID > t.ID)
+	})
+}
+
+// DropTombstones forgets tombstones that mask nothing any more and were kept for TombstoneKeepMs. It is refused with model.ErrConflict while one masks a live block, or is
+// to be kept, see IsKept.
 type DropTombstones struct{ IDs []string }
 
 // String names the operation in errors.
@@ -210,6 +221,9 @@ func (d DropTombstones) apply(p *Partition, nowMs int64) error {
 		t := p.tombstone(id)
 		if t == nil {
 			continue
+		}
+		if p.IsKept(t) {
+			return fmt.Errorf("tombstone %s says which raw samples have gone: %w", id, model.ErrConflict)
 		}
 		if nowMs-t.CreatedMs < TombstoneKeepMs {
 			return fmt.Errorf("tombstone %s has to be kept for some days: %w", id, model.ErrConflict)
