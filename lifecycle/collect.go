@@ -72,7 +72,7 @@ func (l *Lifecycle) sweep(ctx context.Context, p *catalog.Partition) error {
 			continue
 		}
 		swept = append(swept, d.ID)
-		for _, f := range []blocks.Format{blocks.Native, blocks.Parquet} {
+		for _, f := range []blocks.Format{blocks.Native, blocks.Parquet, blocks.Rollup5m, blocks.Rollup1h} {
 			keys = append(keys, blocks.KeyOf(p.Tenant, p.Day, d.ID, f))
 		}
 	}

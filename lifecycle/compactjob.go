@@ -45,16 +45,19 @@ func (j *mergeJob) roomInDay(ctx context.Context, m *blocks.Merger, out *output)
 			j.progress(m.Progress())
 		}
 		next := m.NextMetric()
-		if series > 0 {
-			size := out.upload.Size() + series*indexBytes
-			if size >= s.MaxOutputBytes || series >= s.MaxOutputSeries || size >= s.MinOutputBytes && string(next) != string(metric) {
-				return false
-			}
+		if series > 0 && s.full(out.upload.Size(), series, string(next) != string(metric)) {
+			return false
 		}
 		metric = append(metric[:0], next...)
 		series++
 		return true
 	}
+}
+
+// full reports whether a block of so many bytes and series takes no more; other: the next series is of another metric.
+func (s *CompactSettings) full(bytes, series int64, other bool) bool {
+	bytes += series * indexBytes
+	return bytes >= s.MaxOutputBytes || series >= s.MaxOutputSeries || bytes >= s.MinOutputBytes && other
 }
 
 // create ends the upload of an output. A taken name is fine if it holds the same bytes: a lost answer, or a worker that was faster.

@@ -67,7 +67,14 @@ func (l *Lifecycle) holds(ctx context.Context, m *blocks.Meta, masks blocks.Mask
 func holdsMasked(ctx context.Context, r blocks.RangeReader, m *blocks.Meta, masks blocks.Masks) (bool, error) {
 	for _, mask := range masks {
 		for _, selector := range mask.Selectors {
-			found, err := anySample(ctx, r, m, &blocks.Query{Range: mask.Range, Matchers: selector})
+			at := mask.Range
+			if ms := m.Format.ResolutionMs(); ms > 0 {
+				if at = at.Intersect(m.Day.Range()); at.Empty() {
+					continue
+				}
+				at.MaxMs = model.WindowEnd(at.MaxMs, ms) // windows that overlap
+			}
+			found, err := anySample(ctx, r, m, &blocks.Query{Range: at, Matchers: selector})
 			if found || err != nil {
 				return found, err
 			}

@@ -1,7 +1,6 @@
 package lifecycle
 
 import (
-	"slices"
 	"time"
 
 	"github.com/varvedb/varve/catalog"
@@ -12,7 +11,7 @@ const maxErased = 64
 
 // PlanErase returns the blocks that tombstones have masked for longer than after, though no merge came by that would have applied them: they are looked through,
 // and rewritten one by one if they hold anything masked, so that a delete becomes physical within a bounded time. Blocks that are quarantined or of a claimed
-// job wait. It is a pure function of one reading of a catalog, of the setting and of the time.
+// job wait. Rollups are rid of what is masked by being made anew (PlanRollup). It is a pure function of one reading of a catalog, of the setting and of the time.
 func PlanErase(p *catalog.Partition, after time.Duration, nowMs int64) (due []catalog.Entry) {
 	if p.GravestoneMs != 0 {
 		return nil
@@ -37,19 +36,25 @@ func maskedSince(p *catalog.Partition, e *catalog.Entry) (ms int64, masked bool)
 	return ms, masked
 }
 
+// masking are the ids of the tombstones that mask a live block, raw or rollup.
+func masking(p *catalog.Partition) map[string]bool {
+	out := map[string]bool{}
+	for _, e := range p.All() {
+		for _, t := range p.Masks(&e) {
+			out[t.ID] = true
+		}
+	}
+	return out
+}
+
 // PlanForget returns the tombstones that mask nothing any more and were kept for long enough that no repeated call can bring them back.
 func PlanForget(p *catalog.Partition, nowMs int64) (ids []string) {
 	if p.GravestoneMs != 0 {
 		return nil
 	}
-	masking := map[string]bool{}
-	for i := range p.Blocks {
-		for _, t := range p.Masks(&p.Blocks[i]) {
-			masking[t.ID] = true
-		}
-	}
+	masking := masking(p)
 	for _, t := range p.Tombstones {
-		if !masking[t.ID] && nowMs-t.CreatedMs >= catalog.TombstoneKeepMs {
+		if !masking[t.ID] && !p.IsKept(&t) && nowMs-t.CreatedMs >= catalog.TombstoneKeepMs {
 			ids = append(ids, t.ID)
 		}
 	}
@@ -63,18 +68,14 @@ func eraseWake(p *catalog.Partition, after time.Duration) (ms int64) {
 			ms = at
 		}
 	}
-	masking := map[string]bool{}
+	masking := masking(p)
 	for i := range p.Blocks {
-		for _, t := range p.Masks(&p.Blocks[i]) {
-			masking[t.ID] = true
-		}
-		quarantined := slices.ContainsFunc(p.Quarantined, func(q catalog.Quarantined) bool { return q.ID == p.Blocks[i].ID })
-		if at, masked := maskedSince(p, &p.Blocks[i]); masked && !quarantined {
+		if at, masked := maskedSince(p, &p.Blocks[i]); masked && !isQuarantined(p, p.Blocks[i].ID) {
 			sooner(at + after.Milliseconds())
 		}
 	}
 	for _, t := range p.Tombstones {
-		if !masking[t.ID] {
+		if !masking[t.ID] && !p.IsKept(&t) {
 			sooner(t.CreatedMs + catalog.TombstoneKeepMs)
 		}
 	}

@@ -95,8 +95,9 @@ func (e *erasure) day(ctx context.Context, day *catalog.DeletionDay) error {
 	committed := slices.ContainsFunc(p.Tombstones, func(t catalog.Tombstone) bool { return t.ID == e.d.ID })
 	live := map[string]bool{}
 	held := len(e.report.Holders)
-	for i := range p.Blocks {
-		b := &p.Blocks[i]
+	all := p.All()
+	for i := range all {
+		b := &all[i]
 		live[blocks.Key(b.Meta)] = true
 		masked := slices.ContainsFunc(p.Masks(b), func(t catalog.Tombstone) bool { return t.ID == e.d.ID })
 		if masked || !committed && e.mayHold(b.Meta, day) {
@@ -132,12 +133,20 @@ func (e *erasure) day(ctx context.Context, day *catalog.DeletionDay) error {
 }
 
 func names(p *catalog.Partition, key string) bool {
-	return slices.ContainsFunc(p.Blocks, func(b catalog.Entry) bool { return blocks.Key(b.Meta) == key })
+	return slices.ContainsFunc(p.All(), func(b catalog.Entry) bool { return blocks.Key(b.Meta) == key })
 }
 
-// others looks at the objects in the day's folder that are not live.
+// others looks at the objects in the day's folders that are not live.
 func (e *erasure) others(ctx context.Context, p *catalog.Partition, day *catalog.DeletionDay, live map[string]bool) error {
-	folder := "d/tenant=" + e.d.Tenant + "/day=" + day.Day.Dashed() + "/"
+	for _, prefix := range []string{blocks.TenantPrefix(e.d.Tenant), blocks.RollupTenantPrefix(e.d.Tenant)} {
+		if err := e.folder(ctx, prefix+"day="+day.Day.Dashed()+"/", p, day, live); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *erasure) folder(ctx context.Context, folder string, p *catalog.Partition, day *catalog.DeletionDay, live map[string]bool) error {
 	for o, err := range e.bucket.List(ctx, folder) {
 		if err != nil {
 			return err
@@ -171,7 +180,11 @@ func (e *erasure) others(ctx context.Context, p *catalog.Partition, day *catalog
 
 // mayHold reports whether the block is older than the delete, which was not applied to it.
 func (e *erasure) mayHold(m *blocks.Meta, day *catalog.DeletionDay) bool {
-	return !slices.Contains(m.Tombstones, e.d.ID) && m.Range().Overlaps(e.d.Range) && day.Holds(m)
+	within := m.Range()
+	if catalog.IsRollup(m.Format) {
+		within.MinMs = m.Day.Range().MinMs // its first window begins somewhere before its end
+	}
+	return !slices.Contains(m.Tombstones, e.d.ID) && within.Overlaps(e.d.Range) && day.Holds(m)
 }
 
 // look adds the block to the holders if it holds a sample that was deleted.

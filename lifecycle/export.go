@@ -81,7 +81,7 @@ func (e *export) day(ctx context.Context, snap *catalog.Snapshot, day model.Day)
 	if err != nil {
 		return err
 	}
-	for _, b := range p.Blocks {
+	for _, b := range p.All() {
 		if !done {
 			if err := e.block(ctx, b.Meta); err != nil {
 				return fmt.Errorf("block %s: %w", b.ID, err)

@@ -40,6 +40,8 @@ type Config struct {
 	Orphans OrphanSettings
 	// Retention is how long raw samples of tenants are kept whose settings do not say. Default Forever.
 	Retention Age
+	// Rollups is how long rollups of tenants are kept whose settings do not say. Default "", which makes none.
+	Rollups Age
 	// ClaimFor is how long others leave a job alone; a worker prolongs its claim while it works. Default 10 minutes.
 	ClaimFor time.Duration
 	// Sequential starts no goroutine within a job, for tests that need a fixed order of calls.
@@ -133,6 +135,9 @@ func New(cfg *Config, c Components) (*Lifecycle, error) {
 	l.cfg = l.cfg.withDefaults()
 	if _, err := ParseAge(string(l.cfg.Retention)); err != nil {
 		return nil, fmt.Errorf("lifecycle: retention: %w", err)
+	}
+	if _, err := ParseAge(string(l.cfg.Rollups)); err != nil {
+		return nil, fmt.Errorf("lifecycle: rollups: %w", err)
 	}
 	if l.c.Now == nil {
 		l.c.Now = time.Now

@@ -18,6 +18,8 @@ type mergeJob struct {
 	tenant string
 	day    model.Day
 	merge  *Merge
+	// job is the name of the claim, kind what the metrics call it.
+	job, kind string
 	// inputs list the tombstones that are applied to them now, masks are what those hide, by input.
 	inputs []*blocks.Meta
 	masks  []blocks.Masks
@@ -40,15 +42,20 @@ const (
 // merge claims and carries out a merge planned on p. An error, which comes with resultFailed, leaves the partition as it was, but for the claim, which
 // keeps this and other workers from trying again at once.
 func (l *Lifecycle) merge(ctx context.Context, p *catalog.Partition, m *Merge, r *Report) (result string, err error) {
-	j := &mergeJob{l: l, tenant: p.Tenant, day: p.Day, merge: m}
+	j := &mergeJob{l: l, tenant: p.Tenant, day: p.Day, merge: m, job: m.Job(), kind: m.kind()}
 	if j.inputs, j.masks, err = withMasks(p, m.Inputs); err != nil {
 		return resultFailed, err
 	}
-	began := l.c.Now()
-	outputs, result, err := j.run(ctx, r)
-	l.metrics.jobs.WithLabelValues(m.kind(), result).Inc()
+	return j.carryOut(ctx, r, j.tryAttempt)
+}
+
+// carryOut runs the job and tells what became of it. attempt does the work under one attempt number.
+func (j *mergeJob) carryOut(ctx context.Context, r *Report, attempt func(context.Context, uint32) ([]*blocks.Meta, error)) (result string, err error) {
+	began := j.l.c.Now()
+	outputs, result, err := j.run(ctx, r, attempt)
+	j.l.metrics.jobs.WithLabelValues(j.kind, result).Inc()
 	if result == resultDone {
-		j.report(outputs, r, l.c.Now().Sub(began))
+		j.report(outputs, r, j.l.c.Now().Sub(began))
 	}
 	if result == resultLost {
 		r.Lost++
@@ -57,7 +64,7 @@ func (l *Lifecycle) merge(ctx context.Context, p *catalog.Partition, m *Merge, r
 }
 
 // run returns the outputs of a merge that is part of the catalog now, or what became of it instead.
-func (j *mergeJob) run(ctx context.Context, r *Report) (outputs []*blocks.Meta, result string, err error) {
+func (j *mergeJob) run(ctx context.Context, r *Report, try func(context.Context, uint32) ([]*blocks.Meta, error)) (outputs []*blocks.Meta, result string, err error) {
 	ok, err := j.claim(ctx)
 	if err != nil {
 		return nil, resultFailed, err
@@ -66,7 +73,7 @@ func (j *mergeJob) run(ctx context.Context, r *Report) (outputs []*blocks.Meta, 
 		return nil, resultLost, nil
 	}
 	for attempt := range uint32(maxAttempts) {
-		outputs, err = j.tryAttempt(ctx, attempt)
+		outputs, err = try(ctx, attempt)
 		if !errors.Is(err, errNextAttempt) {
 			break
 		}
@@ -75,7 +82,7 @@ func (j *mergeJob) run(ctx context.Context, r *Report) (outputs []*blocks.Meta, 
 	case err == nil:
 		return outputs, resultDone, nil
 	case errors.Is(err, catalog.ErrGravestone), errors.Is(err, errLost):
-		j.l.c.Logger.Debug("merge was overtaken", "tenant", j.tenant, "day", j.day.Dashed(), "job", j.merge.Job(), "err", err)
+		j.l.c.Logger.Debug("merge was overtaken", "tenant", j.tenant, "day", j.day.Dashed(), "job", j.job, "err", err)
 		return nil, resultLost, nil
 	}
 	return j.blame(ctx, err, r)
@@ -96,7 +103,7 @@ var (
 func (j *mergeJob) claim(ctx context.Context) (bool, error) {
 	now := j.l.nowMs()
 	res, err := j.l.c.Catalog.Commit(ctx, j.tenant, j.day, catalog.TakeClaim{
-		Job: j.merge.Job(), Holder: j.l.holder, UntilMs: now + j.l.cfg.ClaimFor.Milliseconds(),
+		Job: j.job, Holder: j.l.holder, UntilMs: now + j.l.cfg.ClaimFor.Milliseconds(),
 	})
 	if errors.Is(err, model.ErrConflict) || errors.Is(err, catalog.ErrGravestone) {
 		return false, nil
@@ -132,14 +139,19 @@ func (j *mergeJob) tryAttempt(ctx context.Context, attempt uint32) ([]*blocks.Me
 	if len(outputs) > 0 && j.l.nowMs()-j.sinceMs > maxUploadAgeMs {
 		return nil, errNextAttempt
 	}
-	_, err = j.l.c.Catalog.Commit(ctx, j.tenant, j.day, catalog.Replace{Inputs: ids(j.merge.Inputs), Outputs: outputs, Job: j.merge.Job()})
+	return outputs, j.commit(ctx, catalog.Replace{Inputs: ids(j.merge.Inputs), Outputs: outputs, Job: j.job})
+}
+
+// commit makes the outputs live.
+func (j *mergeJob) commit(ctx context.Context, op catalog.Operation) error {
+	_, err := j.l.c.Catalog.Commit(ctx, j.tenant, j.day, op)
 	switch {
 	case errors.Is(err, catalog.ErrDropped):
-		return nil, errNextAttempt
+		return errNextAttempt
 	case errors.Is(err, model.ErrConflict), errors.Is(err, model.ErrInvalid):
-		return nil, fmt.Errorf("%w: %w", errLost, err)
+		return fmt.Errorf("%w: %w", errLost, err)
 	}
-	return outputs, err
+	return err
 }
 
 // maxUploadAgeMs is how long after its upload an output may still be committed: an orphan that old may be collected.
@@ -199,7 +211,7 @@ func (j *mergeJob) room(ctx context.Context, m *blocks.Merger) func() bool {
 
 func (j *mergeJob) progress(done, total int64) {
 	if j.l.c.Progress != nil {
-		j.l.c.Progress(Progress{Tenant: j.tenant, Day: j.day, Job: j.merge.Job(), Done: done, Total: total})
+		j.l.c.Progress(Progress{Tenant: j.tenant, Day: j.day, Job: j.job, Done: done, Total: total})
 	}
 }
 
@@ -226,11 +238,12 @@ func (j *mergeJob) blame(ctx context.Context, cause error, r *Report) ([]*blocks
 		if !live(p, guilty) {
 			return nil, resultLost, nil
 		}
-	case errors.Is(cause, model.ErrInvalid), errors.Is(cause, model.ErrLimit):
+	case (ours || j.kind != jobRollup) && (errors.Is(cause, model.ErrInvalid) || errors.Is(cause, model.ErrLimit)):
 	default:
+		// Raw blocks that are put aside expire without rollups, so none of them is on a mere suspicion.
 		return nil, resultFailed, cause
 	}
-	_, err := j.l.c.Catalog.Commit(ctx, j.tenant, j.day, catalog.Quarantine{IDs: guilty, Reason: why, Job: j.merge.Job()})
+	_, err := j.l.c.Catalog.Commit(ctx, j.tenant, j.day, catalog.Quarantine{IDs: guilty, Reason: why, Job: j.job})
 	if errors.Is(err, model.ErrConflict) || errors.Is(err, catalog.ErrGravestone) {
 		return nil, resultLost, nil
 	}
@@ -261,18 +274,20 @@ func (j *mergeJob) report(outputs []*blocks.Meta, r *Report, took time.Duration)
 		bytes += m.Size
 	}
 	r.Jobs++
-	switch j.merge.kind() {
+	switch j.kind {
 	case jobCompact:
 		r.Compactions++
 	case jobErase:
 		r.Erasures++
+	case jobRollup:
+		r.Rollups++
 	}
 	r.InputBlocks += len(j.inputs)
 	r.OutputBlocks += len(outputs)
 	r.InputBytes += j.merge.Bytes
 	r.OutputBytes += bytes
 	r.Samples += j.samples
-	j.l.metrics.merged(j.merge.kind(), j.merge.Bytes, bytes, j.samples, took)
-	j.l.c.Logger.Info("merged", "job", j.merge.kind(), "tenant", j.tenant, "day", j.day.Dashed(), "inputs", len(j.inputs), "outputs", len(outputs),
+	j.l.metrics.merged(j.kind, j.merge.Bytes, bytes, j.samples, took)
+	j.l.c.Logger.Info("merged", "job", j.kind, "tenant", j.tenant, "day", j.day.Dashed(), "inputs", len(j.inputs), "outputs", len(outputs),
 		"input_bytes", j.merge.Bytes, "output_bytes", bytes, "samples", j.samples, "took", took)
 }

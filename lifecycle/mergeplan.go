@@ -175,6 +175,10 @@ const barredClaimed = "claimed"
 
 // barredInAny says why the block may not be merged at all, "" if it may.
 func barredInAny(p *catalog.Partition, e *catalog.Entry, nowMs int64) string {
+	if p.Thinned && !e.Rolled {
+		// The rollups have what is rolled and add up with it what is not: a block may not be both.
+		return "waiting for rollups"
+	}
 	if slices.ContainsFunc(p.Quarantined, func(q catalog.Quarantined) bool { return q.ID == e.ID }) {
 		return "quarantined"
 	}

@@ -11,6 +11,7 @@ const (
 	jobMerge   = "merge"
 	jobCompact = "compact"
 	jobErase   = "erase"
+	jobRollup  = "rollup"
 	jobForget  = "forget"
 	jobCollect = "collect"
 	// jobRetention also bears the claim under which a partition's retention is done.
@@ -39,6 +40,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		c.WithLabelValues(jobMerge)
 		c.WithLabelValues(jobCompact)
 		c.WithLabelValues(jobErase)
+		c.WithLabelValues(jobRollup)
 		return c
 	}
 	gauge := func(name, help string) prometheus.Gauge {
@@ -55,7 +57,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Help: "Jobs by kind and result: done, lost (to another worker or a newer state), quarantined (inputs were put aside), failed (is tried again).",
 		}, []string{"job", "result"}),
 		failures:       counter("failures_total", "Partitions, or looks at the whole bucket, that failed and are tried again."),
-		inputBytes:     byJob("merge_input_bytes_total", "Bytes of blocks that were merged, by kind: merge (to hot blocks), compact (to parquet) or erase (one block without what was deleted)."),
+		inputBytes:     byJob("merge_input_bytes_total", "Bytes of blocks that were merged, by kind: merge (to hot blocks), compact (to parquet), erase (one block without what was deleted) or rollup (5m and 1h windows of a day)."),
 		outputBytes:    byJob("merge_output_bytes_total", "Bytes of blocks made by merges, by kind."),
 		samples:        byJob("merge_samples_total", "Samples read by merges that were committed, by kind."),
 		collected:      counter("collected_blocks_total", "Retired blocks whose objects were deleted."),
@@ -75,6 +77,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		m.jobs.WithLabelValues(jobMerge, result)
 		m.jobs.WithLabelValues(jobCompact, result)
 		m.jobs.WithLabelValues(jobErase, result)
+		m.jobs.WithLabelValues(jobRollup, result)
 		if result != resultQuarantined {
 			m.jobs.WithLabelValues(jobCollect, result)
 			m.jobs.WithLabelValues(jobRetention, result)

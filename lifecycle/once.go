@@ -22,6 +22,8 @@ type Report struct {
 	Lost int `json:"lost"`
 	// Compactions are those jobs that made parquet.
 	Compactions int `json:"compactions"`
+	// Rollups are those jobs that made the rollups of a day.
+	Rollups int `json:"rollups"`
 	// Erasures are those jobs that wrote one block again without what was deleted; Settled are blocks that were looked through and hold nothing of it.
 	Erasures int `json:"erasures"`
 	Settled  int `json:"settled"`
@@ -191,7 +193,7 @@ func (l *Lifecycle) visit(ctx context.Context, s *seen, r *Report) error {
 			return err
 		}
 		s.hot, s.quarantined = HotBlocks(p), len(p.Quarantined)
-		s.masked = len(PlanErase(p, 0, l.nowMs())) > 0
+		s.masked = len(PlanErase(p, 0, l.nowMs())) > 0 || maskedRollups(p, 0, l.nowMs())
 		result, err := l.step(ctx, p, r)
 		if err != nil {
 			s.settled = false
@@ -235,7 +237,7 @@ func (l *Lifecycle) wake(p *catalog.Partition) (ms int64) {
 	if at := compactWake(p, &l.cfg.Compact, l.nowMs()); at > 0 {
 		sooner(at)
 	}
-	if at := compactWake(p, &l.cfg.Compact, l.nowMs()); at > 0 {
+	if at := rollupWake(p, &l.cfg.Compact, l.eraseAfter(), l.nowMs()); at > 0 {
 		sooner(at)
 	}
 	return ms
@@ -257,6 +259,10 @@ func (l *Lifecycle) step(ctx context.Context, p *catalog.Partition, r *Report) (
 		l.metrics.jobs.WithLabelValues(jobRetention, result).Inc()
 		return result, err
 	}
+	roll, _ := PlanRollup(p, l.remember(p.Tenant).retention, &l.cfg.Compact, l.eraseAfter(), l.nowMs())
+	if roll != nil && p.Thinned {
+		return l.rollUp(ctx, p, roll, r) // before a merge mixes what is rolled with what is not
+	}
 	roster, err := l.writers(ctx, p)
 	if err != nil {
 		return "", err
@@ -269,6 +275,9 @@ func (l *Lifecycle) step(ctx context.Context, p *catalog.Partition, r *Report) (
 	}
 	if due := PlanErase(p, l.eraseAfter(), l.nowMs()); len(due) > 0 {
 		return l.erase(ctx, p, due, r)
+	}
+	if roll != nil {
+		return l.rollUp(ctx, p, roll, r)
 	}
 	if ids := PlanForget(p, l.nowMs()); len(ids) > 0 {
 		result, err = l.forget(ctx, p, ids)
@@ -312,5 +321,5 @@ func ids(entries []catalog.Entry) []string {
 
 // live reports whether all of the blocks are live in the partition.
 func live(p *catalog.Partition, ids []string) bool {
-	return !slices.ContainsFunc(ids, func(id string) bool { return p.Live(id) == nil })
+	return !slices.ContainsFunc(ids, func(id string) bool { return !p.IsLive(id) })
 }

@@ -53,7 +53,7 @@ func PlanOrphans(p *catalog.Partition, stored []StoredBlock, age time.Duration, 
 		return nil
 	}
 	named := make(map[string]bool, len(p.Blocks)+len(p.Retired)+len(p.Dropped))
-	for _, e := range p.Blocks {
+	for _, e := range p.All() {
 		named[e.ID] = true
 	}
 	for _, r := range p.Retired {
@@ -72,9 +72,12 @@ func PlanOrphans(p *catalog.Partition, stored []StoredBlock, age time.Duration, 
 
 // Proven reports whether live blocks hold the samples of every generation that the block was made of, so that nothing is lost with it.
 func Proven(p *catalog.Partition, m *blocks.Meta) bool {
-	sources := blocks.SourcesOf(m)
+	sources, live := blocks.SourcesOf(m), p.Blocks
+	if catalog.IsRollup(m.Format) {
+		live = p.All() // rollups can be made anew of raw samples, and say what others say
+	}
 	for _, s := range sources {
-		if !covered(p, s) {
+		if !covered(live, s) {
 			return false
 		}
 	}
@@ -83,10 +86,10 @@ func Proven(p *catalog.Partition, m *blocks.Meta) bool {
 
 // covered reports whether the live blocks hold each generation of the stretch. Stretches of blocks may meet and overlap; since
 // each round goes on where the best one ends, there are at most as many rounds as stretches.
-func covered(p *catalog.Partition, want blocks.Source) bool {
+func covered(live []catalog.Entry, want blocks.Source) bool {
 	for from := want.From; ; {
 		to, found := from, false
-		for _, e := range p.Blocks {
+		for _, e := range live {
 			for _, have := range blocks.SourcesOf(e.Meta) {
 				if have.Writer == want.Writer && have.From <= from && from <= have.To {
 					to, found = max(to, have.To), true

@@ -49,13 +49,15 @@ func (l *Lifecycle) tidyOrphans(ctx context.Context, r *Report) error {
 func (l *Lifecycle) listBlocks(ctx context.Context, tenant string) (map[model.Day][]StoredBlock, error) {
 	youngest := min(l.cfg.Orphans.Age, l.cfg.Orphans.UnprovenAge).Milliseconds()
 	found := map[model.Day][]StoredBlock{}
-	for o, err := range l.c.Bucket.List(ctx, blocks.TenantPrefix(tenant)) {
-		if err != nil {
-			return nil, err
-		}
-		_, day, id, format, ok := blocks.ParseKey(o.Key)
-		if ok && l.nowMs()-o.Modified.UnixMilli() >= youngest {
-			found[day] = append(found[day], StoredBlock{id, format, o.Size, o.Modified.UnixMilli()})
+	for _, prefix := range []string{blocks.TenantPrefix(tenant), blocks.RollupTenantPrefix(tenant)} {
+		for o, err := range l.c.Bucket.List(ctx, prefix) {
+			if err != nil {
+				return nil, err
+			}
+			_, day, id, format, ok := blocks.ParseKey(o.Key)
+			if ok && l.nowMs()-o.Modified.UnixMilli() >= youngest {
+				found[day] = append(found[day], StoredBlock{id, format, o.Size, o.Modified.UnixMilli()})
+			}
 		}
 	}
 	return found, nil

@@ -24,6 +24,9 @@ const RetentionSetting = "retention"
 // longer or shorter.
 //
 // Samples go by whole UTC days: a day of samples expires when all of it is older than the age. It is a day late at most and never early.
+//
+// Rollups are made for a tenant who says an age for them, be it in one rule. They hold all series then; those for which nobody says an age of rollups lose them
+// together with their raw samples. Raw samples do not expire before they are in the rollups, unless these have expired too.
 type Retention struct {
 	Raw     Age             `json:"raw,omitempty"`
 	Rollups Age             `json:"rollups,omitempty"`
@@ -99,7 +102,10 @@ func (r *Retention) Check() error {
 			return fmt.Errorf("retention: rule %d: %w", i+1, err)
 		}
 	}
-	_, err := r.parse("")
+	if _, err := r.parse(""); err != nil {
+		return err
+	}
+	_, err := r.parseRollups("")
 	return err
 }
 
@@ -154,29 +160,43 @@ func SetRetention(root *catalog.Root, r *Retention) error {
 	return nil
 }
 
-// rawRules are the rules about raw samples, ready to be used.
-type rawRules struct {
-	rules []rawRule
+// rollsUp reports whether rollups are made for the tenant.
+func (r *Retention) rollsUp() bool {
+	return r.Rollups != "" || slices.ContainsFunc(r.Rules, func(rule RetentionRule) bool { return rule.Rollups != "" })
+}
+
+// ageRules are the rules about raw samples, or those about rollups, ready to be used.
+type ageRules struct {
+	rules []ageRule
 	// ms is the age of what no rule matches; 0 is for ever, here and there.
 	ms int64
 }
 
-type rawRule struct {
+type ageRule struct {
 	matchers []*labels.Matcher
 	ms       int64
 }
 
-// parse makes rules of r, with def for what it does not say.
-func (r *Retention) parse(def Age) (*rawRules, error) {
-	out := &rawRules{ms: r.Raw.or(def).ms()}
+// parse makes rules about raw samples of r, with def for what it does not say.
+func (r *Retention) parse(def Age) (*ageRules, error) {
+	return r.parseBy(func(raw, _ Age) Age { return raw.or(def) })
+}
+
+// parseRollups makes rules about rollups of r: what it has no age for goes with the raw samples, whose age is def if it does not say.
+func (r *Retention) parseRollups(def Age) (*ageRules, error) {
+	return r.parseBy(func(raw, rollups Age) Age { return rollups.or(raw).or(def) })
+}
+
+func (r *Retention) parseBy(age func(raw, rollups Age) Age) (*ageRules, error) {
+	out := &ageRules{ms: age(r.Raw, r.Rollups).ms()}
 	for i, rule := range r.Rules {
 		selectors, err := catalog.ParseSelectors(rule.Matchers)
 		if err != nil {
 			return nil, fmt.Errorf("retention: rule %d: %w", i+1, err)
 		}
-		out.rules = append(out.rules, rawRule{selectors[0], rule.Raw.or(r.Raw).or(def).ms()})
+		out.rules = append(out.rules, ageRule{selectors[0], age(rule.Raw.or(r.Raw), rule.Rollups.or(r.Rollups)).ms()})
 	}
-	for _, rule := range append(slices.Clip(out.rules), rawRule{ms: out.ms}) {
+	for _, rule := range append(slices.Clip(out.rules), ageRule{ms: out.ms}) {
 		if out.at(rule.ms).tooMany() {
 			return nil, fmt.Errorf("retention: after %v it takes more than %d selectors to say what has expired; give rules that keep series longer than later ones fewer matchers: %w",
 				time.Duration(rule.ms)*time.Millisecond, maxSelectors, model.ErrInvalid)
@@ -199,7 +219,7 @@ type expiredRule struct {
 
 // at returns what has expired of a day that ended the age ago. Rules at the end that say the same as what comes after them are left out, so that rules that
 // have no effect yet make no difference.
-func (r *rawRules) at(ageMs int64) *expired {
+func (r *ageRules) at(ageMs int64) *expired {
 	gone := func(ms int64) bool { return ms > 0 && ageMs >= ms }
 	e := &expired{rest: gone(r.ms)}
 	for _, rule := range slices.Backward(r.rules) {
@@ -216,8 +236,8 @@ func (e *expired) everything() bool { return e.rest && len(e.rules) == 0 }
 func (e *expired) nothing() bool    { return !e.rest && len(e.rules) == 0 }
 
 // next is the age at which something changes, after the given one; 0 if nothing ever does.
-func (r *rawRules) next(ageMs int64) (ms int64) {
-	for _, rule := range append(slices.Clip(r.rules), rawRule{ms: r.ms}) {
+func (r *ageRules) next(ageMs int64) (ms int64) {
+	for _, rule := range append(slices.Clip(r.rules), ageRule{ms: r.ms}) {
 		if rule.ms > ageMs && (ms == 0 || rule.ms < ms) {
 			ms = rule.ms
 		}

@@ -47,7 +47,7 @@ func (l *Lifecycle) retain(ctx context.Context, p *catalog.Partition, r *Report)
 	case !ok || t.root != root:
 		return resultLost, nil
 	}
-	var op catalog.Operation = catalog.Retire{IDs: ids(e.Retire)}
+	var op catalog.Operation = catalog.Retire{IDs: ids(e.Retire), Thin: e.Thin}
 	if e.Tombstone != nil {
 		op = catalog.AddTombstone(*e.Tombstone)
 	}

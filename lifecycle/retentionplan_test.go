@@ -189,8 +189,8 @@ func TestRetentionSettings(t *testing.T) {
 	many.Rules = make([]RetentionRule, maxRetentionRules+1)
 	require.ErrorIs(t, many.Check(), model.ErrInvalid)
 	require.ErrorContains(t, (&Retention{Rules: []RetentionRule{{Matchers: "up\ndown", Raw: "3d"}}}).Check(), "more than one selector")
-	require.Equal(t, Age("3d"), Retention{}.with("3d").Raw)
-	require.Equal(t, Age("2d"), Retention{Raw: "2d"}.with("3d").Raw)
+	require.Equal(t, Age("3d"), Retention{}.with("3d", "").Raw)
+	require.Equal(t, Age("2d"), Retention{Raw: "2d"}.with("3d", "").Raw)
 }
 
 // TestMergedLateBlock: a merge lists the tombstones of all its inputs, also those that the late one of them came too late for. It is not rid of what they mask.

@@ -86,7 +86,7 @@ func (l *Lifecycle) namedBy(ctx context.Context, p *catalog.Partition, ref catal
 	}
 	var named []string
 	if day != nil {
-		named = ids(day.Blocks)
+		named = ids(day.All())
 	}
 	if len(l.named) >= maxNamed {
 		clear(l.named)

@@ -36,7 +36,7 @@ type tenantSeen struct {
 func (l *Lifecycle) remember(name string) *tenantSeen {
 	t := l.tenants[name]
 	if t == nil {
-		t = &tenantSeen{name: name, retention: Retention{}.with(l.cfg.Retention)}
+		t = &tenantSeen{name: name, retention: Retention{}.with(l.cfg.Retention, l.cfg.Rollups)}
 		l.tenants[name] = t
 	}
 	return t
@@ -51,14 +51,14 @@ func (l *Lifecycle) tenant(ctx context.Context, name string) (*tenantSeen, error
 	}
 	t.root = root
 	retention, err := RetentionOf(root)
-	t.retention = retention.with(l.cfg.Retention)
+	t.retention = retention.with(l.cfg.Retention, l.cfg.Rollups)
 	if err == nil {
-		_, err = t.retention.parse("") // with the default it may take too many selectors
+		err = t.retention.Check() // with the defaults it may take too many selectors
 	}
 	if err != nil {
 		// Perhaps a later version wrote it. To keep everything is the only mistake that can be put right.
 		l.c.Logger.Error("retention is not understood, nothing of the tenant expires", "tenant", name, "err", err)
-		t.retention = &Retention{Raw: Forever, Rollups: Forever}
+		t.retention = &Retention{Raw: Forever} // and rollups with them
 	}
 	return t, nil
 }

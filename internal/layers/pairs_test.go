@@ -22,7 +22,7 @@ func arrows() map[room][]room {
 		"index":                {"internal/page", "model"},
 		"ingester":             {"blob", "blocks", "catalog", "internal/planted", "internal/vfs", "memtable", "model", "tenant", "wal"},
 		"internal/page":        {"model"},
-		"lifecycle":            {"blob", "blocks", "catalog", "internal/planted", "model", "wal"},
+		"lifecycle":            {"blob", "blocks", "catalog", "index", "internal/planted", "model", "rollup", "wal"},
 		"memtable":             {"model"},
 		"protocol/remotewrite": {"model"},
 		"query/lambda":         {"api", "blob", "blocks", "cache", "catalog", "model", "query", "tenant"},
