@@ -17,8 +17,9 @@ import (
 // Options say how a process runs. All fields may be empty.
 type Options struct {
 	Args []string
-	// Env is added to the environment of this process.
-	Env []string
+	// Env is added to the environment of this process, or with Bare is all there is.
+	Env  []string
+	Bare bool
 	// Dir is where it runs.
 	Dir string
 	// Log is the file that its output is appended to; empty discards it.
@@ -42,7 +43,9 @@ func Start(ctx context.Context, path string, opts *Options) (*Process, error) {
 	}
 	p.cmd = exec.CommandContext(ctx, path, p.opts.Args...)
 	p.cmd.Dir = p.opts.Dir
-	p.cmd.Env = append(os.Environ(), p.opts.Env...)
+	if p.cmd.Env = p.opts.Env; !p.opts.Bare {
+		p.cmd.Env = append(os.Environ(), p.opts.Env...)
+	}
 	log, err := p.openLog()
 	if err != nil {
 		return nil, err
