@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
 
 	"github.com/varvedb/varve/model"
 )
@@ -82,11 +84,23 @@ func (q *querier) excuse(err error) error {
 	return nil
 }
 
-// notedQuery is a query whose notes become warnings of its result.
-type notedQuery struct{ promql.Query }
+// notedQuery is a query whose notes become warnings of its result, and whose selections know how far it looks back.
+type notedQuery struct {
+	promql.Query
+	lookback time.Duration
+}
+
+func noted(q promql.Query) promql.Query {
+	n := notedQuery{Query: q}
+	if s, ok := q.Statement().(*parser.EvalStmt); ok {
+		n.lookback = s.LookbackDelta
+	}
+	return n
+}
 
 // Exec implements promql.Query.
 func (q notedQuery) Exec(ctx context.Context) *promql.Result {
+	ctx = withLookback(ctx, q.lookback)
 	if !PartialResponse(ctx) {
 		return q.Query.Exec(ctx)
 	}

@@ -64,7 +64,7 @@ func (e *Engine) NewInstantQuery(ctx context.Context, q storage.Queryable, opts 
 	if err != nil {
 		return nil, err
 	}
-	return notedQuery{inner}, nil
+	return noted(inner), nil
 }
 
 // NewRangeQuery implements promql.QueryEngine.
@@ -73,7 +73,7 @@ func (e *Engine) NewRangeQuery(ctx context.Context, q storage.Queryable, opts pr
 	if err != nil {
 		return nil, err
 	}
-	return notedQuery{inner}, nil
+	return noted(inner), nil
 }
 
 // NewEngine returns Prometheus' engine with every option of the language on, whose heavy parts are evaluated column-wise. Close it

@@ -30,8 +30,10 @@ type Explain struct {
 	CatalogBytes int64 `json:"catalog_bytes"`
 	// BytesNeeded are the compressed pages of blocks that hold something selected, and the segments of logs that were read.
 	BytesNeeded int64 `json:"bytes_needed"`
-	// Blocks and Series were selected, a series once for each block; Samples were decoded, from wherever they came.
+	// Blocks and Series were selected, a series once for each block; Samples were decoded, from wherever they came. Rollups is how many of the
+	// blocks are of rollups.
 	Blocks  int   `json:"blocks"`
+	Rollups int   `json:"rollups,omitempty"`
 	Series  int64 `json:"series"`
 	Samples int64 `json:"samples"`
 	// CacheHits are ranges of blocks, and what was parsed of them, that took no request of this query because caches had them. CacheBytes
@@ -60,7 +62,7 @@ func (g *GetsByKind) of(key string) *int {
 		return &g.Roster
 	case parts[0] == "w" && len(parts) > 2:
 		return &g.Log
-	case parts[0] == "d":
+	case parts[0] == "d", parts[0] == "r":
 		return &g.Block
 	case parts[0] == "t" && len(parts) == 3 && parts[2] == "root":
 		return &g.Root
@@ -169,8 +171,15 @@ func (a *Account) logRead(bytes int64) {
 	a.logged += bytes
 }
 
-func (a *Account) touched(n int) {
+func (a *Account) touched(p *plan) {
+	rollups := 0
+	for i := range p.blocks {
+		if p.blocks[i].Format.ResolutionMs() > 0 {
+			rollups++
+		}
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.sum.Blocks += n
+	a.sum.Blocks += len(p.blocks)
+	a.sum.Rollups += rollups
 }

@@ -24,6 +24,9 @@ type answer struct {
 	selection *model.Selection
 	values    []string
 	warnings  []string
+	// rollupMs is the length of the windows that it is of, those of day; 0 for samples.
+	rollupMs int64
+	day      model.Day
 }
 
 func (a *answer) close() {
@@ -34,15 +37,20 @@ func (a *answer) close() {
 
 // question is one Select or label call, put to sources and blocks alike.
 type question struct {
-	r      model.TimeRange
-	source func(ctx context.Context, tenant string, s model.Source) (*answer, error)
-	block  func(ctx context.Context, b liveBlock) (*answer, error)
+	r       model.TimeRange
+	purpose purpose
+	asked   Resolution
+	source  func(ctx context.Context, tenant string, s model.Source) (*answer, error)
+	block   func(ctx context.Context, b liveBlock) (*answer, error)
 }
 
 // gathered is the outcome: answers, lowest priority first.
 type gathered struct {
 	answers  []*answer
 	warnings []string
+	infos    []error
+	// windows: some answers are of rollups.
+	windows bool
 }
 
 // gather asks everybody, in the order that the package comment argues for. The caller owns the answers and has got the ticket from
@@ -59,7 +67,7 @@ func (q *querier) gather(ctx context.Context, question *question, t *ticket) (g 
 	ctx = blob.AfterStage(ctx, first.stage)
 	reads := newReads(ctx, q.q.cfg.MaxParallelBlocks, question.block)
 	defer reads.end()
-	reads.start(first.stage, first.blocks(question.r))
+	reads.start(first.stage, first.plan(question).blocks)
 
 	asked, v, err := q.askAndConfirm(ctx, first, question, t)
 	if err != nil {
@@ -73,15 +81,18 @@ func (q *querier) gather(ctx context.Context, question *question, t *ticket) (g 
 	if err := asked.check(v.roster); err != nil {
 		return nil, err
 	}
-	plan, err := q.readAll(ctx, reads, v, question.r)
+	plan, err := q.readAll(ctx, reads, v, question)
 	if err != nil {
 		return nil, err
 	}
-	q.q.metrics.blocks.Add(float64(len(plan)))
-	q.account.touched(len(plan))
-	answers, damaged := reads.keep(plan)
+	q.q.metrics.blocks.Add(float64(len(plan.blocks)))
+	q.account.touched(plan)
+	answers, damaged := reads.keep(plan.blocks)
 	q.q.metrics.damaged.Add(float64(len(damaged)))
-	return &gathered{answers: append(answers, asked.answers...), warnings: append(asked.warnings, damaged...)}, nil
+	g = &gathered{warnings: append(asked.warnings, damaged...)}
+	g.windows, g.infos = plan.remarks(question, answers)
+	g.answers = append(answers, asked.answers...)
+	return g, nil
 }
 
 // askAndConfirm asks all writers and returns what they say with a view that was read after their sources had answered. Logs are
@@ -109,11 +120,11 @@ func (q *querier) askAndConfirm(ctx context.Context, first *view, question *ques
 
 // readAll waits until every block of the view is read. Blocks that have gone mean that the view is stale: it is
 // read again and the plan made anew. Returns the plan that is read in full.
-func (q *querier) readAll(ctx context.Context, reads *reads, v *view, r model.TimeRange) ([]liveBlock, error) {
+func (q *querier) readAll(ctx context.Context, reads *reads, v *view, question *question) (*plan, error) {
 	for n := 1; ; n++ {
-		plan := v.blocks(r)
-		reads.start(v.stage, plan)
-		gone, err := reads.wait(plan)
+		plan := v.plan(question)
+		reads.start(v.stage, plan.blocks)
+		gone, err := reads.wait(plan.blocks)
 		if err != nil {
 			return nil, err
 		}
@@ -125,7 +136,7 @@ func (q *querier) readAll(ctx context.Context, reads *reads, v *view, r model.Ti
 			return nil, err
 		}
 		if n > 1 {
-			if err := lost(reads, v, r, gone); err != nil {
+			if err := lost(reads, v, question, gone); err != nil {
 				return nil, err
 			}
 		}
@@ -137,9 +148,9 @@ func (q *querier) readAll(ctx context.Context, reads *reads, v *view, r model.Ti
 }
 
 // lost looks for blocks that are gone though a fresh catalog names them. They are an error, or left out.
-func lost(reads *reads, v *view, r model.TimeRange, gone map[string]error) error {
-	for _, b := range v.blocks(r) {
-		err := gone[b.ID]
+func lost(reads *reads, v *view, question *question, gone map[string]error) error {
+	for _, b := range v.plan(question).blocks {
+		err := gone[b.key()]
 		switch {
 		case err == nil:
 			continue
@@ -151,8 +162,8 @@ func lost(reads *reads, v *view, r model.TimeRange, gone map[string]error) error
 		if !reads.partial {
 			return err
 		}
-		reads.lose(b.ID, err)
-		delete(gone, b.ID)
+		reads.lose(b.key(), err)
+		delete(gone, b.key())
 	}
 	return nil
 }

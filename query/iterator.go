@@ -32,7 +32,7 @@ func (it *iterator) reset(s *series) {
 func (it *iterator) load() bool {
 	if !it.decoded {
 		it.decoded = true
-		if it.err = decode(&it.columns, &it.scratch, it.series.parts, it.series.r, it.series.q.excuse); it.err != nil {
+		if it.err = it.series.decode(&it.columns, &it.scratch); it.err != nil {
 			it.err = fmt.Errorf("decode %s: %w", it.series.labels, it.err)
 		} else if it.series.q != nil {
 			it.err = it.series.walked(it.columns.Len())

@@ -52,7 +52,7 @@ func (q *querier) names(
 	defer end()
 	q.q.metrics.labelCalls.Inc()
 	g, err := q.gather(ctx, &question{
-		r: q.r,
+		r: q.r, purpose: purpose{use: useLabels}, asked: ResolutionOf(ctx),
 		source: func(ctx context.Context, tenant string, s model.Source) (*answer, error) {
 			sel, err := s.Select(ctx, tenant, q.r, matchers)
 			if err != nil {
@@ -77,7 +77,7 @@ func (q *querier) names(
 			if err != nil {
 				return nil, err
 			}
-			return &answer{values: values}, nil
+			return &answer{values: values, rollupMs: b.Format.ResolutionMs(), day: b.Day}, nil
 		},
 	}, q.expect())
 	if err != nil {
@@ -94,7 +94,7 @@ func (q *querier) names(
 	if hints != nil && hints.Limit > 0 && len(values) > hints.Limit {
 		values = values[:hints.Limit]
 	}
-	return values, annotate(g.warnings), nil
+	return values, annotate(g.warnings, g.infos...), nil
 }
 
 // stringSet is a set of strings of its own memory.

@@ -14,7 +14,7 @@ type reads struct {
 	cancel context.CancelFunc
 	slots  chan struct{}
 	read   func(context.Context, liveBlock) (*answer, error)
-	byID   map[string]*blockRead
+	byKey  map[string]*blockRead
 	// partial: a damaged block is left out.
 	partial bool
 }
@@ -27,18 +27,18 @@ type blockRead struct {
 
 func newReads(ctx context.Context, parallel int, read func(context.Context, liveBlock) (*answer, error)) *reads {
 	ctx, cancel := context.WithCancel(ctx)
-	return &reads{ctx: ctx, cancel: cancel, slots: make(chan struct{}, parallel), read: read, byID: make(map[string]*blockRead), partial: PartialResponse(ctx)}
+	return &reads{ctx: ctx, cancel: cancel, slots: make(chan struct{}, parallel), read: read, byKey: make(map[string]*blockRead), partial: PartialResponse(ctx)}
 }
 
 // start begins to read those of the plan, made from what was read in the stage, that were not begun before.
 func (r *reads) start(stage int, plan []liveBlock) {
 	ctx := blob.AfterStage(r.ctx, stage)
 	for _, b := range plan {
-		if r.byID[b.ID] != nil {
+		if r.byKey[b.key()] != nil {
 			continue
 		}
 		br := &blockRead{done: make(chan struct{})}
-		r.byID[b.ID] = br
+		r.byKey[b.key()] = br
 		go func() {
 			defer close(br.done)
 			select {
@@ -55,7 +55,7 @@ func (r *reads) start(stage int, plan []liveBlock) {
 // wait waits for the blocks of the plan and returns those that are not there any more.
 func (r *reads) wait(plan []liveBlock) (gone map[string]error, err error) {
 	for _, b := range plan {
-		br := r.byID[b.ID]
+		br := r.byKey[b.key()]
 		select {
 		case <-br.done:
 		case <-r.ctx.Done():
@@ -67,7 +67,7 @@ func (r *reads) wait(plan []liveBlock) (gone map[string]error, err error) {
 			if gone == nil {
 				gone = make(map[string]error)
 			}
-			gone[b.ID] = br.err
+			gone[b.key()] = br.err
 		default:
 			return nil, br.err
 		}
@@ -76,9 +76,9 @@ func (r *reads) wait(plan []liveBlock) (gone map[string]error, err error) {
 }
 
 // forget has the blocks begun again at the next start.
-func (r *reads) forget(ids map[string]error) {
-	for id := range ids {
-		delete(r.byID, id)
+func (r *reads) forget(keys map[string]error) {
+	for key := range keys {
+		delete(r.byKey, key)
 	}
 }
 
@@ -86,26 +86,26 @@ func (r *reads) forget(ids map[string]error) {
 // answers that were not kept.
 func (r *reads) end() {
 	r.cancel()
-	for _, br := range r.byID {
+	for _, br := range r.byKey {
 		<-br.done
 		br.answer.close()
 	}
 }
 
 // lose has a block count as read though it is not there.
-func (r *reads) lose(id string, err error) { r.byID[id].err = err }
+func (r *reads) lose(key string, err error) { r.byKey[key].err = err }
 
 // keep returns the answers of the plan in its order, which are the caller's from now on, and a warning for each block that is left out.
 func (r *reads) keep(plan []liveBlock) (answers []*answer, warnings []string) {
 	answers = make([]*answer, 0, len(plan))
 	for _, b := range plan {
-		br := r.byID[b.ID]
+		br := r.byKey[b.key()]
 		if br.err != nil {
 			warnings = append(warnings, leftOut(br.err))
 			continue
 		}
 		answers = append(answers, br.answer)
-		delete(r.byID, b.ID)
+		delete(r.byKey, b.key())
 	}
 	return answers, warnings
 }

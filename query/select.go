@@ -22,12 +22,14 @@ const funcSeries = "series"
 // which an aggregation sums is part of the answer. The reading starts at once and beside others; the set waits for it.
 func (q *querier) Select(ctx context.Context, _ bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
 	set := &seriesSet{done: make(chan struct{}), r: q.r, q: q}
-	withSamples, limit := true, 0
+	limit := 0
 	if hints != nil {
 		set.r = set.r.Intersect(model.TimeRange{MinMs: hints.Start, MaxMs: hints.End})
 		set.points = pointsOf(hints)
-		withSamples, limit = hints.Func != funcSeries, hints.Limit
+		limit = hints.Limit
 	}
+	set.purpose = purposeOf(hints, lookbackOf(ctx))
+	asked := ResolutionOf(ctx)
 	ctx, end, err := q.begin(ctx)
 	if err != nil {
 		return storage.ErrSeriesSet(err)
@@ -37,13 +39,13 @@ func (q *querier) Select(ctx context.Context, _ bool, hints *storage.SelectHints
 	go func() {
 		defer end()
 		defer close(set.done)
-		g, err := q.gather(ctx, q.selection(set.r, withSamples, matchers), t)
+		g, err := q.gather(ctx, q.selection(set.r, set.purpose, asked, matchers), t)
 		if err != nil {
 			set.err = q.failure(ctx, err)
 			return
 		}
 		q.hold(g.answers)
-		set.warnings = g.warnings
+		set.warnings, set.infos, set.windows = g.warnings, g.infos, g.windows
 		set.merger, set.left = newMerger(g.answers), limit
 		set.limited = limit > 0
 	}()
@@ -51,9 +53,9 @@ func (q *querier) Select(ctx context.Context, _ bool, hints *storage.SelectHints
 }
 
 // selection is the question for series.
-func (q *querier) selection(r model.TimeRange, withSamples bool, matchers []*labels.Matcher) *question {
+func (q *querier) selection(r model.TimeRange, p purpose, asked Resolution, matchers []*labels.Matcher) *question {
 	return &question{
-		r: r,
+		r: r, purpose: p, asked: asked,
 		source: func(ctx context.Context, tenant string, s model.Source) (*answer, error) {
 			sel, err := s.Select(ctx, tenant, r, matchers)
 			if err == nil {
@@ -65,18 +67,34 @@ func (q *querier) selection(r model.TimeRange, withSamples bool, matchers []*lab
 			return &answer{selection: sel, warnings: sel.Warnings}, nil
 		},
 		block: func(ctx context.Context, b liveBlock) (*answer, error) {
-			masks, err := catalog.BlockMasks(b.tombstones)
-			if err != nil {
-				return nil, err
-			}
-			bq := &blocks.Query{Range: r, Matchers: matchers, Speculation: q.budget, LabelsOnly: !withSamples, Masks: masks, Stats: &q.account.selected}
-			sel, err := blocks.Select(ctx, q.q.c.Blocks, b.Meta, bq)
-			if err != nil {
-				return nil, err
-			}
-			return &answer{selection: sel, warnings: sel.Warnings}, nil
+			return q.selectBlock(ctx, b, r, p, matchers)
 		},
 	}
+}
+
+// selectBlock answers from one block.
+func (q *querier) selectBlock(ctx context.Context, b liveBlock, r model.TimeRange, p purpose, matchers []*labels.Matcher) (*answer, error) {
+	masks, err := catalog.BlockMasks(b.tombstones)
+	if err != nil {
+		return nil, err
+	}
+	bq := &blocks.Query{Range: r, Matchers: matchers, Speculation: q.budget, LabelsOnly: p.use == useLabels, Masks: masks, Stats: &q.account.selected}
+	if b.wide != (model.TimeRange{}) {
+		bq.Range = b.wide
+	}
+	if b.Format.ResolutionMs() > 0 {
+		return q.selectWindows(ctx, b, p.use, bq)
+	}
+	sel, err := blocks.Select(ctx, q.q.c.Blocks, b.Meta, bq)
+	if err != nil {
+		return nil, err
+	}
+	if b.heldMs > 0 {
+		for i, s := range sel.Series {
+			sel.Series[i] = &rolledSeries{s, b.heldMs}
+		}
+	}
+	return &answer{selection: sel, warnings: sel.Warnings}, nil
 }
 
 // seriesSet implements storage.SeriesSet over an answer that may still be on its way. Not for concurrent use.
@@ -84,11 +102,14 @@ type seriesSet struct {
 	r model.TimeRange
 	q *querier
 	// points is what whoever reads by iterators makes of a series.
-	points int64
-	done   chan struct{} // closed when the fields below are set
-	err    error
+	points  int64
+	purpose purpose
+	done    chan struct{} // closed when the fields below are set
+	err     error
 
 	warnings []string
+	infos    []error
+	windows  bool // some parts of series are windows
 	merger   *merger
 	limited  bool
 	left     int
@@ -107,6 +128,9 @@ func (s *seriesSet) Next() bool {
 	}
 	s.left--
 	s.at = &series{labels: ls, parts: parts, r: s.r, q: s.q, points: s.points}
+	if s.windows {
+		s.at.purpose = &s.purpose
+	}
 	return true
 }
 
@@ -119,13 +143,16 @@ func (s *seriesSet) Err() error {
 
 func (s *seriesSet) Warnings() annotations.Annotations {
 	<-s.done
-	return annotate(s.warnings)
+	return annotate(s.warnings, s.infos...)
 }
 
-func annotate(warnings []string) annotations.Annotations {
+func annotate(warnings []string, infos ...error) annotations.Annotations {
 	var a annotations.Annotations
 	for _, w := range warnings {
 		a.Add(errors.New(w))
+	}
+	for _, info := range infos {
+		a.Add(info)
 	}
 	return a
 }
@@ -137,6 +164,16 @@ type series struct {
 	r      model.TimeRange
 	q      *querier // nil for nobody who counts
 	points int64
+	// purpose is what parts that are windows are decoded for; nil if there are none.
+	purpose *purpose
+}
+
+// decode appends the samples of all parts to dst, ascending.
+func (s *series) decode(dst, scratch *model.Columns) error {
+	if s.purpose != nil {
+		return s.purpose.decodeParts(dst, scratch, s.parts, s.r, s.q.excuse)
+	}
+	return decode(dst, scratch, s.parts, s.r, s.q.excuse)
 }
 
 func (s *series) Labels() labels.Labels { return s.labels }
@@ -144,7 +181,7 @@ func (s *series) Labels() labels.Labels { return s.labels }
 // Columns implements columnar.Decoder. Where dst.H is not nil afterwards there is a native histogram, and V means nothing.
 func (s *series) Columns(dst *model.Columns) error {
 	var scratch model.Columns
-	if err := decode(dst, &scratch, s.parts, s.r, s.q.excuse); err != nil {
+	if err := s.decode(dst, &scratch); err != nil {
 		return fmt.Errorf("decode %s: %w", s.labels, err)
 	}
 	if s.q != nil {

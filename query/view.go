@@ -1,10 +1,8 @@
 package query
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -121,7 +119,7 @@ func (v *views) tidy(p *catalog.Partition) {
 		v.forget(blocks.KeyOf(p.Tenant, p.Day, r.ID, r.Format))
 	}
 	for _, d := range p.Dropped {
-		for _, f := range [...]blocks.Format{blocks.Native, blocks.Parquet} {
+		for _, f := range [...]blocks.Format{blocks.Native, blocks.Parquet, blocks.Rollup5m, blocks.Rollup1h} {
 			v.forget(blocks.KeyOf(p.Tenant, p.Day, d.ID, f))
 		}
 	}
@@ -155,33 +153,10 @@ func rootBytes(r *catalog.Root) int64 {
 
 func partitionBytes(p *catalog.Partition) int64 {
 	n := int64(512) + 64*int64(len(p.Flushed)+len(p.Retired)+len(p.Dropped))
-	for i := range p.Blocks {
-		n += 512 + 64*int64(len(p.Blocks[i].Directory)+len(p.Blocks[i].PostingsFence))
+	for _, list := range [...][]catalog.Entry{p.Blocks, p.Rollups} {
+		for i := range list {
+			n += 512 + 64*int64(len(list[i].Directory)+len(list[i].PostingsFence))
+		}
 	}
 	return n
-}
-
-// liveBlock is a block of a view, with the tombstones that hide samples of it.
-type liveBlock struct {
-	catalog.Entry
-	tombstones []catalog.Tombstone
-}
-
-// blocks returns the blocks of the view that overlap the range, lowest priority first.
-func (w *view) blocks(r model.TimeRange) []liveBlock {
-	var all []liveBlock
-	for _, p := range w.Partitions {
-		if p.GravestoneMs != 0 {
-			continue
-		}
-		for _, e := range p.Blocks {
-			if e.Range().Overlaps(r) {
-				all = append(all, liveBlock{e, p.Masks(&e)})
-			}
-		}
-	}
-	slices.SortFunc(all, func(a, b liveBlock) int {
-		return cmp.Or(cmp.Compare(a.Day, b.Day), cmp.Compare(a.Order, b.Order), cmp.Compare(a.ID, b.ID))
-	})
-	return all
 }
