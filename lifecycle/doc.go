@@ -34,7 +34,7 @@
 //
 // # Failures
 //
-// A job that fails because of an input (its object is damaged, cut short, or gone while its block is live; a series is too long to be held) quarantines that input with
+// A job that fails because of an input (its object is damaged, cut short, of an unknown version, or gone while its block is live; a series is too long to be held) quarantines that input with
 // the reason. Merges leave it alone from then on, and everything it stands in the way of: that is what overlaps it
 // in time and was flushed on the other side of it. Queries still read it. A job that fails because of the bucket is tried again when its claim has ended.
 // There is no state in which everything halts.

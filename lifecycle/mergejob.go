@@ -228,7 +228,7 @@ func (j *mergeJob) blame(ctx context.Context, cause error, r *Report) ([]*blocks
 	switch {
 	case errors.Is(cause, model.ErrUnavailable), ctx.Err() != nil:
 		return nil, resultFailed, cause
-	case ours && errors.Is(cause, model.ErrCorrupt):
+	case ours && (errors.Is(cause, model.ErrCorrupt) || errors.Is(cause, model.ErrVersion)):
 	case ours && errors.Is(cause, model.ErrNotFound) && !blob.IsDenied(cause):
 		// An object that is gone while its block is live is damage; else it was collected after others had merged it.
 		p, err := j.l.c.Catalog.Partition(ctx, j.tenant, j.day, nil)
