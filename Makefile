@@ -102,6 +102,10 @@ sql: ## DuckDB reads parquet blocks (needs a C compiler)
 localstack: ## emulated clouds, no Docker, until interrupted
 	$(GO) run ./localstack/up
 
+.PHONY: web
+web: ## the page at /, from web/ui into web/dist (needs node and npm)
+	.ci/web
+
 .PHONY: golden
 golden: ## rewrite expected outputs; read the difference before committing it
 	@for dir in $$(git grep -lE 'flag\.Bool\("update"' -- '*_test.go' | xargs -n1 dirname | sort -u); do \

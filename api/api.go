@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/storage"
 
+	"github.com/varvedb/varve/model"
 	"github.com/varvedb/varve/query"
 )
 
@@ -71,6 +73,8 @@ type Components struct {
 	Queryable storage.Queryable
 	Parser    parser.Parser
 	Logger    *slog.Logger // [none]
+	// Catalog is what status/catalog shows [nothing, it answers 404].
+	Catalog Catalog
 	// Memory accounts for answers until they are sent [nobody].
 	Memory *query.Gate
 	// Gatherer serves status/self_metrics [nothing], Registerer takes the handler's own metrics [none].
@@ -101,13 +105,22 @@ func New(opts *Options, c Components) (http.Handler, error) {
 	v1.InstallCodec(matrixCodec{})
 	router := route.New().WithPrefix(Prefix)
 	v1.Register(router)
-	return &handler{router: router, timeout: o.Timeout}, nil
+	return &handler{
+		router: router, timeout: o.Timeout,
+		queryable: queryable{c.Queryable}, parser: c.Parser, catalog: c.Catalog, memory: c.Memory, now: c.Now,
+	}, nil
 }
 
-// handler does what comes before Prometheus' handlers.
+// handler does what comes before Prometheus' handlers, and what they cannot.
 type handler struct {
 	router  http.Handler
 	timeout time.Duration
+
+	queryable storage.Queryable
+	parser    parser.Parser
+	catalog   Catalog // nil without one
+	memory    *query.Gate
+	now       func() time.Time
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -155,12 +168,66 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel = context.WithTimeout(ctx, h.timeout)
 		defer cancel()
 	}
-	h.router.ServeHTTP(&unrouted{ResponseWriter: w, r: r}, r.WithContext(ctx))
+	h.own(r).ServeHTTP(&unrouted{ResponseWriter: w, r: r}, r.WithContext(ctx))
+}
+
+// own returns what answers the request: a page of ours, or Prometheus' handlers.
+func (h *handler) own(r *http.Request) http.Handler {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return h.router
+	}
+	switch {
+	case r.URL.Path == Prefix+"/status/tsdb":
+		return http.HandlerFunc(h.tsdbStatus)
+	case r.URL.Path == Prefix+"/status/catalog" && h.catalog != nil:
+		return http.HandlerFunc(h.catalogStatus)
+	}
+	return h.router
 }
 
 // absent reports whether the path is of a part that is switched off for good, which Prometheus' handlers answer with 500.
 func absent(path string) bool {
 	return strings.HasPrefix(path, Prefix+"/admin/") || strings.HasPrefix(path, Prefix+"/search/")
+}
+
+// respondData answers in the envelope of success.
+func respondData(w http.ResponseWriter, data any, warnings ...string) {
+	w.Header().Set("Content-Type", "application/json")
+	// An error here is the client's going away.
+	_ = json.NewEncoder(w).Encode(struct {
+		Status   string   `json:"status"`
+		Data     any      `json:"data"`
+		Warnings []string `json:"warnings,omitempty"`
+	}{"success", data, warnings})
+}
+
+// respondFailure answers an error of one of our own pages with the status that its kind has everywhere.
+func respondFailure(w http.ResponseWriter, err error) {
+	status, kind := http.StatusUnprocessableEntity, "execution"
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		status, kind = http.StatusServiceUnavailable, "timeout"
+	case errors.Is(err, context.Canceled):
+		status, kind = statusClientGone, "canceled"
+	case errors.Is(err, model.ErrInvalid):
+		status, kind = http.StatusBadRequest, "bad_data"
+	default:
+		if s, ok := overrideStatus(0, err); ok {
+			status, kind = s, kinds()[s]
+		}
+	}
+	respondError(w, status, kind, err)
+}
+
+// statusClientGone is for the log and the metrics; nobody is there to read it.
+const statusClientGone = 499
+
+// kinds are the error types that go with a status.
+func kinds() map[int]string {
+	return map[int]string{
+		http.StatusBadRequest: "bad_data", http.StatusNotFound: "not_found", http.StatusUnprocessableEntity: "execution", http.StatusTooManyRequests: "too_many_requests",
+		http.StatusServiceUnavailable: "unavailable", http.StatusInternalServerError: "internal",
+	}
 }
 
 func respondBadData(w http.ResponseWriter, err error) {

@@ -133,7 +133,7 @@ func TestEndpoints(t *testing.T) {
 		{"/status/runtimeinfo", "", `"goroutineCount"`, false},
 		{"/status/flags", "", `{}`, false},
 		{"/status/config", "", `"yaml"`, false},
-		{"/status/tsdb", "", `{"headStats":{"numSeries":0,"numLabelPairs":0,"chunkCount":0,"minTime":0,"maxTime":0},"seriesCountByMetricName":[]`, false},
+		{"/status/tsdb", "start=1000&end=1100", `{"headStats":{"numSeries":1,"numLabelPairs":2,"chunkCount":0,"minTime":1000000,"maxTime":1100000},"seriesCountByMetricName":[{"name":"up","value":1}]`, false},
 		{"/status/walreplay", "", `"current":0`, false},
 		{"/status/self_metrics", "", `[`, false},
 		{"/format_query", "query=sum(up)by(job)", `"sum by (job) (up)"`, true},

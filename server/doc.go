@@ -8,7 +8,7 @@
 //	         /api/v1/…                     the read API (Components.API)
 //	POST     /internal/v1/select           what this writer holds, for other queriers (cluster/wire)
 //	GET      /-/healthy /-/ready /metrics  for operators
-//	GET      /                             a page that says what this is
+//	GET      /                             the page of package web, and its files
 //	GET      /debug/pprof/…                with Options.Profiling
 //
 // A request passes recover and log (one step, so that a panic is logged like any

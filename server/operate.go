@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"html/template"
 	"net/http"
 	"sync"
 
@@ -87,35 +86,3 @@ func (s *Server) notStopping(context.Context) error {
 	}
 	return nil
 }
-
-// page says what this is.
-func (s *Server) page(w http.ResponseWriter, r *http.Request) error {
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
-	return ignore(pageTemplate.Execute(w, struct {
-		Version   string
-		Host      string
-		Profiling bool
-	}{s.opts.Version, r.Host, s.opts.Profiling}))
-}
-
-var pageTemplate = template.Must(template.New("page").Parse(`<!doctype html>
-<html lang="en">
-<meta charset="utf-8"><title>Varve</title>
-<style>body{font:16px/1.5 sans-serif;max-width:44em;margin:3em auto;padding:0 1em}code,pre{background:#eee;padding:.1em .3em}pre{padding:.6em}</style>
-<h1>Varve {{.Version}}</h1>
-<p>A time-series database that keeps its data in an object store and answers PromQL.</p>
-<p>Prometheus writes here:</p>
-<pre>remote_write:
-  - url: http://{{.Host}}/api/v1/write</pre>
-<p>Grafana reads here: a data source of type Prometheus with the URL <code>http://{{.Host}}</code>.</p>
-<ul>
-<li><a href="/api/v1/query?query=up">/api/v1/query?query=up</a>: a query</li>
-<li><a href="/api/v1/labels">/api/v1/labels</a>: label names</li>
-<li><a href="/-/ready">/-/ready</a>: ready, or why not</li>
-<li><a href="/-/healthy">/-/healthy</a>: alive</li>
-<li><a href="/metrics">/metrics</a>: its own metrics</li>
-{{if .Profiling}}<li><a href="/debug/pprof/">/debug/pprof/</a>: profiles</li>{{end}}
-</ul>
-</html>
-`))

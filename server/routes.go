@@ -13,6 +13,7 @@ import (
 	"github.com/varvedb/varve/cluster/wire"
 	"github.com/varvedb/varve/model"
 	"github.com/varvedb/varve/tenant"
+	"github.com/varvedb/varve/web"
 )
 
 // Paths that the server itself answers.
@@ -70,8 +71,7 @@ func (s *Server) routes() http.Handler {
 		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	}
-	mux.Handle("/{$}", s.route(s.page, http.MethodGet))
-	mux.Handle("/", s.route(notFound))
+	mux.Handle("/", web.Handler(s.route(notFound)))
 	return mux
 }
 

@@ -35,8 +35,6 @@ type Options struct {
 	ShutdownTimeout time.Duration
 	// Profiling mounts /debug/pprof.
 	Profiling bool
-	// Version is shown on the page.
-	Version string
 }
 
 func (o *Options) withDefaults() Options {

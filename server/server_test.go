@@ -275,13 +275,12 @@ func TestReady(t *testing.T) {
 }
 
 func TestPageAndMetrics(t *testing.T) {
-	srv, _ := newServer(t, &store{}, &Options{Version: "v9 <b>", Profiling: true})
+	srv, _ := newServer(t, &store{}, &Options{Profiling: true})
 	w := do(srv.Handler(), "GET", "http://here:9009/", nil)
 	require.Equal(t, 200, w.Code)
-	require.Contains(t, w.Body.String(), "http://here:9009/api/v1/write")
-	require.Contains(t, w.Body.String(), "v9 &lt;b&gt;")
+	require.Contains(t, w.Body.String(), "<title>Varve</title>")
 	w = do(srv.Handler(), "GET", "/metrics", nil)
-	require.Contains(t, w.Body.String(), `varve_http_requests_total{code="200",route="/{$}"} 1`)
+	require.Contains(t, w.Body.String(), `varve_http_requests_total{code="200",route="/"} 1`)
 	require.Equal(t, 200, do(srv.Handler(), "GET", "/debug/pprof/", nil).Code)
 }
 

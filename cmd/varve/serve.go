@@ -181,7 +181,7 @@ func (o *serveOptions) server(db *varve.DB, tidier *lifecycle.Lifecycle, reg *pr
 	reads, err := api.New(&api.Options{
 		Version: b.Version, Revision: b.Revision, Timeout: time.Duration(*o.queryTimeout), Lookback: time.Duration(*o.queryLookback),
 	}, api.Components{
-		Engine: db.Engine(), Queryable: db.Queryable(), Parser: db.Parser(), Memory: db.QueryMemory(), Logger: log, Gatherer: reg, Registerer: reg, Started: started,
+		Engine: db.Engine(), Queryable: db.Queryable(), Parser: db.Parser(), Catalog: db.Catalog(), Memory: db.QueryMemory(), Logger: log, Gatherer: reg, Registerer: reg, Started: started,
 	})
 	if err != nil {
 		return nil, err
@@ -194,7 +194,7 @@ func (o *serveOptions) server(db *varve.DB, tidier *lifecycle.Lifecycle, reg *pr
 		},
 		MaxInFlightBytes: memory.writes,
 		AnswerTimeout:    time.Duration(*o.queryTimeout) + 5*time.Minute,
-		Profiling:        o.pprof, Version: b.Version,
+		Profiling:        o.pprof,
 	}, server.Components{
 		Appender: db, API: reads, Source: db, Flusher: db, Deleter: &deleter{db, tidier}, Snapshots: snapshotter{db}, Gatherer: reg, Registerer: reg, Logger: log,
 		Checks: []server.Check{

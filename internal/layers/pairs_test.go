@@ -4,7 +4,7 @@ package layers
 func arrows() map[room][]room {
 	return map[room][]room{
 		".":                    {"blob", "blocks", "cache", "catalog", "cluster/wire", "ingester", "internal/vfs", "lifecycle", "model", "protocol/remotewrite", "query", "tenant"},
-		"api":                  {"model", "query", "tenant"},
+		"api":                  {"blocks", "catalog", "model", "query", "tenant"},
 		"blob":                 {"model"},
 		"blob/azure":           {"blob", "blob/internal/cdk", "model"},
 		"blob/dir":             {"blob", "internal/vfs", "model"},
@@ -29,7 +29,7 @@ func arrows() map[room][]room {
 		"query":                {"blob", "blocks", "cache", "catalog", "model", "tenant", "wal"},
 		"rollup":               {"model"},
 		"repair":               {"blob", "blocks", "catalog", "model", "tenant", "wal"},
-		"server":               {"cluster/wire", "model", "protocol/remotewrite", "tenant"},
+		"server":               {"cluster/wire", "model", "protocol/remotewrite", "tenant", "web"},
 		"tenant":               {"model"},
 		"wal":                  {"internal/planted", "internal/vfs", "model"},
 	}

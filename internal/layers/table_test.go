@@ -13,7 +13,7 @@ type room string
 // cmd/varve-lambda has a test of its own beside: its whole import closure stays free of ingester and server and holds one blob driver.
 func lines() [][]room {
 	return [][]room{
-		{"model", "internal/vfs", "internal/planted", "internal/page", "internal/decimal"},
+		{"model", "web", "internal/vfs", "internal/planted", "internal/page", "internal/decimal"},
 		{"blob", "internal/page"},
 		{"blob/internal/cdk"},
 		{

@@ -1,0 +1,164 @@
+// Drives the page in a real browser: node e2e/page.mjs URL DIR
+//
+// URL is that of a Varve server that scrapes itself (make run), DIR gets the screenshots. The browser is Debian's chromium, or $CHROMIUM.
+// Ends with 1 and a sentence if anything is not as it should be, an error in the console of the browser included.
+import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+import { chromium } from 'playwright-core';
+
+const [url, dir] = process.argv.slice(2);
+assert(url && dir, 'usage: node e2e/page.mjs URL DIR');
+mkdirSync(dir, { recursive: true });
+
+const browser = await chromium.launch({ executablePath: process.env.CHROMIUM || '/usr/bin/chromium', args: ['--no-sandbox', '--disable-dev-shm-usage'] });
+const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, colorScheme: 'light' });
+const page = await context.newPage();
+const complaints = [];
+page.on('console', (m) => ['error', 'warning'].includes(m.type()) && complaints.push(`${m.type()}: ${m.text()}`));
+page.on('pageerror', (e) => complaints.push(`error: ${e.message}`));
+page.on('response', (r) => r.status() >= 500 && complaints.push(`${r.status()} ${r.url()}`));
+
+let steps = 0;
+async function step(name, run) {
+  try {
+    await run();
+    steps++;
+    console.log(`ok    ${name}`);
+  } catch (e) {
+    await page.screenshot({ path: `${dir}/failed.png` });
+    console.log(`FAIL  ${name}: ${e.message}\n${complaints.join('\n')}`);
+    await browser.close();
+    process.exit(1);
+  }
+}
+const shot = (name) => page.screenshot({ path: `${dir}/${name}.png` });
+const editor = page.locator('.cm-content');
+const press = (key) => page.keyboard.press(key);
+
+await step('the page comes up', async () => {
+  await page.goto(url);
+  await page.getByText('Ask something').waitFor();
+  assert.match(await page.title(), /Varve/);
+});
+
+await step('a query is typed with completion', async () => {
+  await editor.click();
+  await page.keyboard.type('rate(varve_http_req', { delay: 25 });
+  const option = page.locator('.cm-tooltip-autocomplete li', { hasText: 'varve_http_requests_total' }).first();
+  await option.waitFor();
+  await shot('completion');
+  await option.click();
+  await page.keyboard.type('[1m]');
+  // The closing bracket is there already; the editor steps over it.
+  assert.equal((await editor.innerText()).trim(), 'rate(varve_http_requests_total[1m])');
+  await press('Escape');
+});
+
+await step('Enter runs it and a graph appears', async () => {
+  await editor.click();
+  await press('End');
+  await press('Enter');
+  await page.locator('.plot canvas').waitFor();
+  await page.locator('.legend li').first().waitFor();
+  assert.match(await page.locator('.status').innerText(), /\d+ series/);
+  const drawn = await page.locator('.plot canvas').evaluate((c) => {
+    const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+    let colored = 0;
+    for (let i = 0; i < d.length; i += 4) if (d[i + 3] > 0 && Math.max(d[i], d[i + 1], d[i + 2]) - Math.min(d[i], d[i + 1], d[i + 2]) > 60) colored++;
+    return colored;
+  });
+  assert(drawn > 20, `the canvas has ${drawn} colored pixels`);
+  await shot('graph');
+});
+
+await step('the table has values', async () => {
+  await page.getByRole('tab', { name: 'Table' }).click();
+  await page.locator('tbody tr').first().waitFor();
+  assert((await page.locator('tbody tr').count()) > 0);
+  await page.getByRole('button', { name: 'Value' }).click();
+  assert.equal(await page.locator('th[aria-sort]').count(), 1);
+});
+
+await step('the explain panel has stages, GETs, bytes, cost and cache', async () => {
+  await page.getByRole('tab', { name: 'Explain' }).click();
+  for (const word of ['Stages', 'GETs', 'LISTs', 'Fetched', 'From caches', 'Cost']) await page.locator('.explain dt', { hasText: word }).first().waitFor();
+  await shot('explain');
+});
+
+await step('a mistake is named, with its place', async () => {
+  await editor.click();
+  await press('ControlOrMeta+a');
+  await page.keyboard.type('sum(');
+  await press('Escape');
+  await page.evaluate(() => (location.hash = `#/query?q=${encodeURIComponent('sum(rate(up[5m])) by (')}&range=3600`));
+  await page.locator('.error').waitFor();
+  assert.match(await page.locator('.error').innerText(), /bad_data.*parse error/s);
+  // The browser reports the 400 in its console by itself.
+  complaints.splice(0, complaints.length, ...complaints.filter((c) => !c.includes('400')));
+});
+
+await step('the address brings a query back', async () => {
+  await page.goto(`${url}#/query?q=${encodeURIComponent('up')}&range=900&tab=table`);
+  await page.reload();
+  await page.locator('tbody tr').first().waitFor();
+  assert.equal((await editor.innerText()).trim(), 'up');
+});
+
+await step('keys lead everywhere', async () => {
+  await editor.click();
+  await press('Escape');
+  await press('Escape');
+  await press('?');
+  await page.locator('dialog[open]').waitFor();
+  await press('Escape');
+  await press('s');
+  await page.getByRole('heading', { name: 'Cardinality' }).waitFor();
+  await page.locator('tbody tr').first().waitFor();
+  await shot('cardinality');
+  await press('c');
+  await page.getByRole('heading', { name: /Catalog/ }).waitFor();
+  await shot('catalog');
+});
+
+await step('a day of the catalog shows its blocks', async () => {
+  const day = page.locator('tbody a').first();
+  await day.waitFor();
+  await day.click();
+  await page.getByText(/live blocks?/).waitFor();
+  assert((await page.locator('tbody tr').count()) > 0);
+  await shot('blocks');
+});
+
+await step('another tenant has nothing', async () => {
+  await page.locator('#tenant').fill('nobody');
+  await press('Enter');
+  await page.evaluate(() => (location.hash = '#/query?q=up&range=900&tab=table'));
+  await page.getByText('No series.').waitFor();
+  await page.locator('#tenant').fill('not a name');
+  await press('Enter');
+  assert.equal(await page.locator('#tenant').getAttribute('aria-invalid'), 'true');
+  await page.locator('#tenant').fill('');
+  await press('Enter');
+  await page.locator('tbody tr').first().waitFor();
+});
+
+await step('dark is dark', async () => {
+  await page.evaluate(() => (location.hash = '#/query?q=' + encodeURIComponent('sum by (route) (rate(varve_http_requests_total[1m]))') + '&range=900'));
+  await page.locator('.plot canvas').waitFor();
+  while ((await page.locator('#theme').getAttribute('aria-label')) !== 'Theme: dark') await page.locator('#theme').click();
+  await page.locator('.plot canvas').waitFor();
+  const [r, g, b] = (await page.evaluate(() => getComputedStyle(document.body).backgroundColor)).match(/\d+/g).map(Number);
+  assert(r + g + b < 200, `the background is ${r} ${g} ${b}`);
+  await shot('dark');
+});
+
+await step('on a phone nothing runs over the edge', async () => {
+  await page.setViewportSize({ width: 390, height: 780 });
+  const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  assert(over <= 0, `the page is ${over} pixels too wide`);
+  await shot('phone');
+});
+
+await step('no error in the console', async () => assert.deepEqual(complaints, []));
+await browser.close();
+console.log(`${steps} steps passed`);
