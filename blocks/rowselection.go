@@ -2,6 +2,7 @@ package blocks
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 
@@ -196,7 +197,24 @@ func (s *rowSeries) Samples(dst *model.Columns, r model.TimeRange) error {
 	if s.bare {
 		return fmt.Errorf("block %s: samples of a selection of labels: %w", s.sel.key, model.ErrInvalid)
 	}
-	r = r.Intersect(s.sel.rng)
+	return s.samples(dst, r.Intersect(s.sel.rng))
+}
+
+// Before implements model.Preceded: it knows the stripes that were read.
+func (s *rowSeries) Before(dst *model.Columns, t int64) error {
+	if s.bare {
+		return nil
+	}
+	var c model.Columns
+	if err := s.samples(&c, model.TimeRange{MinMs: math.MinInt64, MaxMs: t - 1}); err != nil {
+		return err
+	}
+	appendLast(dst, &c)
+	return nil
+}
+
+// samples appends what the stripes that were read have in the range.
+func (s *rowSeries) samples(dst *model.Columns, r model.TimeRange) error {
 	if r.Empty() {
 		return nil
 	}

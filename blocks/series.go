@@ -2,6 +2,7 @@ package blocks
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"sort"
 
@@ -28,7 +29,31 @@ func (s *series) Samples(dst *model.Columns, r model.TimeRange) error {
 	if s.bare {
 		return fmt.Errorf("block %s: samples of a selection of labels: %w", s.sel.key, model.ErrInvalid)
 	}
-	r = r.Intersect(s.sel.rng)
+	return s.samples(dst, r.Intersect(s.sel.rng))
+}
+
+// Before implements model.Preceded: it knows the chunks that were read.
+func (s *series) Before(dst *model.Columns, t int64) error {
+	if s.bare || len(s.refs) == 0 {
+		return nil
+	}
+	var c model.Columns
+	if err := s.samples(&c, model.TimeRange{MinMs: math.MinInt64, MaxMs: t - 1}); err != nil {
+		return err
+	}
+	appendLast(dst, &c)
+	return nil
+}
+
+// appendLast appends the last sample of c, if there is one.
+func appendLast(dst, c *model.Columns) {
+	if n := c.Len(); n > 0 {
+		dst.AppendAt(c, n-1)
+	}
+}
+
+// samples appends what the chunks that were read have in the range.
+func (s *series) samples(dst *model.Columns, r model.TimeRange) error {
 	if r.Empty() {
 		return nil
 	}

@@ -128,6 +128,11 @@ func (m *mergedSeries) Samples(dst *model.Columns, r model.TimeRange) error {
 	return nil
 }
 
+// Before implements model.Preceded.
+func (m *mergedSeries) Before(dst *model.Columns, t int64) error {
+	return model.Before(dst, m.parts, t)
+}
+
 // mergeColumns appends the samples of both to dst, ascending; at equal timestamps the newer wins.
 func mergeColumns(dst, older, newer *model.Columns) {
 	o, n := 0, 0

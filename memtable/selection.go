@@ -3,6 +3,7 @@ package memtable
 import (
 	"cmp"
 	"context"
+	"math"
 	"slices"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -55,6 +56,23 @@ func (s *snapshot) read(dst *model.Columns, r model.TimeRange) {
 	s.readBlocks(&ordered, s.run, r)
 	ordered = overlay(ordered, s.readRuns(s.runs, r))
 	merge(dst, &ordered, sortedSide(s.samples, r), s.samples, s.histograms)
+}
+
+// Before implements model.Preceded. It looks for a histogram: what it is asked for is what came before one.
+func (s *snapshot) Before(dst *model.Columns, t int64) error {
+	last := int64(math.MinInt64)
+	for i, h := range s.histograms {
+		if at := s.samples[i].t; h != nil && at < t && at > last {
+			last = at
+		}
+	}
+	if last == math.MinInt64 {
+		return nil
+	}
+	var c model.Columns
+	s.read(&c, model.TimeRange{MinMs: last, MaxMs: t - 1})
+	dst.AppendAt(&c, c.Len()-1)
+	return nil
 }
 
 // readBlocks appends what is in a chain of blocks. dst.H is left alone.

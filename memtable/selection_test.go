@@ -1,6 +1,7 @@
 package memtable
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -47,4 +48,23 @@ func TestHasIn(t *testing.T) {
 	}
 	amid := model.TimeRange{MinMs: at / 4, MaxMs: at / 4 * 3}
 	require.Zero(t, testing.AllocsPerRun(10, func() { require.True(t, s.hasIn(amid)) }))
+}
+
+func TestBefore(t *testing.T) {
+	tab := New(nil, nil)
+	add(t, tab, "t", write{key: "a=b", samples: []model.Sample{{T: 1, V: 1}, {T: 9, V: 9}}})
+	add(t, tab, "t", write{key: "a=b", histograms: []model.HistogramSample{{T: 7, H: []byte("seven")}, {T: 3, H: []byte("three")}, {T: 11, H: []byte("eleven")}}})
+	sel, err := tab.Select(t.Context(), "t", everything, nil)
+	require.NoError(t, err)
+	for before, want := range map[int64]string{12: "eleven", 11: "float 9", 9: "seven", 7: "three", 3: "nothing", -5: "nothing"} {
+		var c model.Columns
+		require.NoError(t, model.Before(&c, sel.Series, before))
+		got := "nothing"
+		if c.H != nil {
+			got = string(c.H[0])
+		} else if c.Len() > 0 {
+			got = fmt.Sprint("float ", c.V[0])
+		}
+		require.Equal(t, want, got, "before %d", before)
+	}
 }

@@ -46,6 +46,35 @@ type Series interface {
 	Samples(dst *Columns, r TimeRange) error
 }
 
+// Preceded is a Series that may know what came before the range of its selection, because it was read along with that: the other
+// samples of a chunk. For a native histogram that is the first in a range it tells whether its counters were reset.
+type Preceded interface {
+	// Before appends the last sample before t that is known, if any is, to dst.
+	Before(dst *Columns, t int64) error
+}
+
+// Before appends the last sample before t that one of the parts of a series knows of to dst, if any does. Parts are newest first.
+func Before(dst *Columns, parts []Series, t int64) error {
+	var c, last Columns
+	for _, s := range parts {
+		p, ok := s.(Preceded)
+		if !ok {
+			continue
+		}
+		c.Reset()
+		if err := p.Before(&c, t); err != nil {
+			return err
+		}
+		if c.Len() > 0 && (last.Len() == 0 || c.T[0] > last.T[0]) {
+			c, last = last, c
+		}
+	}
+	if last.Len() > 0 {
+		dst.AppendAt(&last, 0)
+	}
+	return nil
+}
+
 // Columns are the samples of one series as parallel arrays, T ascending. H is nil when there is no histogram
 // among them; else len(H) == len(T), and where H[i] != nil the sample is the native histogram H[i] (form: see
 // HistogramSample) and V[i] means nothing.
@@ -78,6 +107,15 @@ func (c *Columns) AppendHistogram(t int64, h []byte) {
 		c.H = make([][]byte, len(c.T), len(c.T)+16)
 	}
 	c.T, c.V, c.H = append(c.T, t), append(c.V, 0), append(c.H, h)
+}
+
+// AppendAt adds the i-th sample of src.
+func (c *Columns) AppendAt(src *Columns, i int) {
+	if src.H != nil && src.H[i] != nil {
+		c.AppendHistogram(src.T[i], src.H[i])
+		return
+	}
+	c.Append(src.T[i], src.V[i])
 }
 
 // Check returns an error that wraps ErrInvalid unless the columns are as long as one another, not empty, strictly ascending in time, and have no

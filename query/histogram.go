@@ -59,7 +59,7 @@ func (h *richSample) asFloat() *histogram.FloatHistogram {
 }
 
 // setHint notes on h, whose sender did not say, that its counters were not reset since prev, the sample before it. It says nothing
-// where they were, of the first sample that is read, after a gauge, and around staleness: Prometheus does not
+// where they were, of a sample that has none before it among what was read, after a gauge, and around staleness: Prometheus does not
 // either, and its engine looks for itself then. Prometheus knows from when the sample was appended; here the neighbours at the
 // time of reading decide.
 func (h *richSample) setHint(prev richSample) {

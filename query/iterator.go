@@ -3,6 +3,7 @@ package query
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
@@ -130,12 +131,9 @@ func (it *iterator) Err() error { return it.err }
 // loadRich decodes the histogram, or sample with a start timestamp, at the position.
 func (it *iterator) loadRich() bool {
 	hist, err := decodeRich(it.columns.H[it.i])
-	if err == nil && hist.isHistogram() && hist.hint() == histogram.UnknownCounterReset && it.i > 0 && it.columns.H[it.i-1] != nil {
-		prev := it.hist
-		if it.hi != it.i-1 {
-			prev, err = decodeRich(it.columns.H[it.i-1])
-		}
-		if err == nil && prev.isHistogram() {
+	if err == nil && hist.isHistogram() && hist.hint() == histogram.UnknownCounterReset {
+		var prev richSample
+		if prev, err = it.previous(); err == nil && prev.isHistogram() {
 			hist.setHint(prev)
 		}
 	}
@@ -145,4 +143,27 @@ func (it *iterator) loadRich() bool {
 	}
 	it.hi, it.hist = it.i, hist
 	return true
+}
+
+// previous returns the sample before that at the position, if there is a histogram.
+func (it *iterator) previous() (prev richSample, err error) {
+	switch {
+	case it.i > 0 && it.hi == it.i-1:
+		return it.hist, nil
+	case it.i > 0 && it.columns.H[it.i-1] != nil:
+		return decodeRich(it.columns.H[it.i-1])
+	case it.i > 0:
+		return richSample{}, nil
+	}
+	// What was read along with the range may have it.
+	newestFirst := slices.Clone(it.series.parts)
+	slices.Reverse(newestFirst)
+	var before model.Columns
+	if err = model.Before(&before, newestFirst, it.columns.T[0]); err != nil {
+		return richSample{}, it.series.q.excuse(err)
+	}
+	if before.H == nil {
+		return richSample{}, nil
+	}
+	return decodeRich(before.H[0])
 }
