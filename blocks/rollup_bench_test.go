@@ -86,8 +86,8 @@ func share(t testing.TB, in []blocks.BuildSeries) (float64, string) {
 		}
 	}
 	share := float64(m.Size) / float64(raw.Size)
-	return share, fmt.Sprintf("raw %.3f bytes a sample, %.0f a series; 5m %.3f bytes a window (texts, ts, %v…, rest %.3f), %.0f a series: %.1f %%; 1h %.3f a window, %.1f %%",
-		float64(raw.Size)/float64(raw.Samples), float64(raw.Size)/float64(raw.Series), float64(m.Size)/float64(m.Samples), model.Count, parts, float64(m.Size)/float64(m.Series), 100*share,
+	return share, fmt.Sprintf("raw %.3f bytes a sample, %.0f a series; 5m %.3f bytes a window (texts, ts, last, increase, max, min, sum, count, rest %.3f), %.0f a series: %.1f %%; 1h %.3f a window, %.1f %%",
+		float64(raw.Size)/float64(raw.Samples), float64(raw.Size)/float64(raw.Series), float64(m.Size)/float64(m.Samples), parts, float64(m.Size)/float64(m.Series), 100*share,
 		float64(h.Size)/float64(h.Samples), 100*float64(h.Size)/float64(raw.Size))
 }
 

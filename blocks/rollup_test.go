@@ -95,6 +95,9 @@ func anyRollup(r *rand.Rand, f blocks.Format, n int, histograms bool) *model.Rol
 			}
 		}
 		v[model.Count] = float64(1 + r.Intn(20))
+		if kind == 2 && r.Intn(30) > 0 { // constant within windows
+			v[model.Sum] = v[model.Count] * v[model.Last]
+		}
 		if kind > 3 { // a counter, mostly
 			if v[model.Last] = last + float64(r.Intn(50))/4; r.Intn(20) > 0 {
 				v[model.Increase] = v[model.Last] - last

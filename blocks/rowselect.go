@@ -104,17 +104,31 @@ func (s *rowSelector) guess(ranges []blob.Range, stretches []stretch) []blob.Ran
 				r.Offset, r.Length = r.Offset+skip, r.Length-skip
 			}
 			if r.Length > 0 && !s.warm.has(r) {
+				size += r.Length + passedOver(fresh, r)
 				fresh = append(fresh, r)
-				size += r.Length
 			}
 		}
-		if len(fresh) > 0 && s.q.Speculation.Take(size) {
+		if len(fresh) > 0 && s.q.Speculation.Take(size+passedOver(fresh, st.series)) {
 			ranges = append(ranges, fresh...)
 			last := fresh[len(fresh)-1]
 			done = last.Offset + last.Length
 		}
 	}
 	return ranges
+}
+
+// passedOver is how many bytes between the last range and r, which follows it, a bucket may read for the sake of fewer requests: the
+// columns of a rollup that nobody asked for, or the rows of other metrics on the way to the series pages.
+func passedOver(before []blob.Range, r blob.Range) int64 {
+	if len(before) == 0 {
+		return 0
+	}
+	last := before[len(before)-1]
+	gap := r.Offset - last.Offset - last.Length
+	if gap > max(last.Length, r.Length) {
+		return 0
+	}
+	return gap
 }
 
 // scanPages scans the series pages in b, which begins at offset of the block.

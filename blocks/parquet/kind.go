@@ -21,7 +21,7 @@ const (
 	scaleDouble = -1
 	// scaleNone: there is no number, since the window ends in a native histogram.
 	scaleNone = -2
-	// scaleLast: the number follows from Last: Max is the same, Increase what Last grew by since the row before.
+	// scaleLast: the number follows from Last: Max is the same, Sum is Count times Last, Increase what Last grew by since the row before.
 	scaleLast = -3
 )
 
@@ -59,21 +59,45 @@ func (k Kind) scales() int { return decimal.MaxScale + 1 - k.firstScale() }
 // lone reports whether number i is an integer in a single column.
 func (k Kind) lone(i int) bool { return k == Rollups && i == int(model.Count) }
 
+// order is that of the aggregates in the file. Next to ts lie those that are asked for most, and that others follow from: so most readers find
+// all they need in one stretch.
+func order() [model.Aggregates]model.Aggregate {
+	return [...]model.Aggregate{model.Last, model.Increase, model.Max, model.Min, model.Sum, model.Count}
+}
+
+// inOrder returns the numbers in the order of their columns.
+func (k Kind) inOrder() []int {
+	if k == Samples {
+		return []int{0}
+	}
+	var out []int
+	for _, a := range order() {
+		out = append(out, int(a))
+	}
+	return out
+}
+
 // at is the first stored column of number i: scaled if it is lone, else scale, with scaled and value behind it.
 func (k Kind) at(i int) int {
-	if k == Samples || i == 0 {
+	if k == Samples {
 		return 1
 	}
-	return 2 + 3*(i-1)
+	return 1 + 3*[model.Aggregates]int{model.Last: 0, model.Increase: 1, model.Max: 2, model.Min: 3, model.Sum: 4, model.Count: 5}[i]
 }
 
 // core is how many stored columns there are before the extras, stored how many in all.
-func (k Kind) core() int   { return k.at(k.numbers()-1) + 3 }
+func (k Kind) core() int {
+	if k == Samples {
+		return 1 + 3
+	}
+	return maxStored - extraColumns
+}
+
 func (k Kind) stored() int { return k.core() + extraColumns }
 
 // derives reports whether number i may follow from Last.
 func (k Kind) derives(i int) bool {
-	return k == Rollups && (i == int(model.Max) || i == int(model.Increase))
+	return k == Rollups && (i == int(model.Sum) || i == int(model.Max) || i == int(model.Increase))
 }
 
 // flagBits is how many bits the flags of the numbers of a stripe take: see stripeFlags.

@@ -48,6 +48,9 @@ func (s *Stripe) Needed(a model.Aggregate) []PageRef {
 	refs = s.appendNumber(refs, i)
 	if s.derived(i) {
 		refs = s.appendNumber(refs, int(model.Last))
+		if i == int(model.Sum) {
+			refs = s.appendNumber(refs, int(model.Count))
+		}
 	}
 	if s.special(i) {
 		refs = append(refs, s.pages[s.kind.core():]...)

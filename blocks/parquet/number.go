@@ -122,6 +122,8 @@ func (k *coder) mark(c *model.Rollup, a model.Aggregate, from, to int) []int8 {
 			marks[i-from] = scaleNone
 			none++
 			continue
+		case a == model.Sum:
+			is = math.Float64bits(c.V[a][i]) == math.Float64bits(c.V[model.Count][i]*last[i])
 		case a == model.Max:
 			is = math.Float64bits(c.V[a][i]) == math.Float64bits(last[i])
 		case a == model.Increase && i > from && !histogram(i-1):

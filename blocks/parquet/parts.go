@@ -2,7 +2,7 @@ package parquet
 
 import "github.com/varvedb/varve/model"
 
-// A row group of rollups consists of: the texts, ts, the columns of each aggregate, and the rest, which is what comes behind them.
+// A row group of rollups consists of: the texts, ts, the columns of each aggregate (see order), and the rest, which is what comes behind them.
 const (
 	partTexts = iota
 	partTs
@@ -12,20 +12,23 @@ const (
 	RowGroupParts = partRest + 1
 )
 
+// part is that of the aggregate.
+func part(a model.Aggregate) int { return partFirst + (Rollups.at(int(a))-1)/3 }
+
 // parts returns the lengths of the parts.
 func (g *group) parts() []int64 {
 	out := make([]int64, RowGroupParts)
-	part := partTexts
 	for col := range g.chunks {
-		switch i := col - colTs; {
+		i, n := col-colTs, partTexts
+		switch {
 		case i == 0:
-			part = partTs
-		case i == g.kind.core():
-			part = partRest
-		case i > 0 && part < partRest && i == g.kind.at(min(part+1-partFirst, g.kind.numbers()-1)):
-			part++
+			n = partTs
+		case i >= g.kind.core():
+			n = partRest
+		case i > 0:
+			n = partFirst + (i-1)/3
 		}
-		out[part] += int64(len(g.chunks[col].pages))
+		out[n] += int64(len(g.chunks[col].pages))
 	}
 	return out
 }
@@ -46,12 +49,13 @@ func (g *group) refers() (bits uint8) {
 // Needed returns the stretches of a row group of rollups that hold what a reader of the aggregate needs, in their order.
 func (r *RowGroup) Needed(a model.Aggregate) []Section {
 	need := [RowGroupParts]bool{partTs: true}
-	need[partFirst+int(a)] = true
+	need[part(a)] = true
 	if r.Refers>>a&1 != 0 {
 		if a == model.Last {
 			need[partRest] = true
 		} else {
-			need[partFirst+int(model.Last)] = true
+			need[part(model.Last)] = true
+			need[part(model.Count)] = a == model.Sum
 		}
 	}
 	var out []Section

@@ -13,9 +13,9 @@ import (
 type Rows struct {
 	T      []int64
 	number numbers
-	// last is that of Last, where rows follow from it; steps says that they are its differences.
-	last  numbers
-	steps bool
+	// last is that of Last, where rows follow from it, and count then that of Count if the aggregate is Sum.
+	last, count numbers
+	aggregate   model.Aggregate
 	// sparse says that rows without a number are left out.
 	sparse bool
 
@@ -45,7 +45,7 @@ var rows = sync.Pool{New: func() any { return &Rows{} }}
 
 // Size is roughly what the rows take in memory.
 func (r *Rows) Size() int {
-	return 8*(cap(r.T)+cap(r.start)) + r.number.size() + r.last.size() + cap(r.kind) + cap(r.histograms) + 4*cap(r.ends)
+	return 8*(cap(r.T)+cap(r.start)) + r.number.size() + r.last.size() + r.count.size() + cap(r.kind) + cap(r.histograms) + 4*cap(r.ends)
 }
 
 // deltaLimit bounds the size of a delta page: each miniblock at its widest, and the heads.
@@ -103,8 +103,11 @@ func (s *Stripe) Decode(r *Rows, a model.Aggregate, pages [][]byte) (bad int, er
 	r.number.decode(d, i)
 	if s.derived(i) {
 		r.last.decode(d, int(model.Last))
-		r.steps = i == int(model.Increase)
+		if i == int(model.Sum) {
+			r.count.decode(d, int(model.Count))
+		}
 	}
+	r.aggregate = a
 	if s.special(i) {
 		r.kind = d.runs(r.kind, kinds, 0)
 		r.start = d.delta(r.start)
@@ -121,7 +124,8 @@ func (s *Stripe) Decode(r *Rows, a model.Aggregate, pages [][]byte) (bad int, er
 
 func (r *Rows) reset() {
 	r.last.reset()
-	r.steps, r.sparse = false, false
+	r.count.reset()
+	r.sparse = false
 	r.kind, r.start, r.histograms, r.ends = r.kind[:0], r.start[:0], r.histograms[:0], r.ends[:0]
 }
 
@@ -129,7 +133,7 @@ func (r *Rows) reset() {
 func (r *Rows) checkRollup(s *Stripe, i int) error {
 	for at, k := range r.number.scale {
 		switch {
-		case k == scaleNone && !s.extras, k == scaleLast && (!s.derived(i) || r.steps && at == 0):
+		case k == scaleNone && !s.extras, k == scaleLast && (!s.derived(i) || i == int(model.Increase) && at == 0):
 			return corrupt("row %d of a stripe without what its scale %d refers to", at, k)
 		case k == scaleNone:
 			r.sparse = i != int(model.Last)
@@ -208,18 +212,25 @@ func (r *Rows) AppendNumbers(dst []float64, from, to int) []float64 {
 
 // appendRun appends the numbers of rows of one scale.
 func (r *Rows) appendRun(dst []float64, from, to int) []float64 {
-	if r.number.scale[from] != scaleLast {
-		return r.number.append(dst, from, to)
-	}
 	at := len(dst)
-	if !r.steps {
-		return r.last.appendRuns(dst, from, to)
+	switch {
+	case r.number.scale[from] != scaleLast:
+		dst = r.number.append(dst, from, to)
+	case r.aggregate == model.Increase:
+		dst = r.last.appendRuns(dst, from-1, to)
+		for i := at; i+1 < len(dst); i++ {
+			dst[i] = dst[i+1] - dst[i]
+		}
+		dst = dst[:len(dst)-1]
+	default:
+		dst = r.last.appendRuns(dst, from, to)
+		if r.aggregate == model.Sum {
+			for i, n := range r.count.scaled[from:to] {
+				dst[at+i] *= float64(n)
+			}
+		}
 	}
-	dst = r.last.appendRuns(dst, from-1, to)
-	for i := at; i+1 < len(dst); i++ {
-		dst[i] = dst[i+1] - dst[i]
-	}
-	return dst[:len(dst)-1]
+	return dst
 }
 
 // appendSpecial makes sample at of dst that of row i, which is no plain float.

@@ -53,7 +53,7 @@ func (k Kind) columns() []column {
 		{name: "labels", typ: typeByteArray, text: true, enc: encDictionary},
 		{name: "ts", typ: typeInt64, time: true, enc: encDelta},
 	}
-	for i := range k.numbers() {
+	for _, i := range k.inOrder() {
 		prefix := ""
 		if k == Rollups {
 			prefix = model.Aggregate(i).String() + "_"
