@@ -145,6 +145,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	ctx, err := withSnapshot(ctx, r.Form)
+	if err == nil {
+		ctx, err = withResolution(ctx, r.Form)
+	}
 	if err != nil {
 		respondBadData(w, err)
 		return

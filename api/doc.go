@@ -11,7 +11,7 @@
 //
 // The tenant is in the context of the request when it arrives: who may read what was decided
 // before. The form parameter partial_response=true asks for an answer with a warning where a writer cannot be reached or a block is damaged, instead of
-// an error.
+// an error. resolution=auto, raw, 5m or 1h says whether rollups may answer in place of raw samples (query.Resolution).
 //
 // With explain=true any call that reads is answered with the header X-Varve-Explain: one line of JSON, the fields of
 // query.Explain (stages, gets, lists, bytes_fetched, bytes_needed, cost_usd and more). The body is the same as without.

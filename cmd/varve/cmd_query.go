@@ -29,6 +29,9 @@ standard error says up to when.
 
 With --snapshot it asks a snapshot of the tenant instead, and no writer.
 
+With --resolution it says from which samples: raw ones only, rollups of 5m or 1h where all is in them, or auto, which takes the coarsest that the range and
+the step are made for. Without it, rollups answer for days of which raw samples have expired. Standard error says when they did.
+
 With --explain the query is made all the same, and the answer is what it took: dependent stages of requests, GETs by kind, LISTs, bytes
 fetched and bytes needed, and what the requests cost at the list price of S3. A query that fails is accounted for as far as it came.
 `
@@ -36,7 +39,7 @@ fetched and bytes needed, and what the requests cost at the list price of S3. A 
 type queryOptions struct {
 	location
 	tenant, time, start, end string
-	snapshot                 string
+	snapshot, resolution     string
 	step, timeout, lookback  *interval
 	stepGiven                bool
 	maxSamples               int
@@ -63,6 +66,7 @@ func newQuery(e *environment) *cobra.Command {
 	f.StringVar(&o.start, "start", "", "begin of a range query")
 	f.StringVar(&o.end, "end", "", "end of a range query (default now)")
 	f.StringVar(&o.snapshot, "snapshot", "", "name of the snapshot to ask (default the present)")
+	f.StringVar(&o.resolution, "resolution", "", "auto, raw, 5m or 1h (default raw, and rollups where raw samples have expired)")
 	o.step = intervalFlag(f, "step", time.Minute, "step of a range query")
 	o.timeout = intervalFlag(f, "timeout", 2*time.Minute, "longest time of the query")
 	o.lookback = intervalFlag(f, "query-lookback", 5*time.Minute, "how old the last sample of a series may be to count as its value")
@@ -144,6 +148,10 @@ func runQuery(ctx context.Context, o *queryOptions, expr string, e *environment)
 	if err != nil {
 		return err
 	}
+	resolution, err := query.ParseResolution(o.resolution)
+	if err != nil {
+		return usagef("--resolution: %w", err)
+	}
 	bucket, err := o.forReading()
 	if err != nil {
 		return err
@@ -164,6 +172,7 @@ func runQuery(ctx context.Context, o *queryOptions, expr string, e *environment)
 	if o.snapshot != "" {
 		ctx = query.WithSnapshot(ctx, o.snapshot)
 	}
+	ctx = query.WithResolution(ctx, resolution)
 	result, err := evaluate(ctx, r, o.tenant, expr, m)
 	if err == nil {
 		err = result.Err

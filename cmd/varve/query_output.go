@@ -77,7 +77,11 @@ func printExplain(w io.Writer, e query.Explain, failure error, asJSON bool) erro
 	fmt.Fprintf(t, "bytes fetched\t%d\tand %d of catalogs\n", e.BytesFetched, e.CatalogBytes)
 	fmt.Fprintf(t, "bytes needed\t%d\n", e.BytesNeeded)
 	fmt.Fprintf(t, "from caches\t%d\tin %d hits\n", e.CacheBytes, e.CacheHits)
-	fmt.Fprintf(t, "selected\t%d\tblocks, %d series in them, %d samples\n", e.Blocks, e.Series, e.Samples)
+	rollups := ""
+	if e.Rollups > 0 {
+		rollups = fmt.Sprintf(", %d of them of rollups", e.Rollups)
+	}
+	fmt.Fprintf(t, "selected\t%d\tblocks%s, %d series in them, %d samples\n", e.Blocks, rollups, e.Series, e.Samples)
 	fmt.Fprintf(t, "cost\t%s USD\n", strconv.FormatFloat(e.CostUSD, 'f', -1, 64))
 	return t.Flush()
 }
