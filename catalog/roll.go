@@ -138,7 +138,7 @@ func (r Roll) hideLate(p *Partition) error {
 }
 
 // allExpired is the id of the tombstone that says that no raw sample of before is there.
-const allExpired = "retention-all"
+const allExpired = RetentionPrefix + "all"
 
 // thin enters that raw samples of all blocks up to the order go, and that the rollups keep them.
 func (p *Partition) thin(order uint64, nowMs int64) {

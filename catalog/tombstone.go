@@ -15,6 +15,9 @@ const (
 	TombstoneAddMs  = 3 * model.MsPerDay
 )
 
+// RetentionPrefix begins the ids of tombstones of retention, which are no requests of anybody and have no object of their own.
+const RetentionPrefix = "retention-"
+
 // Tombstone masks the samples in range of the series that match, in blocks with an order of at most Order to which it was not applied.
 type Tombstone struct {
 	ID string

@@ -140,7 +140,7 @@ func retentionPrefix(matchers string, scope catalog.Scope) string {
 		matchers = "rollups\n" + matchers
 	}
 	sum := sha256.Sum256([]byte("varve retention 1\n" + matchers))
-	return "retention-" + hex.EncodeToString(sum[:8]) + "-"
+	return catalog.RetentionPrefix + hex.EncodeToString(sum[:8]) + "-"
 }
 
 // reachedBy is the highest order that a tombstone of the prefix reaches, of those that mask the block or were applied to it; 0 if there is none.

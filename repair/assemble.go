@@ -9,13 +9,14 @@ import (
 	"github.com/varvedb/varve/catalog"
 )
 
-// assemble makes a catalog of the chosen blocks. all are those with a readable footer, chosen or not; roster may be nil.
-func assemble(at partition, chosen, all []*blocks.Meta, deletions []*catalog.Deletion, roster *catalog.Roster, nowMs int64) *catalog.Partition {
+// assemble makes a catalog of the chosen raw blocks and rollups. all are those with a readable footer, chosen or not; roster may be nil.
+func assemble(at partition, chosen, rollups, all []*blocks.Meta, deletions []*catalog.Deletion, roster *catalog.Roster, nowMs int64) *catalog.Partition {
 	p := &catalog.Partition{Tenant: at.tenant, Day: at.day, Flushed: watermarks(all, roster)}
 	p.Blocks = ordered(chosen, nowMs)
 	if n := len(p.Blocks); n > 0 {
 		p.Generation = p.Blocks[n-1].Order
 	}
+	addRollups(p, rollups, nowMs)
 	for _, d := range deletions {
 		mask(p, d)
 	}
@@ -101,7 +102,7 @@ func mask(p *catalog.Partition, d *catalog.Deletion) {
 	}
 	t := d.Tombstone()
 	masked := func(m *blocks.Meta) bool { return day.Holds(m) && !day.Mixed(m) }
-	for _, e := range p.Blocks {
+	for _, e := range p.All() {
 		if masked(e.Meta) {
 			t.Order = max(t.Order, e.Order)
 		}
@@ -109,12 +110,14 @@ func mask(p *catalog.Partition, d *catalog.Deletion) {
 	if t.Order == 0 {
 		return
 	}
-	for i, e := range p.Blocks {
-		if e.Order <= t.Order && !masked(e.Meta) && !slices.Contains(e.Tombstones, t.ID) {
-			m := *e.Meta
-			m.Tombstones = append(slices.Clone(m.Tombstones), t.ID)
-			slices.Sort(m.Tombstones)
-			p.Blocks[i].Meta = &m
+	for _, list := range [][]catalog.Entry{p.Blocks, p.Rollups} {
+		for i, e := range list {
+			if e.Order <= t.Order && !masked(e.Meta) && !slices.Contains(e.Tombstones, t.ID) {
+				m := *e.Meta
+				m.Tombstones = append(slices.Clone(m.Tombstones), t.ID)
+				slices.Sort(m.Tombstones)
+				list[i].Meta = &m
+			}
 		}
 	}
 	p.Tombstones = append(p.Tombstones, t)

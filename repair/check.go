@@ -113,9 +113,9 @@ func listPartitions(ctx context.Context, c *Components, o *Options) (map[string]
 		f(&have)
 		days[tenant][day] = have
 	}
-	catalogs, blockPrefix := catalog.KeyPrefix, blocks.KeyPrefix
+	catalogs, prefixes := catalog.KeyPrefix, []string{blocks.KeyPrefix, blocks.RollupKeyPrefix}
 	if o.Tenant != "" {
-		catalogs, blockPrefix = catalogs+o.Tenant+"/", blocks.TenantPrefix(o.Tenant)
+		catalogs, prefixes = catalogs+o.Tenant+"/", tenantPrefixes(o.Tenant)
 	}
 	for x, err := range c.Bucket.List(ctx, catalogs) {
 		if err != nil {
@@ -127,15 +127,22 @@ func listPartitions(ctx context.Context, c *Components, o *Options) (map[string]
 			days[tenant] = map[model.Day]found{}
 		}
 	}
-	for x, err := range c.Bucket.List(ctx, blockPrefix) {
-		if err != nil {
-			return nil, err
-		}
-		if tenant, day, _, _, ok := blocks.ParseKey(x.Key); ok {
-			meet(tenant, day, func(f *found) { f.blocks = true })
+	for _, prefix := range prefixes {
+		for x, err := range c.Bucket.List(ctx, prefix) {
+			if err != nil {
+				return nil, err
+			}
+			if tenant, day, _, _, ok := blocks.ParseKey(x.Key); ok {
+				meet(tenant, day, func(f *found) { f.blocks = true })
+			}
 		}
 	}
 	return days, nil
+}
+
+// tenantPrefixes begin the keys of a tenant's blocks, raw ones and rollups.
+func tenantPrefixes(tenant string) []string {
+	return []string{blocks.TenantPrefix(tenant), blocks.RollupTenantPrefix(tenant)}
 }
 
 // tenant compares the root with the days that were met, and returns all of them.

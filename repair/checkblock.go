@@ -61,8 +61,13 @@ func ctxEnded(err error) bool {
 // decode reads every series of every block, those of one order together: they come from one merge, and no two of them have a sample in common.
 func (k *checker) decode(ctx context.Context, at place, p *catalog.Partition, good []catalog.Entry) {
 	for len(good) > 0 {
+		if catalog.IsRollup(good[0].Format) {
+			k.decodeRollup(ctx, at, &good[0])
+			good = good[1:]
+			continue
+		}
 		n := 1
-		for n < len(good) && good[n].Order == good[0].Order {
+		for n < len(good) && good[n].Order == good[0].Order && !catalog.IsRollup(good[n].Format) {
 			n++
 		}
 		group := make([]*blocks.Meta, n)

@@ -38,6 +38,7 @@ const (
 	KindOverlap   = "overlap"   // blocks whose order does not decide between them
 	KindDouble    = "double"    // samples that lie in two places
 	KindWatermark = "watermark" // a block of a generation that is not entered as flushed
+	KindRolled    = "rolled"    // a block that rollups do not have as the catalog says
 	KindLog       = "log"       // a hole in, or damage of, a shipped log
 	KindForeign   = "foreign"   // an object that is none of ours
 	KindRefused   = "refused"   // an object that could not be read for other reasons
@@ -65,6 +66,8 @@ type Report struct {
 	Blocks  int   `json:"blocks"`
 	Bytes   int64 `json:"bytes"`
 	Samples int64 `json:"samples"`
+	// Windows are those of rollups that were decoded.
+	Windows int64 `json:"windows"`
 	Orphans int   `json:"orphans"`
 	// Findings are sorted by object; Untold is how many more there were than are listed.
 	Findings []Finding `json:"findings"`

@@ -38,6 +38,7 @@ type RebuiltDay struct {
 	// Why it was made anew.
 	Why     string            `json:"why"`
 	Blocks  int               `json:"blocks"`
+	Rollups int               `json:"rollups"`
 	Samples int64             `json:"samples"`
 	Flushed map[string]uint64 `json:"flushed"`
 	// Tombstones are the deletions that are masked again.
@@ -248,17 +249,20 @@ func (b *rebuilder) day(ctx context.Context, at partition, deletions []*catalog.
 	if err != nil {
 		return false, err
 	}
-	chosen, left, err := choose(ctx, b.c.reader(), metas, b.o.ReadBytes)
+	raw, rollups := splitRollups(metas)
+	chosen, left, err := choose(ctx, b.c.reader(), raw, b.o.ReadBytes)
 	if err != nil {
 		return false, err
 	}
-	p := assemble(at, chosen, metas, deletions, b.roster, b.c.NowMs())
+	rolled, more := chooseRollups(chosen, rollups)
+	left = append(left, more...)
+	p := assemble(at, chosen, rolled, metas, deletions, b.roster, b.c.NowMs())
 	if old != nil {
 		p.Generation = max(p.Generation, old.Generation)
 		p.Dropped = old.Dropped
 	}
 	b.remember(p)
-	out.Damaged, out.Flushed, out.Blocks = damaged, p.Flushed, len(p.Blocks)
+	out.Damaged, out.Flushed, out.Blocks, out.Rollups = damaged, p.Flushed, len(p.Blocks), len(p.Rollups)
 	for _, e := range p.Blocks {
 		out.Samples += e.Samples
 	}
@@ -296,7 +300,7 @@ func (b *rebuilder) remember(p *catalog.Partition) {
 	for writer, g := range p.Flushed {
 		b.highest[writer] = max(b.highest[writer], g)
 	}
-	for _, e := range p.Blocks {
+	for _, e := range p.All() {
 		for _, s := range blocks.SourcesOf(e.Meta) {
 			b.highest[s.Writer] = max(b.highest[s.Writer], s.To)
 		}
