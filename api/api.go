@@ -106,7 +106,7 @@ func New(opts *Options, c Components) (http.Handler, error) {
 	router := route.New().WithPrefix(Prefix)
 	v1.Register(router)
 	return &handler{
-		router: router, timeout: o.Timeout,
+		router: withSpecification(router, o.Version, c.Logger), timeout: o.Timeout,
 		queryable: queryable{c.Queryable}, parser: c.Parser, catalog: c.Catalog, memory: c.Memory, now: c.Now,
 	}, nil
 }

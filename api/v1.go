@@ -73,7 +73,7 @@ func newV1(o *Options, c *Components) (*v1.API, error) {
 		false, // metadata of remote write
 		overrideStatus,
 		registry,
-		v1.OpenAPIOptions{Version: o.Version},
+		v1.OpenAPIOptions{Version: o.Version, IncludePaths: []string{noPaths}},
 		c.Parser,
 		false, // query cost
 		o.Timeout,
