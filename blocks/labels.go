@@ -11,13 +11,17 @@ import (
 	"github.com/varvedb/varve/index"
 )
 
-// LabelNames returns the sorted names of the labels of the series that match all matchers. Without
-// matchers it reads the head of the postings only, or the series pages of a block that has none.
-func LabelNames(ctx context.Context, r RangeReader, m *Meta, matchers []*labels.Matcher) ([]string, error) {
-	if len(matchers) == 0 && m.PostingsHead == 0 {
+// LabelNames returns the sorted names of the labels of the series that match all matchers and of which masks, if any, leave something. Without
+// matchers it reads the head of the postings only, or the series pages of a block that has none; and for masks what masklabels.go says.
+func LabelNames(ctx context.Context, r RangeReader, m *Meta, matchers []*labels.Matcher, masks Masks) ([]string, error) {
+	each, err := listed(ctx, r, m, matchers, masks)
+	switch {
+	case err != nil:
+		return nil, err
+	case each != nil:
+	case m.PostingsHead == 0:
 		return unpostedNames(ctx, r, m)
-	}
-	if len(matchers) == 0 {
+	default:
 		data, err := readBlock(ctx, r, m, []blob.Range{{Offset: m.Postings.Offset, Length: m.PostingsHead}})
 		if err != nil {
 			return nil, err
@@ -29,23 +33,27 @@ func LabelNames(ctx context.Context, r RangeReader, m *Meta, matchers []*labels.
 		return head.Names, nil
 	}
 	found := map[string]bool{}
-	err := eachSeries(ctx, r, m, matchers, func(ls labels.Labels) {
+	err = each(func(ls labels.Labels) {
 		ls.Range(func(l labels.Label) { found[l.Name] = true })
 	})
 	return slices.Sorted(maps.Keys(found)), err
 }
 
-// LabelValues returns the sorted values of the label of the series that match all matchers. Without matchers it
-// reads the postings of that label only, or the series pages of a block that has none.
-func LabelValues(ctx context.Context, r RangeReader, m *Meta, name string, matchers []*labels.Matcher) ([]string, error) {
-	if len(matchers) == 0 && m.PostingsHead == 0 {
+// LabelValues returns the sorted values of the label of the series that match all matchers and of which masks, if any, leave something. Without matchers it
+// reads the postings of that label only, or the series pages of a block that has none; and for masks what masklabels.go says.
+func LabelValues(ctx context.Context, r RangeReader, m *Meta, name string, matchers []*labels.Matcher, masks Masks) ([]string, error) {
+	each, err := listed(ctx, r, m, matchers, masks)
+	switch {
+	case err != nil:
+		return nil, err
+	case each != nil:
+	case m.PostingsHead == 0:
 		return unpostedValues(ctx, r, m, name)
-	}
-	if len(matchers) == 0 {
+	default:
 		return postedValues(ctx, r, m, name)
 	}
 	found := map[string]bool{}
-	err := eachSeries(ctx, r, m, matchers, func(ls labels.Labels) {
+	err = each(func(ls labels.Labels) {
 		if v := ls.Get(name); v != "" {
 			found[v] = true
 		}
@@ -81,9 +89,9 @@ func postedValues(ctx context.Context, r RangeReader, m *Meta, name string) ([]s
 	return values, nil
 }
 
-// eachSeries calls fn with the labels of the series that match.
-func eachSeries(ctx context.Context, r RangeReader, m *Meta, matchers []*labels.Matcher, fn func(labels.Labels)) error {
-	sel, err := Select(ctx, r, m, &Query{Range: m.Range(), Matchers: matchers, LabelsOnly: true})
+// eachSeries calls fn with the labels of the series that match and of which the masks leave something.
+func eachSeries(ctx context.Context, r RangeReader, m *Meta, matchers []*labels.Matcher, masks Masks, fn func(labels.Labels)) error {
+	sel, err := Select(ctx, r, m, &Query{Range: m.Range(), Matchers: matchers, LabelsOnly: true, Masks: masks})
 	if err != nil {
 		return err
 	}

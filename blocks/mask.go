@@ -127,7 +127,7 @@ func (s *maskedSeries) Samples(dst *model.Columns, r model.TimeRange) error {
 }
 
 // mask applies masks to what was selected within rng. A series that has nothing left there goes; to know that, the samples of one that is
-// hidden in part are decoded, unless the query is after labels only: then such a series stays.
+// hidden in part are decoded.
 func (q *Query) mask(sel *model.Selection, masks Masks, rng model.TimeRange) error {
 	kept := sel.Series[:0]
 	var c model.Columns
@@ -139,9 +139,6 @@ func (q *Query) mask(sel *model.Selection, masks Masks, rng model.TimeRange) err
 			continue
 		default:
 			s = &maskedSeries{s, hidden}
-			if q.LabelsOnly {
-				break
-			}
 			c.Reset()
 			if err := s.Samples(&c, rng); err != nil {
 				return err

@@ -147,15 +147,15 @@ func TestParquetConcurrentSamples(t *testing.T) {
 
 func TestParquetLabels(t *testing.T) {
 	m, b := buildParquet(t, manyRanges(100))
-	names, err := blocks.LabelNames(t.Context(), blocks.Bytes(b), m, nil)
+	names, err := blocks.LabelNames(t.Context(), blocks.Bytes(b), m, nil, nil)
 	require.NoError(t, err)
 	require.Equal(t, []string{"__name__", "instance", "job"}, names)
 	is := labels.MustNewMatcher(labels.MatchEqual, "instance", "host-00003")
-	values, err := blocks.LabelValues(t.Context(), blocks.Bytes(b), m, "job", []*labels.Matcher{is})
+	values, err := blocks.LabelValues(t.Context(), blocks.Bytes(b), m, "job", []*labels.Matcher{is}, nil)
 	require.NoError(t, err)
 	require.Equal(t, []string{"job-3"}, values)
 	r := &counter{Bytes: b}
-	values, err = blocks.LabelValues(t.Context(), r, m, "job", nil)
+	values, err = blocks.LabelValues(t.Context(), r, m, "job", nil, nil)
 	require.NoError(t, err)
 	require.Len(t, values, 7)
 	require.Equal(t, 1, r.stages)

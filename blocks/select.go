@@ -23,15 +23,26 @@ import (
 // of chunks is left to Samples.
 func Select(ctx context.Context, r RangeReader, m *Meta, q *Query) (*model.Selection, error) {
 	sel, err := selectAll(ctx, r, m, q)
-	masks := q.Masks.of(m)
-	if err != nil || len(masks) == 0 {
+	if err != nil || len(q.Masks) == 0 {
 		return sel, err
 	}
-	if err := q.mask(sel, masks, q.Range.Intersect(m.Range())); err != nil {
+	if err := q.applyMasks(ctx, r, m, sel); err != nil {
 		sel.Close()
 		return nil, err
 	}
 	return sel, nil
+}
+
+// applyMasks takes what the query's masks hide out of what was selected.
+func (q *Query) applyMasks(ctx context.Context, r RangeReader, m *Meta, sel *model.Selection) error {
+	masks, rng := q.Masks.of(m), q.Range.Intersect(m.Range())
+	switch {
+	case len(masks) == 0:
+		return nil
+	case q.LabelsOnly:
+		return q.maskLabels(ctx, r, m, sel, masks, rng)
+	}
+	return q.mask(sel, masks, rng)
 }
 
 // selectAll is Select without masks.

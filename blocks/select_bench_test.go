@@ -54,7 +54,7 @@ func BenchmarkSelect(b *testing.B) {
 				b.ReportAllocs()
 				cpu := cpuSeconds()
 				for b.Loop() {
-					_, err := blocks.LabelValues(b.Context(), blocks.Bytes(out.Bytes()), m, name, nil)
+					_, err := blocks.LabelValues(b.Context(), blocks.Bytes(out.Bytes()), m, name, nil, nil)
 					require.NoError(b, err)
 				}
 				b.ReportMetric((cpuSeconds()-cpu)/float64(b.N)*1e6, "cpu-us")

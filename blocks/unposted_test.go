@@ -31,17 +31,17 @@ func TestUnposted(t *testing.T) {
 	m, b := build(t, in)
 	require.Zero(t, m.Postings.Length, "no postings")
 	r := &counter{Bytes: b}
-	names, err := blocks.LabelNames(t.Context(), r, m, nil)
+	names, err := blocks.LabelNames(t.Context(), r, m, nil, nil)
 	require.NoError(t, err)
 	require.Equal(t, []string{"__name__", "job", "kind"}, names)
-	values, err := blocks.LabelValues(t.Context(), r, m, "__name__", nil)
+	values, err := blocks.LabelValues(t.Context(), r, m, "__name__", nil, nil)
 	require.NoError(t, err)
 	require.Len(t, values, 500)
 	require.True(t, slices.IsSorted(values))
-	values, err = blocks.LabelValues(t.Context(), r, m, "kind", nil)
+	values, err = blocks.LabelValues(t.Context(), r, m, "kind", nil, nil)
 	require.NoError(t, err)
 	require.Equal(t, []string{"k0", "k1"}, values)
-	values, err = blocks.LabelValues(t.Context(), r, m, "absent", nil)
+	values, err = blocks.LabelValues(t.Context(), r, m, "absent", nil, nil)
 	require.NoError(t, err)
 	require.Empty(t, values)
 	require.Equal(t, 4, r.stages)
@@ -71,7 +71,7 @@ func TestUnposted(t *testing.T) {
 		sel.Close()
 	}
 	b[m.SeriesPages.Offset+20] ^= 1
-	_, err = blocks.LabelNames(t.Context(), blocks.Bytes(b), m, nil)
+	_, err = blocks.LabelNames(t.Context(), blocks.Bytes(b), m, nil, nil)
 	require.ErrorIs(t, err, model.ErrCorrupt)
 	require.ErrorContains(t, err, blocks.Key(m))
 }

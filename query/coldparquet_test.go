@@ -99,7 +99,7 @@ func (b *coldBlock) needsRows(t *testing.T, r model.TimeRange, ms []*labels.Matc
 		require.NoError(t, err)
 		p, err := index.ParsePage(raw)
 		require.NoError(t, err)
-		g, err := parquet.Locate(p, parquet.Section(b.meta.Chunks))
+		g, err := parquet.Locate(p, parquet.Section(b.meta.Chunks), parquet.Samples)
 		require.NoError(t, err)
 		before := n.series
 		require.NoError(t, p.Scan(ms, func(i int, _ *index.Entry) error {
@@ -115,7 +115,7 @@ func (b *coldBlock) needsRows(t *testing.T, r model.TimeRange, ms []*labels.Matc
 					st := &g.Stripes[w][j]
 					if row < to && from < row+st.Rows && !stripes[st.Key()] {
 						stripes[st.Key()] = true
-						for _, ref := range st.Needed() {
+						for _, ref := range st.Needed(model.Count) {
 							rowPages = append(rowPages, blob.Range(ref))
 						}
 					}

@@ -35,7 +35,7 @@
 // Tombstones of the catalog hide samples of the blocks that were live when they were committed: those samples are dropped when a series is
 // decoded, and a series of which nothing is left in the range is not in the answer. A block is read with the tombstones of the view that named it first: so a query that begins
 // after a delete has returned does not see what was deleted. Sources are not masked: what they hold is newer than any tombstone, unless the delete could not reach its writer.
-// Calls for the names and values of labels go by the indexes of blocks, and list what was deleted until it is erased.
+// Calls for series and for the names and values of labels honour tombstones too, at the cost of a look at the series in question where there are any.
 //
 // # Who must answer
 //

@@ -20,8 +20,8 @@ func (q *querier) LabelNames(ctx context.Context, hints *storage.LabelHints, mat
 		func(s stringSet, ls labels.Labels) {
 			ls.Range(func(l labels.Label) { s.add(l.Name) })
 		},
-		func(ctx context.Context, b catalog.Entry) ([]string, error) {
-			return blocks.LabelNames(ctx, q.q.c.Blocks, b.Meta, matchers)
+		func(ctx context.Context, b catalog.Entry, masks blocks.Masks) ([]string, error) {
+			return blocks.LabelNames(ctx, q.q.c.Blocks, b.Meta, matchers, masks)
 		})
 }
 
@@ -33,17 +33,16 @@ func (q *querier) LabelValues(ctx context.Context, name string, hints *storage.L
 				s.add(v)
 			}
 		},
-		func(ctx context.Context, b catalog.Entry) ([]string, error) {
-			return blocks.LabelValues(ctx, q.q.c.Blocks, b.Meta, name, matchers)
+		func(ctx context.Context, b catalog.Entry, masks blocks.Masks) ([]string, error) {
+			return blocks.LabelValues(ctx, q.q.c.Blocks, b.Meta, name, matchers, masks)
 		})
 }
 
 // names unites what the series of sources and the indexes of blocks say, sorted. Blocks
-// count as a whole: what lies in a block that overlaps the range is taken to lie in the range, and what was deleted is
-// listed until it is erased from the block, as in Prometheus.
+// count as a whole: what lies in a block that overlaps the range is taken to lie in the range, but for what was deleted.
 func (q *querier) names(
 	ctx context.Context, hints *storage.LabelHints, matchers []*labels.Matcher,
-	ofSeries func(stringSet, labels.Labels), ofBlock func(context.Context, catalog.Entry) ([]string, error),
+	ofSeries func(stringSet, labels.Labels), ofBlock func(context.Context, catalog.Entry, blocks.Masks) ([]string, error),
 ) ([]string, annotations.Annotations, error) {
 	ctx, end, err := q.begin(ctx)
 	if err != nil {
@@ -70,7 +69,11 @@ func (q *querier) names(
 			return &answer{values: values, warnings: sel.Warnings}, nil
 		},
 		block: func(ctx context.Context, b liveBlock) (*answer, error) {
-			values, err := ofBlock(ctx, b.Entry)
+			var values []string
+			masks, err := catalog.BlockMasks(b.tombstones)
+			if err == nil {
+				values, err = ofBlock(ctx, b.Entry, masks)
+			}
 			if err == nil {
 				err = q.memory.Take(nameBytes(values))
 			}
