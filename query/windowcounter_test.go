@@ -44,9 +44,9 @@ func aggregateOf(ls labels.Labels, w *model.Rollup, a model.Aggregate) model.Ser
 }
 
 // windowsOf are the windows of the samples, all of one day, as they are read for a use.
-func windowsOf(t testing.TB, ls labels.Labels, c *model.Columns, u use, resolutionMs int64, r model.TimeRange, counted bool) *windowSeries {
+func windowsOf(ls labels.Labels, c *model.Columns, u use, resolutionMs int64, r model.TimeRange, counted bool) *windowSeries {
 	var w model.Rollup
-	require.NoError(t, rollup.Append(&w, c, resolutionMs))
+	rollup.Append(&w, c, resolutionMs)
 	s := &windowSeries{resolutionMs: resolutionMs, r: r, counted: counted}
 	aggregates := u.aggregates()
 	if counted {
@@ -118,7 +118,7 @@ func TestCounterGrowth(t *testing.T) {
 				asked := model.TimeRange{MinMs: from + 1, MaxMs: until}
 				var parts []model.Series
 				for d := day0; d < day0+3; d++ {
-					parts = append(parts, windowsOf(t, metric("c"), dayOf(c, d), p.use, res, p.around(asked, res), false))
+					parts = append(parts, windowsOf(metric("c"), dayOf(c, d), p.use, res, p.around(asked, res), false))
 				}
 				var got, scratch model.Columns
 				require.NoError(t, p.decodeParts(&got, &scratch, parts, asked, (*querier)(nil).excuse))
@@ -187,7 +187,7 @@ func TestCounterBesideRaw(t *testing.T) {
 		p := purpose{use: useCounter, reachMs: fiveMinutesMs}
 		asked := model.TimeRange{MinMs: t0 + r.Int64N(hourMs), MaxMs: t0 + model.MsPerDay - 1}
 		parts := []model.Series{
-			windowsOf(t, metric("c"), c, p.use, fiveMinutesMs, p.around(asked, fiveMinutesMs), false),
+			windowsOf(metric("c"), c, p.use, fiveMinutesMs, p.around(asked, fiveMinutesMs), false),
 			&tailSeries{labels: metric("c"), columns: *late},
 		}
 		var got, scratch model.Columns
@@ -207,7 +207,7 @@ func TestNoCounter(t *testing.T) {
 	p := purpose{use: useCounter, reachMs: hourMs}
 	asked := model.TimeRange{MinMs: t0 + 1, MaxMs: t0 + hourMs}
 	var got, scratch model.Columns
-	s := windowsOf(t, metric("c"), c, p.use, fiveMinutesMs, p.around(asked, fiveMinutesMs), false)
+	s := windowsOf(metric("c"), c, p.use, fiveMinutesMs, p.around(asked, fiveMinutesMs), false)
 	require.NoError(t, p.decodeParts(&got, &scratch, []model.Series{s}, asked, (*querier)(nil).excuse))
 	require.Equal(t, []float64{-5, -10, -15, -20, -25, -30, -35, -39}, got.V)
 }

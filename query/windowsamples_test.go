@@ -66,7 +66,7 @@ func (s rolledQuerier) Select(ctx context.Context, _ bool, h *storage.SelectHint
 				continue
 			}
 			held := s.held != nil && s.held(name, d)
-			one.parts = append(one.parts, windowsOf(s.t, ls, day, p.use, res, p.around(r, res), held))
+			one.parts = append(one.parts, windowsOf(ls, day, p.use, res, p.around(r, res), held))
 			if held {
 				one.parts = append(one.parts, &rolledSeries{&tailSeries{ls, *day}, res})
 			}
