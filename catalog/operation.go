@@ -327,7 +327,7 @@ func (c TakeClaim) apply(p *Partition, nowMs int64) error {
 		if have.Job != c.Job {
 			continue
 		}
-		if have.Holder != c.Holder && have.UntilMs >= nowMs {
+		if have.Holder != c.Holder && have.InForce(nowMs) {
 			return fmt.Errorf("job %s is claimed by %s: %w", c.Job, have.Holder, model.ErrConflict)
 		}
 		p.Claims[i] = Claim(c)

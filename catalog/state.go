@@ -94,6 +94,13 @@ type Claim struct {
 	UntilMs     int64
 }
 
+// MaxClaimMs is how long a claim lasts at most. One that seems to last longer was taken by a clock that is wrong, and nobody waits for it: else a worker with a
+// clock of next week would keep all others from its jobs until then.
+const MaxClaimMs = model.MsPerDay / 24
+
+// InForce reports whether the claim keeps others from the job at this time.
+func (c *Claim) InForce(nowMs int64) bool { return nowMs <= c.UntilMs && c.UntilMs <= nowMs+MaxClaimMs }
+
 // Retired is a block that no reader of a fresh catalog uses, whose object is kept for a grace period.
 type Retired struct {
 	ID     string
@@ -181,7 +188,7 @@ func (p *Partition) clone() *Partition {
 // prune forgets what has expired. It runs at each commit, before the operation.
 func (p *Partition) prune(nowMs int64) {
 	p.Dropped = slices.DeleteFunc(p.Dropped, func(d Dropped) bool { return nowMs-d.AtMs > DroppedKeepMs })
-	p.Claims = slices.DeleteFunc(p.Claims, func(c Claim) bool { return c.UntilMs < nowMs })
+	p.Claims = slices.DeleteFunc(p.Claims, func(c Claim) bool { return !c.InForce(nowMs) })
 }
 
 // insert puts a live block at its place.

@@ -85,7 +85,7 @@ func TestPlanCompact(t *testing.T) {
 		"somebody is at it": {
 			blocks: []dayBlock{hot("a", 1, 1), hot("b", 2, 1)}, now: 60, why: "claimed",
 			edit: func(p *catalog.Partition, _ *CompactSettings) {
-				p.Claims = []catalog.Claim{{Job: "merge/2-2", Holder: "x", UntilMs: 1 << 60}}
+				p.Claims = []catalog.Claim{{Job: "merge/2-2", Holder: "x", UntilMs: p.Day.Range().MaxMs + 61*60_000}}
 			},
 		},
 		"more blocks than fit": {

@@ -42,7 +42,7 @@ type Config struct {
 	Retention Age
 	// Rollups is how long rollups of tenants are kept whose settings do not say. Default "", which makes none.
 	Rollups Age
-	// ClaimFor is how long others leave a job alone; a worker prolongs its claim while it works. Default 10 minutes.
+	// ClaimFor is how long others leave a job alone; a worker prolongs its claim while it works. At most half of catalog.MaxClaimMs; default 10 minutes.
 	ClaimFor time.Duration
 	// Sequential starts no goroutine within a job, for tests that need a fixed order of calls.
 	Sequential bool
@@ -59,6 +59,7 @@ func (c *Config) withDefaults() Config {
 	if r.ClaimFor <= 0 {
 		r.ClaimFor = 10 * time.Minute
 	}
+	r.ClaimFor = min(r.ClaimFor, catalog.MaxClaimMs/2*time.Millisecond)
 	switch {
 	case r.EraseAfter == 0:
 		r.EraseAfter = 15 * time.Minute

@@ -299,14 +299,14 @@ func TestFullCatalog(t *testing.T) {
 			kind[i] = byte('0' + w.rng.IntN(256-'0'))
 		}
 		_, err := w.catalog.Commit(context.Background(), "t", testDay, catalog.TakeClaim{
-			Job: string(kind) + "/9000000-9000000", Holder: "h", UntilMs: w.nowMs + 1e9,
+			Job: string(kind) + "/9000000-9000000", Holder: "h", UntilMs: w.nowMs + catalog.MaxClaimMs,
 		})
 		require.NoError(t, err)
 	}
 	for left := catalog.HardLimitBytes - w.partition().Bytes; left > 150; left = catalog.HardLimitBytes - w.partition().Bytes {
 		fill(max(1, left-left/50-100))
 	}
-	_, err := w.catalog.Commit(context.Background(), "t", testDay, catalog.TakeClaim{Job: strings.Repeat("merge of something, ", 50) + fmt.Sprint(w.rng.Perm(99)), Holder: "h", UntilMs: w.nowMs + 1e9})
+	_, err := w.catalog.Commit(context.Background(), "t", testDay, catalog.TakeClaim{Job: strings.Repeat("merge of something, ", 50) + fmt.Sprint(w.rng.Perm(99)), Holder: "h", UntilMs: w.nowMs + catalog.MaxClaimMs})
 	require.ErrorIs(t, err, model.ErrLimit)
 	l, _ := w.worker(&Config{Merge: MergeSettings{MaxBlocks: 3}, ClaimFor: 1 << 50, Sequential: true})
 	l.holder += strings.Repeat(fmt.Sprint(w.rng.Perm(200)), 2) // a claim that does not fit for certain

@@ -183,7 +183,7 @@ func barredInAny(p *catalog.Partition, e *catalog.Entry, nowMs int64) string {
 		return "quarantined"
 	}
 	for _, c := range p.Claims {
-		if c.UntilMs >= nowMs && claimCovers(c.Job, e.Order) {
+		if c.InForce(nowMs) && claimCovers(c.Job, e.Order) {
 			return barredClaimed
 		}
 	}

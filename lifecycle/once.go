@@ -220,7 +220,9 @@ func (l *Lifecycle) wake(p *catalog.Partition) (ms int64) {
 		}
 	}
 	for _, c := range p.Claims {
-		sooner(c.UntilMs + 1)
+		if c.InForce(l.nowMs()) {
+			sooner(c.UntilMs + 1)
+		}
 	}
 	if at := retentionWake(p, l.remember(p.Tenant).retention, l.nowMs()); at > 0 {
 		sooner(at)
