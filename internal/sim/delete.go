@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/varvedb/varve/blob/faultblob"
 	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/lifecycle"
 	"github.com/varvedb/varve/model"
@@ -14,7 +13,9 @@ import (
 
 // deletion is one request to delete series, and what it may do.
 type deletion struct {
-	req *lifecycle.DeleteRequest
+	// undone: a restore that takes deletes back ran beside it.
+	undone bool
+	req    *lifecycle.DeleteRequest
 	// prefix of the series that match, "" for all.
 	prefix string
 	// owed are the writes that were acknowledged before the first call, and so must go when one returns without an error that leaves out no writer.
@@ -66,12 +67,7 @@ func (w *world) deleteSeries() {
 	if d == nil || w.rng.IntN(4) == 0 {
 		d = w.newDeletion(tenants[w.rng.IntN(len(tenants))])
 	}
-	tool := &machine{name: "deleter", disk: "deleter"}
-	tool.c, tool.bucket = w.components(nil)
-	tool.bucket.SetHook(func(c faultblob.Call) faultblob.Action { return w.bucketCall(tool, c) })
-	if w.rng.IntN(2) == 0 {
-		tool.calls = plan{fault: bucketFaults[w.rng.IntN(len(bucketFaults))], in: w.rng.IntN(12), calls: 1}
-	}
+	tool := w.tool("deleter", 12)
 	w.counts["delete"]++
 	got, err := w.delete(tool, d)
 	if err != nil && tool.fate == noFault && !allowed(err) {
@@ -86,16 +82,17 @@ func (w *world) deleteSeries() {
 func (w *world) delete(tool *machine, d *deletion) (lifecycle.Deleted, error) {
 	w.note("delete %s of %s %q %v begins", d.req.ID, d.req.Tenant, d.prefix, d.req.Range)
 	w.oracle.begin(d)
+	d.undone = d.undone || w.oracle.mayUndo(d.req.Tenant)
 	defer w.oracle.end(d)
 	var flushed []string
-	deleter := &lifecycle.Deleter{Catalog: tool.c.Catalog, Now: clock{w}.Now, Rand: tool.c.Rand, Parallel: 1}
+	deleter := &lifecycle.Deleter{Catalog: tool.c.Catalog, Now: tool.c.Now, Rand: tool.c.Rand, Parallel: 1}
 	deleter.Flush = func(_ context.Context, roster *catalog.Roster) (unreached []string) {
 		flushed, unreached = w.flushWriters(roster)
 		return unreached
 	}
 	got, err := deleter.Delete(context.Background(), d.req)
 	w.note("delete %s: %+v: %v", d.req.ID, got, err)
-	if err == nil && len(got.Unreached) == 0 {
+	if err == nil && len(got.Unreached) == 0 && !d.undone {
 		w.counts["deleted"]++
 		w.oracle.gone(d, func(k key) bool { return w.flushedOrGone(diskOf(k), flushed) })
 	}
@@ -138,7 +135,7 @@ func (w *world) deleteSettled() {
 			return
 		}
 		tool := &machine{}
-		tool.c, tool.bucket = w.components(nil)
+		tool.c, tool.bucket = w.components(nil, 0)
 		got, err := w.delete(tool, w.newDeletion(tenant))
 		if err != nil || len(got.Unreached) > 0 {
 			w.broken("delete without faults: %+v: %v", got, err)
@@ -159,7 +156,7 @@ func (w *world) checkErased() {
 	if w.violation != nil {
 		return
 	}
-	c, _ := w.components(nil)
+	c, _ := w.components(nil, 0)
 	for _, tenant := range tenants {
 		root, err := c.Catalog.Root(context.Background(), tenant, nil)
 		if err != nil {

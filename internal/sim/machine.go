@@ -37,23 +37,28 @@ type machine struct {
 	// files and calls are the faults that wait for its calls; fate is how it died in the call that is returning.
 	files, calls plan
 	fate         fault
+	// skew is by how much its clock is off.
+	skew time.Duration
 }
 
-// clock makes waits take no time.
-type clock struct{ w *world }
+// clock is the world's, off by skew. Waits take no time.
+type clock struct {
+	w    *world
+	skew time.Duration
+}
 
-func (c clock) Now() time.Time { return time.UnixMilli(c.w.nowMs).UTC() }
+func (c clock) Now() time.Time { return time.UnixMilli(c.w.nowMs).UTC().Add(c.skew) }
 
 func (c clock) Sleep(ctx context.Context, _ time.Duration) error { return ctx.Err() }
 
-// components makes a new process's way to the bucket and, with fs, to a disk.
-func (w *world) components(fs *memfs.FS) (ingester.Components, *faultblob.Driver) {
-	d := faultblob.Wrap(w.bucket)
-	b := blob.New(d, &blob.Options{MaxInFlight: 1, Retries: 2, PartBytes: 600, Clock: clock{w}, Rand: rand.New(rand.NewPCG(w.rng.Uint64(), 1))})
+// components makes a new process's way to the bucket and, with fs, to a disk. Its clock is off by skew.
+func (w *world) components(fs *memfs.FS, skew time.Duration) (ingester.Components, *faultblob.Driver) {
+	d, now := faultblob.Wrap(w.bucket), clock{w, skew}
+	b := blob.New(d, &blob.Options{MaxInFlight: 1, Retries: 2, PartBytes: 600, Clock: now, Rand: rand.New(rand.NewPCG(w.rng.Uint64(), 1))})
 	ids := rand.NewChaCha8(w.seedBytes())
 	c := ingester.Components{
-		Dir: "data", Bucket: b, Now: clock{w}.Now, Sleep: clock{w}.Sleep, Rand: ids,
-		Catalog: catalog.New(b, nil, catalog.Components{Rand: ids, Now: clock{w}.Now, Sleep: clock{w}.Sleep}),
+		Dir: "data", Bucket: b, Now: now.Now, Sleep: now.Sleep, Rand: ids,
+		Catalog: catalog.New(b, &catalog.Options{Sequential: true}, catalog.Components{Rand: ids, Now: now.Now, Sleep: now.Sleep}),
 	}
 	if fs != nil {
 		c.FS = fs
@@ -86,7 +91,10 @@ func (w *world) newDisk(m *machine) {
 // start runs the process on the machine's disk. It may fail while faults are armed.
 func (w *world) start(m *machine) error {
 	m.fs = m.fs.Process()
-	m.c, m.bucket = w.components(m.fs)
+	if w.rng.IntN(3) == 0 {
+		m.skew = w.skew() // its clock was set while it was down
+	}
+	m.c, m.bucket = w.components(m.fs, m.skew)
 	w.hookUp(m)
 	ing, err := ingester.Open(context.Background(), m.cfg, m.c)
 	switch {
@@ -114,6 +122,17 @@ func (w *world) powerOff(m *machine) {
 	}
 	m.fs = m.fs.Crash(rng)
 	m.ing = nil
+}
+
+// tool is a process without a disk, for the length of one step, half of the time with a fault of its own within so many calls of the bucket.
+func (w *world) tool(name string, within int) *machine {
+	m := &machine{name: name, disk: name}
+	m.c, m.bucket = w.components(nil, w.skew())
+	m.bucket.SetHook(func(c faultblob.Call) faultblob.Action { return w.bucketCall(m, c) })
+	if w.rng.IntN(2) == 0 {
+		m.calls = plan{fault: bucketFaults[w.rng.IntN(len(bucketFaults))], in: w.rng.IntN(within), calls: 1}
+	}
+	return m
 }
 
 // dead reports whether the error says that the process is no more.

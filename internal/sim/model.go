@@ -44,6 +44,9 @@ type oracle struct {
 	byDisk map[string][]key
 	// deleting are the deletes that are under way.
 	deleting []*deletion
+	// restoring are the restores that are under way; copies are, by tenant, how many there were.
+	restoring []*restoring
+	copies    map[string]int
 }
 
 // begin says that a delete is under way: what matches, and what will be written meanwhile, may go.
@@ -73,12 +76,12 @@ func (o *oracle) gone(d *deletion, flushed func(key) bool) {
 }
 
 func newOracle() *oracle {
-	return &oracle{writes: map[key][]write{}, byDisk: map[string][]key{}}
+	return &oracle{writes: map[key][]write{}, byDisk: map[string][]key{}, copies: map[string]int{}}
 }
 
 func (o *oracle) wrote(disk string, k key, value float64, acked, shipped bool) {
 	fate := kept
-	if slices.ContainsFunc(o.deleting, func(d *deletion) bool { return d.matches(k) }) {
+	if slices.ContainsFunc(o.deleting, func(d *deletion) bool { return d.matches(k) }) || o.mayLose(k.tenant) {
 		fate = unsure
 	}
 	o.writes[k] = append(o.writes[k], write{value, acked, shipped, fate})
@@ -113,8 +116,8 @@ type finding struct {
 	places int
 }
 
-// verdict returns what is wrong with the finding, or "".
-func verdict(ws []write, f finding, found, once bool) string {
+// verdict returns what is wrong with the finding, or "". most is in how many places it may lie.
+func verdict(ws []write, f finding, found bool, most int) string {
 	last := -1
 	for n, w := range ws {
 		if w.acked && w.fate == kept {
@@ -136,7 +139,7 @@ func verdict(ws []write, f finding, found, once bool) string {
 		return fmt.Sprintf("is %v, but %v was acknowledged last", f.value, ws[last].value)
 	case !ok:
 		return fmt.Sprintf("is %v, which was never sent", f.value)
-	case once && f.places > len(ws):
+	case f.places > most:
 		return fmt.Sprintf("doubled: it lies in %d places and was sent %d times", f.places, len(ws))
 	}
 	return ""
@@ -150,7 +153,11 @@ func (o *oracle) compare(got map[key]finding, once bool, skip func(key) bool) er
 			continue
 		}
 		f, found := got[k]
-		if v := verdict(o.writes[k], f, found, once); v != "" {
+		most := math.MaxInt
+		if once {
+			most = len(o.writes[k]) + o.copies[k.tenant]
+		}
+		if v := verdict(o.writes[k], f, found, most); v != "" {
 			return fmt.Errorf("%v %s", k, v)
 		}
 	}
@@ -163,9 +170,11 @@ func (o *oracle) compare(got map[key]finding, once bool, skip func(key) bool) er
 }
 
 // sorted are the samples in a fixed order, so that the first complaint of a seed is always the same.
-func (o *oracle) sorted() []key {
-	keys := make([]key, 0, len(o.writes))
-	for k := range o.writes {
+func (o *oracle) sorted() []key { return sortedKeys(o.writes) }
+
+func sortedKeys[V any](m map[key]V) []key {
+	keys := make([]key, 0, len(m))
+	for k := range m {
 		keys = append(keys, k)
 	}
 	slices.SortFunc(keys, func(a, b key) int {

@@ -44,7 +44,7 @@ func (w *world) aged() {
 }
 
 func (w *world) setRetention(r *lifecycle.Retention) {
-	c, _ := w.components(nil)
+	c, _ := w.components(nil, 0)
 	_, err := c.Catalog.UpdateRoot(context.Background(), expiringTenant, func(root *catalog.Root) error { return lifecycle.SetRetention(root, r) })
 	w.note("retention of %s: %v", expiringTenant, err)
 	if err != nil {
@@ -99,7 +99,7 @@ func (w *world) checkDeletion() {
 	w.setRetention(nil)
 	w.retained = false
 	ctx := context.Background()
-	c, _ := w.components(nil)
+	c, _ := w.components(nil, 0)
 	root, err := c.Catalog.DeleteTenant(ctx, doomedTenant)
 	if errors.Is(err, model.ErrNotFound) {
 		return // nobody wrote to it

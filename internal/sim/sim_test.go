@@ -1,8 +1,10 @@
 package sim
 
 import (
+	"errors"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -21,9 +23,13 @@ func setting(t *testing.T, name string, otherwise uint64) uint64 {
 	return n
 }
 
-// TestSim runs SIM_STEPS steps (20,000) from SIM_SEED (drawn from the clock).
+// TestSim runs SIM_STEPS steps (20,000) from SIM_SEED (drawn from the clock); with SIM_EPISODE that one alone, and tells all of it.
 func TestSim(t *testing.T) {
 	seed := setting(t, "SIM_SEED", uint64(time.Now().UnixNano()))
+	if os.Getenv("SIM_EPISODE") != "" {
+		replayEpisode(t, seed, int(setting(t, "SIM_EPISODE", 0)))
+		return
+	}
 	steps := int(setting(t, "SIM_STEPS", 20_000))
 	last := time.Now()
 	r, err := Run(seed, steps, func(r Report) {
@@ -35,6 +41,14 @@ func TestSim(t *testing.T) {
 	t.Log(r)
 	if err != nil {
 		t.Fatalf("replay with SIM_SEED=%d: %v", seed, err)
+	}
+}
+
+func replayEpisode(t *testing.T, seed uint64, number int) {
+	err := RunEpisode(seed, number)
+	if v := (*Violation)(nil); errors.As(err, &v) {
+		t.Logf("the episode:\n%s", strings.Join(v.Trace, "\n"))
+		t.Fatal(v.Err)
 	}
 }
 

@@ -4,19 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 
-	"github.com/varvedb/varve/blob/faultblob"
+	"github.com/varvedb/varve/blob"
 	"github.com/varvedb/varve/blocks"
 	"github.com/varvedb/varve/catalog"
-	"github.com/varvedb/varve/ingester"
 	"github.com/varvedb/varve/model"
 )
 
 // keptSnapshot is a snapshot that was completed, with what it answered at once. Whatever happens later, it answers the same.
 type keptSnapshot struct {
 	tenant, name string
+	id           uint64
 	want         reading
 }
 
@@ -26,30 +25,23 @@ var snapshotNames = []string{"x", "y", "z"}
 // snapshot makes, finishes or deletes one, and looks at those that there are.
 func (w *world) snapshot() {
 	w.counts["snapshot"]++
-	switch w.rng.IntN(4) {
-	case 0:
+	switch w.rng.IntN(8) {
+	case 0, 1:
 		w.checkSnapshots()
-	case 1:
+	case 2:
 		w.deleteSnapshot()
+	case 3:
+		w.export()
+	case 4:
+		w.restore()
 	default:
 		w.makeSnapshot()
 	}
 }
 
-// snapshooter is a process that makes or deletes a snapshot, with faults of its own.
-func (w *world) snapshooter() *machine {
-	m := &machine{name: "snapshooter", disk: "snapshooter"}
-	m.c, m.bucket = w.components(nil)
-	m.bucket.SetHook(func(c faultblob.Call) faultblob.Action { return w.bucketCall(m, c) })
-	if w.rng.IntN(2) == 0 {
-		m.calls = plan{fault: bucketFaults[w.rng.IntN(len(bucketFaults))], in: w.rng.IntN(10), calls: 1}
-	}
-	return m
-}
-
 func (w *world) makeSnapshot() {
 	ctx := context.Background()
-	m := w.snapshooter()
+	m := w.tool("snapshooter", 10)
 	tenant, name := tenants[w.rng.IntN(len(tenants))], snapshotNames[w.rng.IntN(len(snapshotNames))]
 	do := m.c.Catalog.CreateSnapshot
 	if w.rng.IntN(3) == 0 {
@@ -75,14 +67,14 @@ func (w *world) makeSnapshot() {
 		return
 	}
 	w.counts["snapshot made"]++
-	w.snapshots = append(w.snapshots, keptSnapshot{tenant, name, got})
+	w.snapshots = append(w.snapshots, keptSnapshot{tenant, name, s.ID, got})
 }
 
 func (w *world) deleteSnapshot() {
 	if len(w.snapshots) == 0 {
 		return
 	}
-	m := w.snapshooter()
+	m := w.tool("snapshooter", 10)
 	k := w.snapshots[w.rng.IntN(len(w.snapshots))]
 	// From the first call on it may go.
 	w.snapshots = slices.DeleteFunc(w.snapshots, func(x keptSnapshot) bool { return x.tenant == k.tenant && x.name == k.name })
@@ -99,7 +91,7 @@ var errGone = errors.New("the snapshot is gone")
 // readSnapshot reads all that the snapshot holds; a ref without an ID is the one that the root names.
 func (w *world) readSnapshot(tenant string, ref catalog.SnapshotRef) (reading, error) {
 	ctx := context.Background()
-	c, _ := w.components(nil)
+	c, _ := w.components(nil, 0)
 	root, err := c.Catalog.Root(ctx, tenant, nil)
 	if err != nil {
 		return nil, err
@@ -118,7 +110,7 @@ func (w *world) readSnapshot(tenant string, ref catalog.SnapshotRef) (reading, e
 	for _, d := range s.Days {
 		p, err := c.Catalog.SnapshotDay(ctx, s, d.Day)
 		if err == nil {
-			err = readDay(ctx, c, p, got)
+			err = readDay(ctx, c.Bucket, p, got)
 		}
 		if err != nil {
 			return nil, err
@@ -128,13 +120,13 @@ func (w *world) readSnapshot(tenant string, ref catalog.SnapshotRef) (reading, e
 }
 
 // readDay reads the live blocks of a partition, by ascending order.
-func readDay(ctx context.Context, c ingester.Components, p *catalog.Partition, got reading) error {
+func readDay(ctx context.Context, bucket *blob.Bucket, p *catalog.Partition, got reading) error {
 	for _, e := range byOrder(p.Blocks) {
 		masks, err := catalog.BlockMasks(p.Masks(&e))
 		if err != nil {
 			return err
 		}
-		sel, err := blocks.Select(ctx, reader{c.Bucket}, e.Meta, &blocks.Query{Range: everything, Masks: masks})
+		sel, err := blocks.Select(ctx, reader{bucket}, e.Meta, &blocks.Query{Range: everything, Masks: masks})
 		if err == nil {
 			err = got.take(p.Tenant, sel)
 		}
@@ -149,19 +141,13 @@ func readDay(ctx context.Context, c ingester.Components, p *catalog.Partition, g
 func (w *world) checkSnapshots() {
 	for _, k := range w.snapshots {
 		got, err := w.readSnapshot(k.tenant, catalog.SnapshotRef{Name: k.name})
-		switch {
-		case err != nil:
+		if err != nil {
 			w.broken("snapshot %s of %s: %w", k.name, k.tenant, err)
 			return
-		case len(got) != len(k.want):
-			w.broken("snapshot %s of %s has %d samples, and had %d", k.name, k.tenant, len(got), len(k.want))
-			return
 		}
-		for at, f := range k.want {
-			if math.Float64bits(got[at].value) != math.Float64bits(f.value) {
-				w.broken("snapshot %s of %s: %v is %v, and was %v", k.name, k.tenant, at, got[at].value, f.value)
-				return
-			}
+		if err := sameReading(got, k.want); err != nil {
+			w.broken("snapshot %s of %s answers otherwise than when it was made: %w", k.name, k.tenant, err)
+			return
 		}
 	}
 }
@@ -170,7 +156,7 @@ func (w *world) checkSnapshots() {
 func (w *world) endSnapshots() {
 	w.checkSnapshots()
 	w.snapshots = nil
-	c, _ := w.components(nil)
+	c, _ := w.components(nil, 0)
 	for _, tenant := range tenants {
 		if _, err := c.Catalog.ForgetSnapshots(context.Background(), tenant, func(catalog.SnapshotRef) bool { return true }); err != nil {
 			w.broken("delete the snapshots of %s without faults: %w", tenant, err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 
-	"github.com/varvedb/varve/blob/faultblob"
 	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/ingester"
 )
@@ -60,6 +59,7 @@ func init() {
 		{4, (*world).pass},
 		{5, (*world).snapshot},
 		{2, (*world).check},
+		{3, (*world).ask},
 	}
 	for _, a := range actions {
 		totalWeight += a.weight
@@ -150,17 +150,13 @@ func (w *world) loseDisk(m *machine) {
 
 // adopt lets somebody take any active writer for dead, rightly or not.
 func (w *world) adopt() {
-	tool := &machine{name: "adopter", disk: "adopter"}
-	tool.c, tool.bucket = w.components(nil)
-	active := w.activeWriters(tool.c.Catalog)
+	c, _ := w.components(nil, 0)
+	active := w.activeWriters(c.Catalog)
 	if len(active) == 0 {
 		return
 	}
 	dead := active[w.rng.IntN(len(active))]
-	tool.bucket.SetHook(func(c faultblob.Call) faultblob.Action { return w.bucketCall(tool, c) })
-	if w.rng.IntN(2) == 0 {
-		tool.calls = plan{fault: bucketFaults[w.rng.IntN(len(bucketFaults))], in: w.rng.IntN(12), calls: 1}
-	}
+	tool := w.tool("adopter", 12)
 	w.note("adopt %s begins", dead)
 	_, err := ingester.Adopt(context.Background(), dead, tool.c)
 	w.note("adopt %s: %v", dead, err)

@@ -2,11 +2,12 @@ package sim
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/varvedb/varve/blob/faultblob"
 	"github.com/varvedb/varve/blocks"
-	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/lifecycle"
 	"github.com/varvedb/varve/model"
 )
@@ -21,12 +22,10 @@ type tidier struct {
 // newTidier makes a worker whose clock is up to skew off.
 func (w *world) newTidier(cfg *lifecycle.Config, skew time.Duration) *tidier {
 	t := &tidier{machine: &machine{name: "tidier", disk: "tidier"}}
-	t.c, t.bucket = w.components(nil)
-	now := func() time.Time { return time.UnixMilli(w.nowMs).UTC().Add(skew) }
+	t.c, t.bucket = w.components(nil, skew)
 	var err error
 	t.worker, err = lifecycle.New(cfg, lifecycle.Components{
-		Bucket: t.c.Bucket, Now: now, Sleep: t.c.Sleep, Rand: t.c.Rand,
-		Catalog: catalog.New(t.c.Bucket, nil, catalog.Components{Rand: t.c.Rand, Now: now, Sleep: t.c.Sleep}),
+		Bucket: t.c.Bucket, Now: t.c.Now, Sleep: t.c.Sleep, Rand: t.c.Rand, Catalog: t.c.Catalog,
 	})
 	if err != nil {
 		w.broken("make lifecycle worker: %w", err)
@@ -68,12 +67,26 @@ func (w *world) compactSettings() lifecycle.CompactSettings {
 }
 
 // tidy lets a worker look at the whole bucket.
-func (w *world) tidy(cfg *lifecycle.Config) { w.tidyAt(cfg, w.skew()) }
+func (w *world) tidy(cfg *lifecycle.Config) { w.tidyAt(cfg, w.workerSkew()) }
 
-// maxSkew is by how much the clocks of workers and writers differ from the world's, to either side.
-const maxSkew = 10 * time.Minute
+// maxSkew is by how much the clocks of workers and writers differ from the world's, to either side, if they are not wild.
+const (
+	maxSkew     = 10 * time.Minute
+	maxWildSkew = 48 * time.Hour
+)
+
+// minGraceMs is how long at least a block can be read that was live, if clocks are not wild.
+const minGraceMs = int64((time.Hour - 2*maxSkew) / time.Millisecond)
 
 func (w *world) skew() time.Duration { return time.Duration(w.rng.Int64N(int64(2*maxSkew))) - maxSkew }
+
+// workerSkew is wild now and then: a clock days off costs work, and must not cost samples.
+func (w *world) workerSkew() time.Duration {
+	if w.wild && w.rng.IntN(3) == 0 {
+		return time.Duration(w.rng.Int64N(int64(2*maxWildSkew))) - maxWildSkew
+	}
+	return w.skew()
+}
 
 func (w *world) tidyAt(cfg *lifecycle.Config, skew time.Duration) {
 	t := w.newTidier(cfg, skew)
@@ -93,7 +106,7 @@ func (w *world) tidyAt(cfg *lifecycle.Config, skew time.Duration) {
 	w.note("tidy begins")
 	w.counts["tidy"]++
 	r, err := t.worker.Once(context.Background())
-	w.note("tidy: %+v: %v", r, err)
+	w.note("tidy: %s: %v", brief(&r), err)
 	w.counts["merge"] += r.Jobs
 	w.counts["merge lost"] += r.Lost
 	w.counts["compaction"] += r.Compactions
@@ -108,6 +121,36 @@ func (w *world) tidyAt(cfg *lifecycle.Config, skew time.Duration) {
 	for _, q := range r.Quarantined {
 		w.broken("tidy: nothing is damaged, but quarantined: %s", q)
 	}
+}
+
+// brief is what a worker did, without what it did not.
+func brief(r *lifecycle.Report) string {
+	var b strings.Builder
+	for _, x := range []struct {
+		what string
+		n    int
+	}{
+		{"jobs", r.Jobs},
+		{"lost", r.Lost},
+		{"compactions", r.Compactions},
+		{"erasures", r.Erasures},
+		{"in", r.InputBlocks},
+		{"out", r.OutputBlocks},
+		{"collected", r.Collected},
+		{"orphans", r.Orphans},
+		{"segments", r.Segments},
+		{"expired", r.Expired},
+		{"masked", r.Masked},
+		{"of deleted tenants", r.DeletedObjects},
+	} {
+		if x.n > 0 {
+			fmt.Fprintf(&b, " %s %d", x.what, x.n)
+		}
+	}
+	if len(r.Failures) > 0 {
+		fmt.Fprintf(&b, " %d failures, first %s", len(r.Failures), r.Failures[0])
+	}
+	return fmt.Sprintf("%d of %d read%s", r.Read, r.Partitions, b.String())
 }
 
 // race lets the world go on and another worker do its work while this one stands still, perhaps in the middle of a job that is still to be done.
@@ -189,7 +232,7 @@ func (w *world) tidyAll() {
 	}
 	cfg.Orphans.Age, cfg.Orphans.UnprovenAge = time.Minute, time.Minute
 	r, err := w.newTidier(cfg, 0).worker.Once(context.Background())
-	w.note("tidy at the end: %+v: %v", r, err)
+	w.note("tidy at the end: %s: %v", brief(&r), err)
 	if err != nil || len(r.Failures)+len(r.Quarantined) > 0 {
 		w.broken("tidy without faults: %v, %+v", err, r)
 	}
@@ -201,7 +244,7 @@ func (w *world) checkObjects() {
 		return
 	}
 	gone, days, named := map[string]string{}, map[string]bool{}, map[string]bool{}
-	c, _ := w.components(nil)
+	c, _ := w.components(nil, 0)
 	for _, tenant := range tenants {
 		root, err := c.Catalog.Root(context.Background(), tenant, nil)
 		if err != nil {
@@ -219,8 +262,9 @@ func (w *world) checkObjects() {
 				named[e.ID] = true
 			}
 			for _, r := range p.Retired {
+				named[r.ID] = true
 				if w.nowMs-r.AtMs < time.Hour.Milliseconds() {
-					continue // by a compaction that has only now become due
+					continue // by a compaction that has only now become due, or by a clock that was ahead
 				}
 				gone[blocks.KeyOf(tenant, day, r.ID, r.Format)] = "retired"
 			}

@@ -88,7 +88,7 @@ func byOrder(entries []catalog.Entry) []catalog.Entry {
 // a machine that runs must be seen, except while it stands in the middle of something.
 func (w *world) check() {
 	w.counts["check"]++
-	c, _ := w.components(nil)
+	c, _ := w.components(nil, 0)
 	recent, got := reading{}, reading{}
 	seen := map[string]bool{}
 	for _, m := range w.machines {
@@ -199,7 +199,7 @@ func (w *world) finish(m *machine) {
 }
 
 func (w *world) adoptAll(alive map[string]bool) {
-	c, _ := w.components(nil)
+	c, _ := w.components(nil, 0)
 	for _, id := range w.activeWriters(c.Catalog) {
 		if alive[id] || w.violation != nil {
 			continue
@@ -215,7 +215,7 @@ func (w *world) checkCatalogs(when string) {
 	if w.violation != nil {
 		return
 	}
-	c, _ := w.components(nil)
+	c, _ := w.components(nil, 0)
 	got := reading{}
 	w.readCatalogs(c, got)
 	if w.violation == nil {
@@ -229,7 +229,7 @@ func (w *world) checkCatalogs(when string) {
 // checkLogs looks for segments that nobody needs any more: those of living writers are all released. Fences stay: that of an adopter who stood still for so long that the
 // writer released its log, and deleted it, lies where nobody looks any more.
 func (w *world) checkLogs(alive map[string]bool) {
-	c, _ := w.components(nil)
+	c, _ := w.components(nil, 0)
 	for o, err := range w.bucket.List(context.Background(), "w/") {
 		if err != nil {
 			w.broken("list: %w", err)

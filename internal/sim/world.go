@@ -32,6 +32,8 @@ type world struct {
 	lastFlush  error
 	// retained: a tenant has a retention.
 	retained bool
+	// wild: clocks of workers may be days off.
+	wild bool
 	// snapshots are those that there are.
 	snapshots []keptSnapshot
 	// violation is the first broken promise.
@@ -51,6 +53,7 @@ func newWorld(rng *rand.Rand) *world {
 		nowMs: time.Date(2024, 5, 1, 12, 0, 0, 0, time.UTC).UnixMilli(),
 	}
 	w.bucket = mem.NewAt(func() time.Time { return time.UnixMilli(w.nowMs) })
+	w.wild = rng.IntN(4) == 0
 	for n := range 1 + rng.IntN(3) {
 		w.machines = append(w.machines, w.newMachine(string(rune('p'+n))))
 	}
