@@ -33,6 +33,11 @@ type rolledSeries struct {
 	resolutionMs int64
 }
 
+// Before implements model.Preceded.
+func (s *rolledSeries) Before(dst *model.Columns, t int64) error {
+	return model.Before(dst, []model.Series{s.Series}, t)
+}
+
 // windows are those of one series, as parallel arrays, ascending.
 type windows struct {
 	end          []int64

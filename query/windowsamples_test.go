@@ -189,7 +189,7 @@ func randomStorage(t testing.TB, r *rand.Rand) *rolledStorage {
 			case n == 99:
 				v = math.Float64frombits(value.StaleNaN)
 			}
-			if c.Len() == 0 || at > c.T[c.Len()-1] {
+			if (c.Len() == 0 || at > c.T[c.Len()-1]) && at < t0+storageDays*model.MsPerDay {
 				c.Append(at, v)
 			}
 		}
