@@ -15,6 +15,8 @@ func FuzzOpen(f *testing.F) {
 	f.Add(b[len(b)-200:], false)
 	_, b = buildParquet(f, smallRows())
 	f.Add(b, true)
+	_, b = buildRollup(f, blocks.Rollup5m, smallRollup(blocks.Rollup5m)[:5])
+	f.Add(b, true)
 	f.Fuzz(func(t *testing.T, data []byte, forge bool) {
 		if forge {
 			data = blocks.ForgeChecksum(data)

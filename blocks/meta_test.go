@@ -1,6 +1,7 @@
 package blocks_test
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"flag"
@@ -39,8 +40,19 @@ func mergedMeta() *blocks.Meta {
 	return m
 }
 
+// rollupMeta is that of a rollup, and so of version 3.
+func rollupMeta() *blocks.Meta {
+	m := mergedMeta()
+	m.Format = blocks.Rollup5m
+	m.RowGroups = []blocks.RowGroup{
+		{Offset: 8, Length: 20000, Parts: []int64{1000, 500, 4000, 4000, 3000, 3500, 3900, 90, 10}, Refers: 0x1a},
+		{Offset: 20008, Length: 30000, Parts: []int64{0, 0, 0, 0, 30000, 0, 0, 0, 0}},
+	}
+	return m
+}
+
 func TestMetaRoundTrip(t *testing.T) {
-	for _, m := range []*blocks.Meta{fullMeta(), mergedMeta(), {ID: "x", Tenant: "t", Format: blocks.Parquet}} {
+	for _, m := range []*blocks.Meta{fullMeta(), mergedMeta(), rollupMeta(), {ID: "x", Tenant: "t", Format: blocks.Rollup1h}, {ID: "x", Tenant: "t", Format: blocks.Parquet}} {
 		b := blocks.AppendMeta([]byte("before"), m)
 		got, rest, err := blocks.DecodeMeta(append(b, "behind"...)[6:])
 		require.NoError(t, err)
@@ -91,6 +103,24 @@ func TestMetaIsChecked(t *testing.T) {
 		_, _, err := blocks.DecodeMeta(blocks.AppendMeta(nil, m))
 		require.ErrorIs(t, err, model.ErrCorrupt, name)
 	}
+	for name, change := range map[string]func(m *blocks.Meta){
+		"parts too long":  func(m *blocks.Meta) { m.RowGroups[0].Parts[3]++ },
+		"parts too short": func(m *blocks.Meta) { m.RowGroups[1].Parts[4]-- },
+		"part of nothing": func(m *blocks.Meta) { m.RowGroups[0].Parts[3] = -1 },
+		"a part less":     func(m *blocks.Meta) { m.RowGroups[1].Parts = m.RowGroups[1].Parts[:8] },
+		"nothing":         func(m *blocks.Meta) { m.RowGroups[1].Parts[4] = 0 },
+	} {
+		m := rollupMeta()
+		change(m)
+		_, _, err := blocks.DecodeMeta(blocks.AppendMeta(nil, m))
+		require.ErrorIs(t, err, model.ErrCorrupt, name)
+	}
+	for _, version := range []byte{1, 2} {
+		b := blocks.AppendMeta(nil, rollupMeta())
+		_, n := binary.Uvarint(b[1:])
+		_, _, err := blocks.DecodeMeta(blocks.ForgeMeta(version, b[1+n:len(b)-4]))
+		require.ErrorIs(t, err, model.ErrCorrupt, "a rollup of version %d", version)
+	}
 	m := fullMeta()
 	m.Format = 9
 	_, _, err := blocks.DecodeMeta(blocks.AppendMeta(nil, m))
@@ -108,7 +138,7 @@ func TestIDAndKey(t *testing.T) {
 }
 
 func TestGoldenMeta(t *testing.T) {
-	for file, want := range map[string]*blocks.Meta{"meta-v1.hex": fullMeta(), "meta-v2.hex": mergedMeta()} {
+	for file, want := range map[string]*blocks.Meta{"meta-v1.hex": fullMeta(), "meta-v2.hex": mergedMeta(), "meta-v3.hex": rollupMeta()} {
 		name := filepath.Join("testdata", file)
 		if *golden {
 			require.NoError(t, os.MkdirAll("testdata", 0o755))
@@ -128,6 +158,8 @@ func TestGoldenMeta(t *testing.T) {
 func FuzzDecodeMeta(f *testing.F) {
 	b := blocks.AppendMeta(nil, fullMeta())
 	f.Add(b[3:len(b)-4], byte(1))
+	r := blocks.AppendMeta(nil, rollupMeta())
+	f.Add(r[3:len(r)-4], byte(3))
 	b = blocks.AppendMeta(nil, mergedMeta())
 	f.Add(b[3:len(b)-4], byte(2))
 	m, _ := buildParquet(f, smallRows())

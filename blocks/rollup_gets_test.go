@@ -147,13 +147,13 @@ func TestRollupColumns(t *testing.T) {
 // TestRollupLabels: label calls are those of any block.
 func TestRollupLabels(t *testing.T) {
 	m, b := buildRollup(t, blocks.Rollup5m, noisyRollups(10, true))
-	names, err := blocks.LabelNames(t.Context(), blocks.Bytes(b), m, nil)
+	names, err := blocks.LabelNames(t.Context(), blocks.Bytes(b), m, nil, nil)
 	require.NoError(t, err)
 	require.Equal(t, []string{"__name__", "host", "job"}, names)
-	values, err := blocks.LabelValues(t.Context(), blocks.Bytes(b), m, "job", []*labels.Matcher{labels.MustNewMatcher(labels.MatchEqual, "host", "host-0003")})
+	values, err := blocks.LabelValues(t.Context(), blocks.Bytes(b), m, "job", []*labels.Matcher{labels.MustNewMatcher(labels.MatchEqual, "host", "host-0003")}, nil)
 	require.NoError(t, err)
 	require.Equal(t, []string{"job-3"}, values)
-	values, err = blocks.LabelValues(t.Context(), blocks.Bytes(b), m, "job", nil)
+	values, err = blocks.LabelValues(t.Context(), blocks.Bytes(b), m, "job", nil, nil)
 	require.NoError(t, err)
 	require.Len(t, values, 7)
 }

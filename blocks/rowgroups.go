@@ -13,7 +13,7 @@ import (
 // RowGroup is the place of a row group of a parquet block, and the window of the day whose samples it holds.
 type RowGroup = parquet.RowGroup
 
-// maxRowGroups is how many row groups a Meta lists: 4 bytes each.
+// maxRowGroups is how many row groups a Meta lists: 4 bytes each, of a rollup some 25.
 const maxRowGroups = 4096
 
 // appendRowGroups appends: number uvarint, then per row group length << 3 | window uvarint, or of a rollup u8 Refers and the length of

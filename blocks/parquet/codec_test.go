@@ -12,6 +12,7 @@ import (
 	"github.com/parquet-go/parquet-go/encoding/rle"
 	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
@@ -276,51 +277,56 @@ func FuzzLocate(f *testing.F) {
 	f.Add(p.Prefix, locators[0], locators[1])
 	f.Add(p.Prefix, []byte{1, 5}, []byte{3, 1, 1})
 	f.Fuzz(func(t *testing.T, prefix, first, second []byte) {
-		z := page.NewEncoder()
-		defer z.Close()
-		idx := index.NewBuilder(z)
-		for i, locator := range [][]byte{first, second} {
-			if err := idx.Add(in[i].labels, locator); err != nil {
-				t.Skip()
-			}
-		}
-		idx.Cut(prefix, 4, 100)
-		s, err := idx.Finish(1000)
-		if err != nil {
-			t.Skip()
-		}
-		raw, _, err := page.Decode(nil, s.SeriesPages, page.Series)
-		if err != nil {
+		located(t, in[0].labels, in[1].labels, prefix, first, second, Samples)
+	})
+}
+
+// located makes a series page of two series with the prefix and the locators, and checks what Locate makes of it.
+func located(t *testing.T, one, other labels.Labels, prefix, first, second []byte, kind Kind) {
+	z := page.NewEncoder()
+	defer z.Close()
+	idx := index.NewBuilder(z)
+	if idx.Add(one, first) != nil || idx.Add(other, second) != nil {
+		t.Skip()
+	}
+	idx.Cut(prefix, 4, 100)
+	s, err := idx.Finish(1000)
+	if err != nil {
+		t.Skip()
+	}
+	raw, _, err := page.Decode(nil, s.SeriesPages, page.Series)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := index.ParsePage(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := Section{4, 1 << 20}
+	g, err := Locate(p, rows, kind)
+	if err != nil {
+		if !errors.Is(err, model.ErrCorrupt) {
 			t.Fatal(err)
 		}
-		p, err := index.ParsePage(raw)
-		if err != nil {
-			t.Fatal(err)
-		}
-		rows := Section{4, 1 << 20}
-		g, err := Locate(p, rows, Samples)
-		if err != nil {
-			if !errors.Is(err, model.ErrCorrupt) {
-				t.Fatal(err)
-			}
-			return
-		}
-		for w := range Windows {
-			have := 0
-			for i := range g.Stripes[w] {
-				st := &g.Stripes[w][i]
-				have += st.Rows
-				for _, ref := range st.Needed(0) {
+		return
+	}
+	for w := range Windows {
+		have := 0
+		for i := range g.Stripes[w] {
+			st := &g.Stripes[w][i]
+			have += st.Rows
+			for a := range model.Aggregates {
+				for _, ref := range st.Needed(a) {
 					if ref.Offset < rows.Offset || ref.Length < 0 || ref.Offset+ref.Length > rows.Offset+rows.Length {
 						t.Fatalf("page at %d of %d bytes", ref.Offset, ref.Length)
 					}
 				}
 			}
-			for i := range p.Series {
-				if from, to := g.Rows(i, w); from > to || to > have {
-					t.Fatalf("rows %d to %d of %d", from, to, have)
-				}
+		}
+		for i := range p.Series {
+			if from, to := g.Rows(i, w); from > to || to > have {
+				t.Fatalf("rows %d to %d of %d", from, to, have)
 			}
 		}
-	})
+	}
 }
