@@ -270,7 +270,7 @@ func (l *Lifecycle) step(ctx context.Context, p *catalog.Partition, r *Report) (
 		return "", err
 	}
 	if m, _ := PlanCompact(p, roster, &l.cfg.Compact, l.nowMs()); m != nil {
-		return l.merge(ctx, p, m, r)
+		return l.merge(ctx, p, l.compactOf(ctx, m), r)
 	}
 	if m, _ := PlanMerge(p, &l.cfg.Merge, l.nowMs()); m != nil {
 		return l.merge(ctx, p, m, r)
