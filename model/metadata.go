@@ -50,7 +50,7 @@ func cutText[T string | []byte](s T) T {
 		return s
 	}
 	n := MaxHelpBytes
-	for n > MaxHelpBytes-4 && s[n]&0xc0 == 0x80 {
+	for n > MaxHelpBytes-3 && s[n]&0xc0 == 0x80 {
 		n--
 	}
 	return s[:n]
