@@ -23,7 +23,7 @@ import (
 )
 
 const lifecycleHelp = `Looks after a bucket: merges the small blocks that flushes leave, above 48 a day, into larger ones, so that queries need fewer requests, and makes parquet,
-which any program can read, of days that are over.
+which any program can read, of days that are over, and rollups of them where they are wanted; removes what has expired.
 
 ` + "`varve serve`" + ` does the same in the background, unless --lifecycle=false says otherwise. Any number of processes may do it; they keep out of each
 other's way. It needs the right to read, write, list and delete, up to 256 MiB of memory, and no disk. Blocks that were merged are deleted an hour later.
@@ -40,13 +40,13 @@ type lifecycleOptions struct {
 	compact    compactFlags
 	once, json bool
 	interval   *interval
-	retention  *string
+	ages       ageFlags
 }
 
 func newLifecycle(e *environment) *cobra.Command {
 	o := &lifecycleOptions{}
 	cmd := &cobra.Command{
-		Use: "lifecycle", Short: "Merge small blocks, compact days", Long: lifecycleHelp, Args: cobra.NoArgs,
+		Use: "lifecycle", Short: "Merge small blocks, compact and roll up days", Long: lifecycleHelp, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.json && !o.once {
 				return usagef("--json prints the report of --once")
@@ -54,7 +54,7 @@ func newLifecycle(e *environment) *cobra.Command {
 			if *o.interval < 1 {
 				return usagef("--lifecycle-interval must be more than 0")
 			}
-			if _, err := checkRetention(*o.retention); err != nil {
+			if err := o.ages.check(); err != nil {
 				return err
 			}
 			return runLifecycle(cmd.Context(), o, e)
@@ -66,7 +66,7 @@ func newLifecycle(e *environment) *cobra.Command {
 	f.BoolVar(&o.once, "once", false, "do what is due now, and end")
 	f.BoolVar(&o.json, "json", false, "print the report of --once as JSON")
 	o.interval = intervalFlag(f, "lifecycle-interval", 2*time.Minute, "time between two looks at the bucket")
-	o.retention = retentionFlag(f)
+	o.ages.register(f)
 	return cmd
 }
 
@@ -89,7 +89,9 @@ func runLifecycle(ctx context.Context, o *lifecycleOptions, e *environment) (err
 	if !o.once {
 		c.Logger = slog.New(slog.NewTextHandler(e.err, nil))
 	}
-	l, err := lifecycle.New(&lifecycle.Config{Interval: time.Duration(*o.interval), Retention: lifecycle.Age(*o.retention), Compact: o.compact.settings()}, c)
+	l, err := lifecycle.New(&lifecycle.Config{
+		Interval: time.Duration(*o.interval), Retention: lifecycle.Age(*o.ages.raw), Rollups: lifecycle.Age(*o.ages.rollups), Compact: o.compact.settings(),
+	}, c)
 	if err != nil {
 		return err
 	}
@@ -113,8 +115,8 @@ func printLifecycle(w io.Writer, r *lifecycle.Report, asJSON bool) error {
 		enc.SetIndent("", "  ")
 		return enc.Encode(r)
 	}
-	_, err := fmt.Fprintf(w, "%d partitions, %d catalogs read; %d merges and %d compactions: %d blocks of %s became %d of %s, %s samples; %d merged blocks of %s deleted\n",
-		r.Partitions, r.Read, r.Jobs-r.Compactions, r.Compactions, r.InputBlocks, size(r.InputBytes), r.OutputBlocks, size(r.OutputBytes), humanize.Comma(r.Samples), r.Collected, size(r.CollectedBytes))
+	_, err := fmt.Fprintf(w, "%d partitions, %d catalogs read; %d merges, %d compactions and %d roll-ups: %d blocks of %s became %d of %s, %s samples; %d merged blocks of %s deleted\n",
+		r.Partitions, r.Read, r.Jobs-r.Compactions-r.Rollups, r.Compactions, r.Rollups, r.InputBlocks, size(r.InputBytes), r.OutputBlocks, size(r.OutputBytes), humanize.Comma(r.Samples), r.Collected, size(r.CollectedBytes))
 	if r.Expired+r.Masked > 0 {
 		fmt.Fprintf(w, "retention: %d blocks of %s expired, series of %d days are hidden until their blocks are rewritten\n", r.Expired, size(r.ExpiredBytes), r.Masked)
 	}

@@ -25,7 +25,8 @@ import (
 const lsHelp = `Lists the objects of a tenant's blocks, as its catalogs name them: those that are live, and those that were replaced or expired and are kept for an hour.
 
 With --sql it prints read_parquet([...]) of exactly the live parquet blocks, to be put into a statement of DuckDB: the folders also hold files that do not
-count any more. What lies in hot blocks, which SQL cannot read, is counted on standard error. See docs/sql.md.
+count any more. What lies in hot blocks, which SQL cannot read, is counted on standard error. With --resolution 5m or 1h it prints the rollups instead, which have
+other columns. See docs/sql.md.
 
 --start and --end choose days; a moment stands for its UTC day.
 `
@@ -34,6 +35,7 @@ type lsOptions struct {
 	location
 	tenant          string
 	start, end      string
+	resolution      string
 	live, sql, json bool
 }
 
@@ -45,6 +47,9 @@ func newLs(e *environment) *cobra.Command {
 			if o.sql && o.json {
 				return usagef("--sql and --json are two forms of one list")
 			}
+			if !slices.Contains([]string{"", "5m", "1h"}, o.resolution) || o.resolution != "" && !o.sql {
+				return usagef("--resolution is 5m or 1h, and goes with --sql")
+			}
 			return runLs(cmd.Context(), o, e)
 		},
 	}
@@ -55,6 +60,7 @@ func newLs(e *environment) *cobra.Command {
 	f.StringVar(&o.end, "end", "", "last day (default the last)")
 	f.BoolVar(&o.live, "live", false, "only live blocks")
 	f.BoolVar(&o.sql, "sql", false, "print the live parquet blocks as read_parquet([...])")
+	f.StringVar(&o.resolution, "resolution", "", "with --sql: print rollups of 5m or 1h in place of samples")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	return cmd
 }
@@ -69,7 +75,7 @@ type lsRow struct {
 	State  string `json:"state"`
 	Bytes  int64  `json:"bytes"`
 	Series int64  `json:"series,omitempty"`
-	// Samples, and the times of the first and the last, are known of live blocks.
+	// Samples (of rollups: windows), and the times of the first and the last, are known of live blocks.
 	Samples int64 `json:"samples,omitempty"`
 	MinMs   int64 `json:"min_ms,omitempty"`
 	MaxMs   int64 `json:"max_ms,omitempty"`
@@ -105,7 +111,7 @@ func runLs(ctx context.Context, o *lsOptions, e *environment) (err error) {
 	}
 	switch {
 	case o.sql:
-		return printSQL(e, rows)
+		return printSQL(e, rows, o.resolution)
 	case o.json:
 		enc := json.NewEncoder(e.out)
 		enc.SetIndent("", "  ")
@@ -152,7 +158,7 @@ func listBlocks(ctx context.Context, c *catalog.Store, name string, days model.T
 		of := func(id string, f blocks.Format, state string, bytes int64) lsRow {
 			return lsRow{URL: url(blocks.KeyOf(name, day, id, f)), Day: day.Dashed(), ID: id, Format: formatName(f), State: state, Bytes: bytes}
 		}
-		for _, b := range p.Blocks {
+		for _, b := range p.All() {
 			r := of(b.ID, b.Format, "live", b.Size)
 			r.Series, r.Samples, r.MinMs, r.MaxMs = b.Series, b.Samples, b.MinT, b.MaxT
 			rows = append(rows, r)
@@ -166,29 +172,40 @@ func listBlocks(ctx context.Context, c *catalog.Store, name string, days model.T
 }
 
 func formatName(f blocks.Format) string {
-	if f == blocks.Parquet {
+	switch f {
+	case blocks.Parquet:
 		return "parquet"
+	case blocks.Rollup5m:
+		return "rollup 5m"
+	case blocks.Rollup1h:
+		return "rollup 1h"
+	default:
+		return "hot"
 	}
-	return "hot"
 }
 
-// printSQL prints the files for DuckDB, and says what is missing in them.
-func printSQL(e *environment, rows []lsRow) error {
+// printSQL prints the files for DuckDB, and says what is missing in them. Resolution is that of rollups, "" prints samples.
+func printSQL(e *environment, rows []lsRow, resolution string) error {
+	wanted := "parquet"
+	if resolution != "" {
+		wanted = "rollup " + resolution
+	}
 	var files []string
 	var hot, samples int64
 	for _, r := range rows {
-		if r.Format != "parquet" {
+		switch {
+		case r.Format == wanted:
+			files = append(files, "'"+strings.ReplaceAll(r.URL, "'", "''")+"'")
+		case r.Format == "hot" && resolution == "":
 			hot++
 			samples += r.Samples
-			continue
 		}
-		files = append(files, "'"+strings.ReplaceAll(r.URL, "'", "''")+"'")
 	}
 	if hot > 0 {
 		fmt.Fprintf(e.err, "varve: not in the list: %s samples in %d hot blocks, of days that are not compacted or came late\n", humanize.Comma(samples), hot)
 	}
 	if len(files) == 0 {
-		return fmt.Errorf("there is no parquet block: %w", model.ErrNotFound)
+		return fmt.Errorf("there is no %s block: %w", wanted, model.ErrNotFound)
 	}
 	_, err := fmt.Fprintf(e.out, "read_parquet([%s])\n", strings.Join(files, ", "))
 	return err

@@ -83,8 +83,8 @@ func printRebuild(w io.Writer, r *repair.Rebuilt) {
 		would = "would be "
 	}
 	for _, d := range r.Days {
-		fmt.Fprintf(w, "catalog of %s/%s %smade anew: %s\n      %d blocks, %s samples, %d left out, %d deletions\n",
-			d.Tenant, d.Day, would, d.Why, d.Blocks, humanize.Comma(d.Samples), len(d.LeftOut), len(d.Tombstones))
+		fmt.Fprintf(w, "catalog of %s/%s %smade anew: %s\n      %d blocks, %s samples, %d rollups, %d left out, %d deletions\n",
+			d.Tenant, d.Day, would, d.Why, d.Blocks, humanize.Comma(d.Samples), d.Rollups, len(d.LeftOut), len(d.Tombstones))
 		for _, id := range slices.Sorted(maps.Keys(d.LeftOut)) {
 			fmt.Fprintf(w, "      left out %s: %s\n", id, d.LeftOut[id])
 		}

@@ -26,10 +26,14 @@ obeys it from its next look on, without a restart.
   varve retention remove
 
 Ages are durations (30d, 2y) or "forever". The first rule that matches a series counts; where none does, or it does not say, --raw and --rollups of the tenant;
-where these do not say, the worker's --retention. Put exceptions above what they are exceptions to.
+where these do not say, the worker's --retention and --rollups. Put exceptions above what they are exceptions to.
+
+Rollups are coarser samples of the windows of 5 minutes and of an hour: count, sum, min, max, last and increase. They are made of days that are over for a
+tenant for whom anybody says an age of rollups, be it in one rule, and for no other. Raw samples do not expire before rollups have them. Series without an age of
+rollups lose theirs with their raw samples.
 
 Days go as a whole, in UTC: a sample is gone at most a day, and a look, after its age, and never before. What has expired cannot be brought back,
-also not by a longer age: its blocks are deleted an hour later. There are no rollups yet, their ages are kept for when there are.
+also not by a longer age: its blocks are deleted an hour later.
 `
 
 type retentionOptions struct {
@@ -66,7 +70,7 @@ func newRetention(e *environment) *cobra.Command {
 	}, nil)
 	add("set", "Set how long samples are kept, in place of what was set before", setRetention, func(o *retentionOptions, f *pflag.FlagSet) {
 		f.StringVar(&o.raw, "raw", "", "age of samples that no rule is about, such as 90d, or forever")
-		f.StringVar(&o.rollups, "rollups", "", "the same for rollups")
+		f.StringVar(&o.rollups, "rollups", "", "the same for rollups, which are made if it is given here or in a rule")
 		f.StringArrayVar(&o.rules, "rule", nil, `ages of the series that match, such as '{env="dev"} raw=7d rollups=90d'; may be repeated`)
 	})
 	add("remove", "Go back to the worker's --retention", func(ctx context.Context, o *retentionOptions, s *catalog.Store) (*catalog.Root, error) {
@@ -157,17 +161,22 @@ func runRetention(ctx context.Context, o *retentionOptions, e *environment, run 
 	})
 }
 
-// retentionFlag is the --retention of a worker.
-func retentionFlag(f *pflag.FlagSet) *string {
-	return f.String("retention", string(lifecycle.Forever), "how long samples are kept of tenants whose settings do not say (varve retention set): 90d, 2y, or forever")
+// ageFlags are the --retention and --rollups of a worker.
+type ageFlags struct{ raw, rollups *string }
+
+func (a *ageFlags) register(f *pflag.FlagSet) {
+	a.raw = f.String("retention", string(lifecycle.Forever), "how long samples are kept of tenants whose settings do not say (varve retention set): 90d, 2y, or forever")
+	a.rollups = f.String("rollups", "", "the same for rollups, which are made of the days of all tenants then; by default only of those whose settings say an age for them")
 }
 
-func checkRetention(text string) (lifecycle.Age, error) {
-	a, err := lifecycle.ParseAge(text)
-	if err != nil {
-		return "", usagef("--retention: %w", err)
+func (a *ageFlags) check() error {
+	if _, err := lifecycle.ParseAge(*a.raw); err != nil {
+		return usagef("--retention: %w", err)
 	}
-	return a, nil
+	if _, err := lifecycle.ParseAge(*a.rollups); err != nil {
+		return usagef("--rollups: %w", err)
+	}
+	return nil
 }
 
 // withBucket opens the bucket for a command.

@@ -38,7 +38,7 @@ type serveOptions struct {
 	memoryBudget       *byteSize
 	lifecycle          bool
 	compact            compactFlags
-	retention          *string
+	ages               ageFlags
 	diskBudget         *byteSize
 	shutdownTimeout    *interval
 
@@ -81,7 +81,7 @@ func newServe(e *environment) *cobra.Command {
 	o.memoryBudget = bytesFlag(f, "memory-budget", 2<<30, "memory to aim for: beyond 72MiB for the program half for recent samples, a quarter for writes in flight, an eighth for queries, a sixteenth for caches; also sets the limit of Go's collector unless GOMEMLIMIT is set")
 	f.BoolVar(&o.lifecycle, "lifecycle", true, "merge small blocks of the bucket and compact days in the background; false leaves that to other processes (varve lifecycle)")
 	o.compact.register(f)
-	o.retention = retentionFlag(f)
+	o.ages.register(f)
 	o.diskBudget = bytesFlag(f, "disk-budget", 0, "bytes of log and blocks that may wait in the data directory for the bucket; beyond it writes are refused with 503; 0 is no limit")
 	o.shutdownTimeout = intervalFlag(f, "shutdown-timeout", 2*time.Minute, "how long a graceful end may take")
 
@@ -135,7 +135,7 @@ func (o *serveOptions) check() error {
 	if o.durability == string(ingester.ModeObject) && o.ship == "off" {
 		return usagef("--durability object acknowledges what is in the bucket, so --ship cannot be off")
 	}
-	if _, err := checkRetention(*o.retention); err != nil {
+	if err := o.ages.check(); err != nil {
 		return err
 	}
 	for _, id := range o.replaces {

@@ -46,10 +46,10 @@ func TestCompactAndList(t *testing.T) {
 
 	for _, flags := range [][]string{nil, {"--compact=false", "--compact-settle", "0s"}} {
 		out, _ := works(append([]string{"lifecycle", "--bucket", url, "--once"}, flags...)...)
-		require.Contains(t, out, "0 merges and 0 compactions", "%v", flags)
+		require.Contains(t, out, "0 merges, 0 compactions and 0 roll-ups", "%v", flags)
 	}
 	out, _ := works("lifecycle", "--bucket", url, "--once", "--compact-settle", "0s")
-	require.Contains(t, out, "0 merges and 2 compactions: 6 blocks")
+	require.Contains(t, out, "0 merges, 2 compactions and 0 roll-ups: 6 blocks")
 	got, _ := works(query...)
 	require.Equal(t, want, got)
 
@@ -77,6 +77,46 @@ func TestCompactAndList(t *testing.T) {
 	require.Equal(t, 3, strings.Count(out, "\n"))
 	code, _, _ = command(t, "ls", "--sql", "--json", "--bucket", url)
 	require.Equal(t, exitUsage, code)
+}
+
+// TestRollUpAndList rolls the days up, lets their samples expire, and shows what there is.
+func TestRollUpAndList(t *testing.T) {
+	url := "file://" + filepath.ToSlash(t.TempDir()) + "?create=true"
+	db := openDB(t, &varve.Options{Bucket: url})
+	day := time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -5)
+	_, err := db.AppendSeries(t.Context(), "default", varve.Series{
+		Labels: labels.FromStrings("__name__", "ticks"), Samples: []model.Sample{{T: day.UnixMilli(), V: 1}, {T: day.UnixMilli() + 1, V: 2}},
+	})
+	require.NoError(t, err)
+	require.NoError(t, db.Close(t.Context()))
+	works := func(args ...string) string {
+		code, out, errs := command(t, append(args, "--bucket", url)...)
+		require.Equal(t, exitOK, code, errs)
+		return out
+	}
+	once := []string{"lifecycle", "--once", "--compact-settle", "0s"}
+	require.Contains(t, works(once...), "1 compactions and 0 roll-ups")
+	require.Contains(t, works(append(once, "--rollups", "1y")...), "0 compactions and 1 roll-ups")
+	require.Regexp(t, `1 +2 +[0-9.]+ KiB +[0-9.]+ +[0-9.]+ KiB `, works("inspect", "catalog"))
+	require.Equal(t, 4, strings.Count(works("ls", "--live"), "\n"))
+	out := works("ls", "--sql", "--resolution", "1h")
+	require.Contains(t, out, "/r/tenant=default/day="+day.Format(time.DateOnly))
+	require.Equal(t, 1, strings.Count(out, ".parquet"))
+	require.Equal(t, 1, strings.Count(works("ls", "--sql"), ".parquet"))
+
+	out = works(append(once, "--rollups", "1y", "--retention", "2d")...)
+	require.Contains(t, out, "1 blocks of")
+	require.Contains(t, works("inspect", "catalog"), "samples have expired")
+	var r report
+	require.NoError(t, json.Unmarshal([]byte(works("inspect", "all", "--json")), &r))
+	require.Len(t, r.Blocks, 2)
+	require.Equal(t, []any{2, 0, true}, []any{r.Catalog.Days[0].Rollups, r.Catalog.Days[0].Blocks, r.Catalog.Days[0].Thinned})
+	require.Contains(t, works("fsck"), "0 findings")
+
+	for _, bad := range [][]string{{"ls", "--resolution", "1h"}, {"ls", "--sql", "--resolution", "2h"}, {"lifecycle", "--rollups", "1h"}, {"serve", "--rollups", "x"}} {
+		code, _, _ := command(t, append(bad, "--bucket", url)...)
+		require.Equal(t, exitUsage, code, "%v", bad)
+	}
 }
 
 func TestObjectURL(t *testing.T) {

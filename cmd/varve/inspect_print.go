@@ -23,16 +23,16 @@ func (r *report) print(w io.Writer) error {
 	if r.Catalog != nil {
 		blank(t, r.Roster != nil)
 		r.Catalog.printTenant(t)
-		title(t, "Catalogs of tenant "+r.Catalog.Tenant, len(r.Catalog.Days), "DAY\tCOMMITS\tBLOCKS\tSAMPLES\tBYTES\tPER SAMPLE\tCATALOG\tRETIRED\tDROPPED\tFLUSHED")
+		title(t, "Catalogs of tenant "+r.Catalog.Tenant, len(r.Catalog.Days), "DAY\tCOMMITS\tBLOCKS\tSAMPLES\tBYTES\tPER SAMPLE\tROLLUPS\tCATALOG\tRETIRED\tDROPPED\tFLUSHED")
 		for _, x := range r.Catalog.Days {
-			row(t, x.Day, x.Generation, x.Blocks, x.Samples, size(x.BlockBytes), perSample(x.BlockBytes, x.Samples), size(int64(x.Bytes)), x.Retired, x.Dropped, flushed(x.Flushed))
+			row(t, x.Day, x.Generation, x.Blocks, x.Samples, size(x.BlockBytes), perSample(x.BlockBytes, x.Samples), rollups(&x), size(int64(x.Bytes)), x.Retired, x.Dropped, flushed(x.Flushed))
 		}
 	}
 	if r.Blocks != nil {
 		blank(t, r.Catalog != nil)
-		title(t, "Blocks", len(r.Blocks), "DAY\tID\tORDER\tFROM\tTO\tSERIES\tSAMPLES\tBYTES\tPER SAMPLE\tWRITER\tGENERATION")
+		title(t, "Blocks", len(r.Blocks), "DAY\tID\tFORMAT\tORDER\tFROM\tTO\tSERIES\tSAMPLES\tBYTES\tPER SAMPLE\tWRITER\tGENERATION")
 		for _, x := range r.Blocks {
-			row(t, x.Day, x.ID, x.Order, clock(x.MinMs), clock(x.MaxMs), x.Series, x.Samples, size(x.Bytes), perSample(x.Bytes, x.Samples), origin(&x), x.Generation)
+			row(t, x.Day, x.ID, x.Format, x.Order, clock(x.MinMs), clock(x.MaxMs), x.Series, x.Samples, size(x.Bytes), perSample(x.Bytes, x.Samples), origin(&x), x.Generation)
 		}
 	}
 	if len(r.Quarantined) > 0 {
@@ -82,8 +82,24 @@ func row(w io.Writer, cells ...any) {
 	fmt.Fprintln(w, strings.Join(text, "\t"))
 }
 
+// rollups says what a day has of them.
+func rollups(x *dayRow) string {
+	switch {
+	case x.Thinned:
+		return size(x.RollupBytes) + ", samples have expired"
+	case x.Rollups == 0:
+		return "-"
+	case x.Rolled < x.Blocks:
+		return fmt.Sprintf("%s of %d blocks", size(x.RollupBytes), x.Rolled)
+	}
+	return size(x.RollupBytes)
+}
+
 // origin says who flushed a block.
 func origin(x *blockRow) string {
+	if strings.HasPrefix(x.Format, "rollup") {
+		return "-"
+	}
 	if x.Merged > 0 {
 		return fmt.Sprintf("(merge of %d)", x.Merged)
 	}

@@ -52,6 +52,11 @@ type dayRow struct {
 	Blocks     int               `json:"blocks"`
 	Samples    int64             `json:"samples"`
 	BlockBytes int64             `json:"block_bytes"`
+	// Rollups are blocks too; Rolled are the blocks of samples that are in them, and Thinned says that samples have expired which they keep.
+	Rollups     int   `json:"rollups"`
+	RollupBytes int64 `json:"rollup_bytes"`
+	Rolled      int   `json:"rolled"`
+	Thinned     bool  `json:"thinned"`
 	Bytes      int               `json:"catalog_bytes"`
 	Flushed    map[string]uint64 `json:"flushed"`
 	Retired    int               `json:"retired"`
@@ -76,6 +81,10 @@ type blockRow struct {
 	Generation uint64 `json:"generation"`
 	// Merged is how many blocks it was merged from; 0 if it was flushed.
 	Merged int `json:"merged,omitempty"`
+	// Format is hot, parquet, rollup 5m or rollup 1h; of rollups Samples are windows.
+	Format string `json:"format"`
+	// Rolled: all samples are in the rollups.
+	Rolled bool `json:"rolled,omitempty"`
 }
 
 type quarantineRow struct {
@@ -194,6 +203,13 @@ func dayRows(parts []*catalog.Partition) []dayRow {
 		for _, b := range p.Blocks {
 			row.Samples += b.Samples
 			row.BlockBytes += b.Size
+			if b.Rolled {
+				row.Rolled++
+			}
+		}
+		row.Rollups, row.Thinned = len(p.Rollups), p.Thinned
+		for _, b := range p.Rollups {
+			row.RollupBytes += b.Size
 		}
 		rows = append(rows, row)
 	}
@@ -203,10 +219,10 @@ func dayRows(parts []*catalog.Partition) []dayRow {
 func blockRows(parts []*catalog.Partition) []blockRow {
 	rows := []blockRow{}
 	for _, p := range parts {
-		for _, b := range p.Blocks {
+		for _, b := range p.All() {
 			rows = append(rows, blockRow{
 				p.Day.Dashed(), b.ID, blocks.Key(b.Meta), b.Order, b.MinT, b.MaxT,
-				b.Series, b.Samples, b.Size, b.Writer, b.Generation, len(b.Replaces),
+				b.Series, b.Samples, b.Size, b.Writer, b.Generation, len(b.Replaces), formatName(b.Format), b.Rolled,
 			})
 		}
 	}

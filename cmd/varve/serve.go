@@ -171,7 +171,7 @@ func (o *serveOptions) tidier(db *varve.DB, reg *prometheus.Registry, log *slog.
 	compact.MaxOutputSeries = output / 192
 	return db.Lifecycle(&lifecycle.Config{
 		Merge:     lifecycle.MergeSettings{MaxOutputBytes: output, MaxOutputSeries: output / 256},
-		ReadBytes: output / 3, Retention: lifecycle.Age(*o.retention), Compact: compact,
+		ReadBytes: output / 3, Retention: lifecycle.Age(*o.ages.raw), Rollups: lifecycle.Age(*o.ages.rollups), Compact: compact,
 	}, lifecycle.Components{Logger: log, Registerer: reg})
 }
 
