@@ -1,4 +1,4 @@
-// Package parquet is the layout of the open block (.parquet): one row a sample in a file that any program which reads
+// Package parquet is the layout of the open block (.parquet): one row a sample, or in rollups one row a window, in a file that any program which reads
 // Parquet can read, with Varve's index section and footer between the last row group and the Parquet footer. [Writer] streams
 // one out; [Locate] and [Stripe.Decode] take one apart without looking at the Parquet footer. It knows neither bucket nor
 // catalog, nor the block's Meta, which package blocks adds; there the end of the object is described.
@@ -14,7 +14,7 @@
 //	Meta, trailer   see package blocks
 //	Parquet footer  thrift FileMetaData, its length u32 LE, "PAR1"
 //
-// The version is that of the block's Meta.
+// The version is that of the block's Meta. What follows is said of samples; how rollups differ comes last.
 //
 // A window is one of the six stretches of four hours of a day. A range is a run of series in the order of the index. It closes
 // at the end of a metric once one of its windows has 128 Ki rows. A metric that has so many by itself begins a range and ends one; it is
@@ -67,4 +67,32 @@
 //
 // Locator of a series: one byte, bit w set if it has rows in window w, then the number of them, uvarint each; or the one
 // byte 0: numbers as those of the series before in the page.
+//
+// # Rollups
+//
+// A row is a window of a series; ts is its end (see model.WindowEnd). The whole day is one window in the sense of above, so bit 0 is the only one of prefix and
+// locators. Instead of scale, scaled and value there are the columns of six numbers, in the order
+//
+//	last_scale, last_scaled, last_value        likewise for increase, max, min, sum
+//	count                                      INT64, delta
+//
+// with the scheme of samples, but that the dictionary of the scales begins at −3:
+//
+//	−1  the number is in value
+//	−2  there is none: the window ends in a native histogram. scaled is the number before, value 0
+//	−3  it follows from last, to the bit: max is last, sum is count · last, increase is last less last of the row before, which is of the same
+//	    series and stripe. For counters and constants mostly so; it is used where it is so for three quarters of the rows of a series
+//
+// Behind them come kind, start and histogram, which belong to last: kind is 2, 3 or 4 where the scales are −2 and else 0. A reader of one aggregate takes
+// ts and its columns, for last the three behind where there are histograms, and where rows follow from last those of last too, for sum also count.
+//
+// The stored columns of a stripe are ts, then all those up to histogram. In the prefix of a series page skips and lengths are those of
+// these columns, and the first number of a stripe is
+//
+//	rows << 13 | extras << 12 | derived << 6 | doubles
+//
+// where bit a of doubles says that some rows of model.Aggregate a have scale −1, and bit a of derived that some have −3.
+//
+// A row group consists of parts: the texts (metric, labels), ts, last, increase, max, min, sum, count, and the rest. Meta lists their lengths, so that a
+// guess fetches those of one aggregate, and in Refers bit a, whether some rows of it need another part: Last the rest, others Last.
 package parquet
