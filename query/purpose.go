@@ -69,8 +69,9 @@ type purpose struct {
 	function string // "" for none
 	// instant: each step wants one value, the last one.
 	instant bool
-	// reachMs is how far a step looks back: the range of a function, else the lookback of the query. stepMs is 0 for a single step.
-	reachMs, stepMs int64
+	// reachMs is how far a step looks back: the range of a function, else the lookback of the query. stepMs is 0 for a single step. startMs is where what
+	// the first step looks at begins; it is itself outside.
+	reachMs, stepMs, startMs int64
 }
 
 // purposeOf reads the hints of a Select. Whoever gives none wants samples for themselves.
@@ -81,7 +82,7 @@ func purposeOf(h *storage.SelectHints, lookbackMs int64) purpose {
 	case h.Func == funcSeries:
 		return purpose{use: useLabels}
 	case h.Range > 0:
-		return purpose{use: uses[h.Func], function: h.Func, reachMs: h.Range, stepMs: h.Step}
+		return purpose{use: uses[h.Func], function: h.Func, reachMs: h.Range, stepMs: h.Step, startMs: h.Start - 1}
 	case h.Func == "timestamp":
 		return purpose{function: h.Func}
 	}
@@ -91,6 +92,11 @@ func purposeOf(h *storage.SelectHints, lookbackMs int64) purpose {
 // whole says that the samples of a window cannot be told apart in what it is looked at for, so that a range shorter than a window gets no answer from it. Of a counter
 // and of the last sample it is known how they go on in between.
 func (p *purpose) whole() bool { return p.use >= useMin && p.use <= useMean }
+
+// aligned says that the ranges of all steps are whole windows.
+func (p *purpose) aligned(resolutionMs int64) bool {
+	return p.reachMs%resolutionMs == 0 && p.stepMs%resolutionMs == 0 && p.startMs%resolutionMs == 0
+}
 
 // around is how far beyond its range a selection has to read of windows of the resolution: what a window says may be needed before its end, and after it.
 func (p *purpose) around(r model.TimeRange, resolutionMs int64) model.TimeRange {

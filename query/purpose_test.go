@@ -22,9 +22,9 @@ func TestPurposeOf(t *testing.T) {
 		{&storage.SelectHints{Func: "timestamp", Step: 7}, purpose{function: "timestamp"}},
 		// A selector in a subquery has the function around the subquery, and no range.
 		{&storage.SelectHints{Func: "max_over_time", Step: 7}, purpose{use: useLast, function: "max_over_time", instant: true, reachMs: lookback, stepMs: 7}},
-		{&storage.SelectHints{Func: "max_over_time", Range: 9, Step: 7}, purpose{use: useMax, function: "max_over_time", reachMs: 9, stepMs: 7}},
-		{&storage.SelectHints{Func: "rate", Range: 9}, purpose{use: useCounter, function: "rate", reachMs: 9}},
-		{&storage.SelectHints{Range: 9}, purpose{use: useSamples, reachMs: 9}},
+		{&storage.SelectHints{Func: "max_over_time", Start: 5, Range: 9, Step: 7}, purpose{use: useMax, function: "max_over_time", reachMs: 9, stepMs: 7, startMs: 4}},
+		{&storage.SelectHints{Func: "rate", Range: 9}, purpose{use: useCounter, function: "rate", reachMs: 9, startMs: -1}},
+		{&storage.SelectHints{Range: 9}, purpose{use: useSamples, reachMs: 9, startMs: -1}},
 	} {
 		require.Equal(t, c.want, purposeOf(c.hints, lookback), "%+v", c.hints)
 	}

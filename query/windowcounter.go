@@ -7,13 +7,14 @@ import (
 )
 
 // A window knows the value of a counter at its end and what the counter grew by since the sample before the window, through all resets. The counter that is made of
-// windows grows by exactly that between their ends: evenly from the value before, and, if there were resets, on to a peak, then to zero and to the value at the end. It
-// begins one millisecond into the window, so that a range of whole windows has all of what they grew by.
+// windows grows by exactly that between their ends: evenly from the value before, and, if there was a reset, to a peak from which it drops to the value at the end. Its samples are
+// evenly spaced, since functions of counters conclude from their distances how far to extrapolate. Where ranges are whole windows it has one sample more at the
+// begin of each, so that a range has all of what its windows grew by.
 
 const (
-	// strideParts is how many samples of a counter there are at least in the range of a function, and maxStrides how many in a window at most.
+	// strideParts is how many samples of a counter there are at least in the range of a function, if that leaves minStrideMs between two.
 	strideParts = 5
-	maxStrides  = 60
+	minStrideMs = 5_000
 	// sameCounter is by how much of itself a counter that nothing happened to may seem to have changed.
 	sameCounter = 1e-9
 )
@@ -23,6 +24,9 @@ func (e *emission) grow(i int) {
 	w := e.windows
 	start, end := w.bounds(i)
 	last := w.v[i]
+	if end-start == 1 && (i == 0 || w.end[i-1] < start) {
+		start = end - w.resolutionMs[i] // what is at midnight is all there is of the window before
+	}
 	switch {
 	case e.rawWithin(start, w.end[i]):
 		return // what is between two raw samples is not known
@@ -35,14 +39,22 @@ func (e *emission) grow(i int) {
 		e.add(w.end[i], last)
 		return
 	}
-	e.add(start+1, base)
-	strides := min(maxStrides, max(1, (strideParts*(end-start)+e.reachMs-1)/max(1, e.reachMs)))
-	for k := int64(1); k < strides; k++ {
-		e.add(start+k*(end-start)/strides, base+(peak-base)*(float64(k)/float64(strides)))
+	if e.aligned(w.resolutionMs[i]) {
+		e.add(start+1, base)
 	}
+	strides := max(1, min((end-start)/minStrideMs, (strideParts*(end-start)+e.reachMs-1)/max(1, e.reachMs)))
+	whole := strides // in which it grows to the peak
 	if reset {
+		whole = max(1, strides-1)
+	}
+	for k := int64(1); k < strides; k++ {
+		e.add(start+k*(end-start)/strides, base+(peak-base)*(float64(k)/float64(whole)))
+	}
+	if reset && strides == 1 && peak > base {
 		e.add(w.end[i]-2, peak)
-		e.add(w.end[i]-1, 0)
+	}
+	if reset && last >= peak {
+		e.add(w.end[i]-1, 0) // which nothing else would show
 	}
 	e.add(w.end[i], last)
 }

@@ -114,7 +114,7 @@ func TestCounterGrowth(t *testing.T) {
 			for range 40 {
 				from := t0 + r.Int64N(3*model.MsPerDay/res)*res
 				until := from + (1+r.Int64N(1+r.Int64N(40)))*res
-				p := purpose{use: useCounter, reachMs: []int64{minuteMs, fiveMinutesMs, until - from, 12 * hourMs}[r.IntN(4)]}
+				p := purpose{use: useCounter, startMs: from, reachMs: []int64{res, until - from, 12 * hourMs}[r.IntN(3)]}
 				asked := model.TimeRange{MinMs: from + 1, MaxMs: until}
 				var parts []model.Series
 				for d := day0; d < day0+3; d++ {
@@ -184,7 +184,7 @@ func TestCounterBesideRaw(t *testing.T) {
 				c.Append(at, v)
 			}
 		}
-		p := purpose{use: useCounter, reachMs: fiveMinutesMs}
+		p := purpose{use: useCounter, reachMs: fiveMinutesMs, startMs: t0}
 		asked := model.TimeRange{MinMs: t0 + r.Int64N(hourMs), MaxMs: t0 + model.MsPerDay - 1}
 		parts := []model.Series{
 			windowsOf(metric("c"), c, p.use, fiveMinutesMs, p.around(asked, fiveMinutesMs), false),
