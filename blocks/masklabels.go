@@ -17,11 +17,11 @@ import (
 func (q *Query) maskLabels(ctx context.Context, r RangeReader, m *Meta, sel *model.Selection, masks Masks, rng model.TimeRange) error {
 	kept, doubtful := sel.Series[:0], map[string]bool{}
 	for _, s := range sel.Series {
-		hidden := masks.Hidden(s.Labels(), rng)
-		if len(hidden) > 0 && hidden[0] == rng {
+		if hidden := masks.Hidden(s.Labels(), rng); len(hidden) > 0 && hidden[0] == rng {
 			continue
 		}
-		if len(hidden) > 0 {
+		// One whose chunks reach into the range is listed though no sample lies there; but not if none lies anywhere.
+		if len(masks.Hidden(s.Labels(), m.Range())) > 0 {
 			doubtful[labelKey(s)] = true
 		}
 		kept = append(kept, s)
@@ -38,11 +38,12 @@ func (q *Query) maskLabels(ctx context.Context, r RangeReader, m *Meta, sel *mod
 	return nil
 }
 
-// survivors takes those series that have a sample left out of the set.
+// survivors takes those series that have a sample left in the range out of the set.
 func (q *Query) survivors(ctx context.Context, r RangeReader, m *Meta, masks Masks, rng model.TimeRange, doubtful map[string]bool) error {
+	var c model.Columns
 	for i := range masks {
-		if hidden := masks[i].Range.Intersect(rng); hidden.Empty() || hidden == rng {
-			continue // what it matches is not in doubt, at least not for this mask
+		if !masks[i].Range.Overlaps(m.Range()) {
+			continue // nothing is in doubt for it
 		}
 		for _, selector := range masks[i].Selectors {
 			sel, err := Select(ctx, r, m, &Query{
@@ -52,11 +53,21 @@ func (q *Query) survivors(ctx context.Context, r RangeReader, m *Meta, masks Mas
 				return err
 			}
 			for _, s := range sel.Series {
-				delete(doubtful, labelKey(s))
+				key := labelKey(s)
+				if !doubtful[key] {
+					continue
+				}
+				c.Reset()
+				if err = s.Samples(&c, rng); err != nil {
+					break
+				}
+				if c.Len() > 0 {
+					delete(doubtful, key)
+				}
 			}
 			sel.Close()
-			if len(doubtful) == 0 {
-				return nil
+			if err != nil || len(doubtful) == 0 {
+				return err
 			}
 		}
 	}

@@ -21,6 +21,7 @@ func formOf(world int) form {
 	f := form{
 		copies: 1, merged: world%2 == 1, cached: world%3 == 1, detached: world%10 == 4,
 		parquet: world%5 < 2 || world%20 == 4 || world%26 == 13, late: world%3 == 0,
+		deletes: world%4 == 1 || world%10 == 4 || world%26 == 10,
 	}
 	switch {
 	case world%26 == 13:
@@ -60,6 +61,8 @@ func TestDifferential(t *testing.T) {
 		w := newWorld(t, seed+uint64(world), formOf(world))
 		total.merges += w.merges
 		total.compactions += w.compactions
+		total.deletions += len(w.deletions)
+		total.erasures += w.erasures
 		total.mixed += w.mixed(t)
 		compare(t, w, total, seed, max(first, number), min(end, number+perWorld))
 	}

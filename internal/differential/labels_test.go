@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/tsdb/chunkenc"
 	"github.com/stretchr/testify/require"
 
 	"github.com/varvedb/varve/tenant"
@@ -23,6 +24,7 @@ func TestLabels(t *testing.T) {
 	t.Logf("DIFF_SEED=%d", seed)
 	for name, f := range map[string]form{
 		"hot": {copies: 1, merged: true, cached: true}, "parquet": {copies: 1, parquet: true}, "late": {copies: 1, parquet: true, late: true, cached: true},
+		"deleted": {copies: 1, merged: true, deletes: true}, "deleted parquet": {copies: 1, parquet: true, late: true, deletes: true, cached: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, seed, f)
@@ -95,6 +97,9 @@ func (l *labelTest) read(data storage.Queryable, from, to int64, matchers []*lab
 
 // present are the series that have a sample in the range.
 func (l *labelTest) present(from, to int64, matchers []*labels.Matcher) (all []string) {
+	if l.w.deletes {
+		return l.left(from, to, matchers)
+	}
 	for i := range l.w.data.series {
 		s := &l.w.data.series[i]
 		matches := !slices.ContainsFunc(matchers, func(m *labels.Matcher) bool { return !m.Matches(s.labels.Get(m.Name)) })
@@ -102,6 +107,21 @@ func (l *labelTest) present(from, to int64, matchers []*labels.Matcher) (all []s
 			all = append(all, s.labels.String())
 		}
 	}
+	return all
+}
+
+// left is what the reference has samples of.
+func (l *labelTest) left(from, to int64, matchers []*labels.Matcher) (all []string) {
+	q, err := l.w.reference.Querier(from, to)
+	require.NoError(l.t, err)
+	defer q.Close()
+	set := q.Select(l.ctx, true, nil, matchers...)
+	for set.Next() {
+		if set.At().Iterator(nil).Next() != chunkenc.ValNone {
+			all = append(all, set.At().Labels().String())
+		}
+	}
+	require.NoError(l.t, set.Err())
 	return all
 }
 

@@ -8,6 +8,7 @@ import (
 // tally counts what was asked and what came of it.
 type tally struct {
 	questions, empty, merges, compactions int
+	deletions, erasures                   int
 	// mixed are the days with blocks of both formats.
 	mixed    int
 	verdicts [different + 1]int
@@ -35,8 +36,8 @@ func (y *tally) count(v verdict, empty bool, m *metrics) {
 }
 
 func (y *tally) String() string {
-	return fmt.Sprintf("%d queries: %.1f %% with an answer, %d differ, %d like one of several answers, %d undecided, %d given up column-wise, %d merges, %d of them to parquet, %d days of both formats\n\tcolumn-wise: %v",
-		y.questions, 100*float64(y.questions-y.empty)/float64(y.questions), y.verdicts[different], y.verdicts[sameSometimes], y.verdicts[undecided], y.givenUp, y.merges, y.compactions, y.mixed, y.columnar)
+	return fmt.Sprintf("%d queries: %.1f %% with an answer, %d differ, %d like one of several answers, %d undecided, %d given up column-wise, %d merges, %d of them to parquet, %d days of both formats, %d deletes, %d blocks erased from\n\tcolumn-wise: %v",
+		y.questions, 100*float64(y.questions-y.empty)/float64(y.questions), y.verdicts[different], y.verdicts[sameSometimes], y.verdicts[undecided], y.givenUp, y.merges, y.compactions, y.mixed, y.deletions, y.erasures, y.columnar)
 }
 
 // shapes are what query/columnar promises to evaluate itself.
@@ -62,6 +63,9 @@ func (y *tally) check(t *testing.T) {
 	}
 	if y.compactions == 0 || y.mixed == 0 {
 		t.Error("no world had parquet, or none had late data above it")
+	}
+	if y.deletions == 0 || y.erasures == 0 {
+		t.Error("nothing was deleted, or nothing erased")
 	}
 	if y.merges == 0 {
 		t.Error("lifecycle never merged anything")

@@ -42,6 +42,7 @@ type form struct {
 	merged  bool // lifecycle merges blocks
 	parquet bool // lifecycle compacts all that is flushed, twice: in between comes late data
 	late    bool // not the second time
+	deletes bool // series are deleted now and then
 	cached  bool // blocks are read through caches, which are far too small
 	// detached says that the writers cannot be reached; they acknowledge when their log is in the bucket, so it holds everything.
 	detached bool
@@ -60,6 +61,8 @@ type world struct {
 	// blocks counts the flushes of each writer, recent what has been appended since the last, merges what lifecycle did.
 	blocks                      [writers]int
 	recent, merges, compactions int
+	deletions                   []deletion
+	erasures                    int
 }
 
 // load is a part of one series' samples that is delivered at one time.
@@ -188,6 +191,7 @@ func (r rangeReader) ReadRanges(ctx context.Context, key string, ranges []blob.R
 func (w *world) deliver(t *testing.T, running *[writers]*ingester.Ingester) {
 	ctx, rng := t.Context(), w.data.rng
 	plan := w.plan()
+	w.drawDeletions()
 	for round := range rounds {
 		if round == closes {
 			require.NoError(t, running[writers-1].Close(ctx))
@@ -196,6 +200,7 @@ func (w *world) deliver(t *testing.T, running *[writers]*ingester.Ingester) {
 		if round == rounds/2 {
 			w.merge(t)
 		}
+		w.delete(t, round, running)
 		appender := w.tsdb.Appender(ctx)
 		for i, ing := range running {
 			loads := plan[round][i]
@@ -203,7 +208,7 @@ func (w *world) deliver(t *testing.T, running *[writers]*ingester.Ingester) {
 				continue
 			}
 			for _, l := range loads {
-				w.appendReference(t, appender, l)
+				w.appendReference(t, appender, round, l)
 			}
 			w.appendVarve(t, ing, loads)
 			w.recent += len(loads)
@@ -217,6 +222,7 @@ func (w *world) deliver(t *testing.T, running *[writers]*ingester.Ingester) {
 		require.NoError(t, appender.Commit())
 	}
 	require.NotZero(t, w.recent, "the memtables are empty")
+	w.erase(t)
 	if !w.late || !w.parquet {
 		w.merge(t)
 	}
@@ -294,9 +300,12 @@ func (*world) byRound(samples []sample) (out [][]sample) {
 	return out
 }
 
-func (w *world) appendReference(t *testing.T, a storage.Appender, l load) {
+func (w *world) appendReference(t *testing.T, a storage.Appender, round int, l load) {
 	ls := w.data.series[l.series].labels
 	for _, s := range l.samples {
+		if w.deleted(round, ls, s.t) {
+			continue
+		}
 		var err error
 		if s.h != nil || s.fh != nil {
 			_, err = a.AppendHistogram(0, ls, s.t, s.h, s.fh)
