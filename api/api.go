@@ -85,7 +85,7 @@ type Components struct {
 	Now     func() time.Time
 }
 
-// New returns the handler. Requests come with their whole path, Prefix included. opts may be nil.
+// New returns the handler of everything below Prefix, and of FederatePath. Requests come with their whole path. opts may be nil.
 func New(opts *Options, c Components) (http.Handler, error) {
 	o := opts.withDefaults()
 	if c.Logger == nil {
@@ -107,7 +107,7 @@ func New(opts *Options, c Components) (http.Handler, error) {
 	v1.Register(router)
 	return &handler{
 		router: withSpecification(router, o.Version, c.Logger), timeout: o.Timeout,
-		queryable: queryable{c.Queryable}, parser: c.Parser, catalog: c.Catalog, memory: c.Memory, now: c.Now,
+		queryable: queryable{c.Queryable}, parser: c.Parser, catalog: c.Catalog, memory: c.Memory, now: c.Now, lookback: o.Lookback,
 	}, nil
 }
 
@@ -121,6 +121,7 @@ type handler struct {
 	catalog   Catalog // nil without one
 	memory    *query.Gate
 	now       func() time.Time
+	lookback  time.Duration
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -180,6 +181,8 @@ func (h *handler) own(r *http.Request) http.Handler {
 		return h.router
 	}
 	switch {
+	case r.URL.Path == FederatePath:
+		return http.HandlerFunc(h.federate)
 	case r.URL.Path == Prefix+"/status/tsdb":
 		return http.HandlerFunc(h.tsdbStatus)
 	case r.URL.Path == Prefix+"/status/catalog" && h.catalog != nil:

@@ -6,7 +6,7 @@
 // as a server without any would. The routes that change something (write, OTLP, admin) are refused here with 404;
 // a server mounts its own ahead of this handler.
 //
-// Two pages are our own. status/tsdb counts the series that have samples in a range by metric, label and pair, as Prometheus does of its head; it takes start,
+// GET /federate, beside /api/v1, has the last samples for other servers that scrape them. Two pages are our own. status/tsdb counts the series that have samples in a range by metric, label and pair, as Prometheus does of its head; it takes start,
 // end, match[] and limit. status/catalog lists the last days of the tenant, or with day=YYYY-MM-DD the blocks of one.
 //
 // The tenant is in the context of the request when it arrives: who may read what was decided

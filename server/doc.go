@@ -2,10 +2,11 @@
 // order of middleware, and the one table from kinds of error to status codes.
 //
 //	POST     /api/v1/write                 remote write 1.0
+//	POST PUT /api/v1/import/prometheus     text format or OpenMetrics, of any length
 //	POST PUT /api/v1/admin/tsdb/flush      204 when every memtable is committed
 //	POST PUT /api/v1/admin/tsdb/delete_series     204 when what matches is hidden, 202 if writers could not be reached
 //	POST PUT /api/v1/admin/tsdb/clean_tombstones  204; what was deleted is removed from the bucket soon
-//	         /api/v1/…                     the read API (Components.API)
+//	         /api/v1/… /federate           the read API (Components.API)
 //	POST     /internal/v1/select           what this writer holds, for other queriers (cluster/wire)
 //	GET      /-/healthy /-/ready /metrics  for operators
 //	GET      /                             the page of package web, and its files

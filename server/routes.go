@@ -23,6 +23,8 @@ const (
 	pathDelete = "/api/v1/admin/tsdb/delete_series"
 	pathClean  = "/api/v1/admin/tsdb/clean_tombstones"
 	pathAPI    = "/api/v1/"
+	// pathFederate is answered by the API as well.
+	pathFederate = "/federate"
 )
 
 // Paths of snapshots.
@@ -39,6 +41,7 @@ func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	if s.c.Appender != nil {
 		mux.Handle(pathWrite, s.route(s.withTenant(s.write), http.MethodPost))
+		mux.Handle(pathImport, s.route(s.withTenant(s.importText), http.MethodPost, http.MethodPut))
 	}
 	if s.c.Flusher != nil {
 		mux.Handle(pathFlush, s.route(s.withForm(s.withTenant(s.flush)), http.MethodPost, http.MethodPut))
@@ -53,6 +56,7 @@ func (s *Server) routes() http.Handler {
 	}
 	if s.c.API != nil {
 		mux.Handle(pathAPI, s.route(s.withForm(s.withTenant(s.api()))))
+		mux.Handle(pathFederate, s.route(s.withForm(s.withTenant(s.api())), http.MethodGet))
 	}
 	if s.c.Source != nil {
 		sel := wire.NewHandler(s.c.Source, &wire.HandlerOptions{CheckTenant: tenant.Check, WriteError: s.fail})

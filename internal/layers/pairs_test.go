@@ -25,11 +25,12 @@ func arrows() map[room][]room {
 		"lifecycle":            {"blob", "blocks", "catalog", "index", "internal/planted", "model", "rollup", "wal"},
 		"memtable":             {"model"},
 		"protocol/remotewrite": {"model"},
+		"protocol/text":        {"model"},
 		"query/lambda":         {"api", "blob", "blocks", "cache", "catalog", "model", "query", "tenant"},
 		"query":                {"blob", "blocks", "cache", "catalog", "model", "tenant", "wal"},
 		"rollup":               {"model"},
 		"repair":               {"blob", "blocks", "catalog", "model", "tenant", "wal"},
-		"server":               {"cluster/wire", "model", "protocol/remotewrite", "tenant", "web"},
+		"server":               {"cluster/wire", "model", "protocol/remotewrite", "protocol/text", "tenant", "web"},
 		"tenant":               {"model"},
 		"wal":                  {"internal/planted", "internal/vfs", "model"},
 	}
