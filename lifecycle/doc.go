@@ -1,8 +1,8 @@
 // Package lifecycle is the room of the workers that tidy what ingesters flush: one loop, several jobs, a file each.
 //
 // The jobs: the merge of hot blocks into larger hot blocks ([PlanMerge]), so that a day of small flushes stays cheap to read and
-// its catalog small; compaction of closed days to parquet ([PlanCompact]); retention ([PlanRetention]); erasure of what was deleted ([PlanErase]); and the collection of
-// blocks that were retired by these ([PlanCollect]), of orphans and old logs. To come: rollups.
+// its catalog small; compaction of closed days to parquet ([PlanCompact]); rollups of days ([PlanRollup]); retention ([PlanRetention]); erasure of what was deleted ([PlanErase]); and the collection of
+// blocks that were retired by these ([PlanCollect]), of orphans and old logs.
 //
 // A [Lifecycle] is a worker. [Lifecycle.Run] looks at the bucket now and then, [Lifecycle.Once] does it one time; both read the
 // catalogs that changed, and for each partition, until nothing is due:
@@ -19,6 +19,13 @@
 // Retention ([PlanRetention]) is data in the tenant's root, which is read anew at each step: where all series of a day have expired its blocks are
 // retired, where some have, a tombstone masks them. Nothing expires by a clock that the bucket's contradicts. The tenants that were
 // deleted lose their objects ([DeleteObjects]) an hour after their last catalog became a gravestone.
+//
+// # Rollups
+//
+// A day is rolled up as a whole ([Roll]): its raw blocks are streamed, merged, into windows of 5 minutes and of an hour (package rollup), which replace all rollups
+// that it had. A raw block that is in them is Rolled; raw samples that rollups are to keep do not expire before. From then on the day is Thinned: windows whose samples have gone
+// are kept, and what comes late is added to them, once, which is why no merge there mixes blocks that are Rolled with others. What masks raw samples that went is kept in the
+// catalog and raised as late ones are rolled, so that they go in the same commit. See docs/design/0014-rollups.md.
 //
 // # Crashes
 //
@@ -47,7 +54,7 @@
 //
 // # Memory
 //
-// A compaction holds one part of its output (blob.PartBytes), some ten MiB of row groups and the index. A merge holds one output (at most [MergeSettings].MaxOutputBytes) with its index, and windows of its inputs (Config.ReadBytes), whatever there is to merge. It
+// A compaction holds one part of its output (blob.PartBytes), some ten MiB of row groups and the index; a roll-up holds two of these, one of each resolution. A merge holds one output (at most [MergeSettings].MaxOutputBytes) with its index, and windows of its inputs (Config.ReadBytes), whatever there is to merge. It
 // needs no disk. Both of these are bounds on what it plans or buffers; pages of native histograms of
 // several hundred KiB each come on top.
 //

@@ -47,22 +47,22 @@ type catalogPart struct {
 }
 
 type dayRow struct {
-	Day        string            `json:"day"`
-	Generation uint64            `json:"generation"`
-	Blocks     int               `json:"blocks"`
-	Samples    int64             `json:"samples"`
-	BlockBytes int64             `json:"block_bytes"`
+	Day        string `json:"day"`
+	Generation uint64 `json:"generation"`
+	Blocks     int    `json:"blocks"`
+	Samples    int64  `json:"samples"`
+	BlockBytes int64  `json:"block_bytes"`
 	// Rollups are blocks too; Rolled are the blocks of samples that are in them, and Thinned says that samples have expired which they keep.
-	Rollups     int   `json:"rollups"`
-	RollupBytes int64 `json:"rollup_bytes"`
-	Rolled      int   `json:"rolled"`
-	Thinned     bool  `json:"thinned"`
-	Bytes      int               `json:"catalog_bytes"`
-	Flushed    map[string]uint64 `json:"flushed"`
-	Retired    int               `json:"retired"`
-	Dropped    int               `json:"dropped"`
-	Tombstones int               `json:"tombstones"`
-	Quarantine int               `json:"quarantined"`
+	Rollups     int               `json:"rollups"`
+	RollupBytes int64             `json:"rollup_bytes"`
+	Rolled      int               `json:"rolled"`
+	Thinned     bool              `json:"thinned"`
+	Bytes       int               `json:"catalog_bytes"`
+	Flushed     map[string]uint64 `json:"flushed"`
+	Retired     int               `json:"retired"`
+	Dropped     int               `json:"dropped"`
+	Tombstones  int               `json:"tombstones"`
+	Quarantine  int               `json:"quarantined"`
 	// DeletedMs is when the catalog became a gravestone.
 	DeletedMs int64 `json:"deleted_ms,omitempty"`
 }
