@@ -117,11 +117,11 @@ func (a *ages) waits(p *catalog.Partition, s *CompactSettings, unrolled []catalo
 func (r *Roll) barred(p *catalog.Partition, nowMs int64) string {
 	for _, c := range p.Claims {
 		for _, e := range r.Inputs {
-			if c.UntilMs >= nowMs && claimCovers(c.Job, e.Order) {
+			if c.InForce(nowMs) && claimCovers(c.Job, e.Order) {
 				return barredClaimed
 			}
 		}
-		if c.UntilMs >= nowMs && c.Job == r.Job() {
+		if c.InForce(nowMs) && c.Job == r.Job() {
 			return barredClaimed
 		}
 	}

@@ -113,13 +113,13 @@ func TestPlanRollup(t *testing.T) {
 		"claimed by a compaction": {
 			blocks: lateCold, retention: year, days: 1, why: "claimed",
 			edit: []func(*catalog.Partition){func(p *catalog.Partition) {
-				p.Claims = []catalog.Claim{{Job: "compact/1-2", UntilMs: 1 << 60}}
+				p.Claims = []catalog.Claim{{Job: "compact/1-2", UntilMs: end + model.MsPerDay + catalog.MaxClaimMs}}
 			}},
 		},
 		"claimed by another roll-up of nothing but rollups": {
 			blocks: "m 2 5m, h 2 1h", retention: year, days: 1, why: "claimed",
 			edit: []func(*catalog.Partition){thinned, delete1(catalog.ScopeAll, 9, end), func(p *catalog.Partition) {
-				p.Claims = []catalog.Claim{{Job: "rollup/0-2", UntilMs: 1 << 60}}
+				p.Claims = []catalog.Claim{{Job: "rollup/0-2", UntilMs: end + model.MsPerDay + catalog.MaxClaimMs}}
 			}},
 		},
 		"a delete of all, just now":              {blocks: someRolled, retention: year, days: 1, edit: []func(*catalog.Partition){delete1(catalog.ScopeAll, 9, end+model.MsPerDay)}, why: "all blocks are rolled"},
