@@ -5,7 +5,6 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/varvedb/varve/blob"
 	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/lifecycle"
 	"github.com/varvedb/varve/model"
@@ -24,7 +23,7 @@ func (w *world) retain() {
 	if w.retained {
 		return
 	}
-	w.setRetention(&lifecycle.Retention{Raw: "60d", Rules: []lifecycle.RetentionRule{
+	w.setRetention(&lifecycle.Retention{Raw: "60d", Rollups: w.rollups, Rules: []lifecycle.RetentionRule{
 		{Matchers: `{__name__=~"` + expiringSeries + `.*"}`, Raw: "2d"},
 	}})
 	w.retained = true
@@ -86,6 +85,8 @@ func (w *world) checkRetention() {
 	w.tidyAll()
 	w.oracle.expire(func(k key) bool { return k.tenant == expiringTenant })
 	w.checkCatalogs("everything expired")
+	w.nowMs += 60 * model.MsPerDay // rollups too
+	w.tidyAll()
 	w.nowMs += 2 * 3600 * 1000
 	w.tidyAll()
 	w.checkNone(expiringTenant)
@@ -137,11 +138,7 @@ func (w *world) checkNone(tenant string) {
 	if w.violation != nil {
 		return
 	}
-	for o, err := range blob.New(w.bucket, nil).List(context.Background(), "d/tenant="+tenant+"/") {
-		if err != nil {
-			w.broken("list: %w", err)
-			return
-		}
+	for _, o := range w.stored(tenant) {
 		w.broken("%s is left", o.Key)
 	}
 }

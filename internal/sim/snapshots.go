@@ -119,8 +119,22 @@ func (w *world) readSnapshot(tenant string, ref catalog.SnapshotRef) (reading, e
 	return got, nil
 }
 
-// readDay reads the live blocks of a partition, by ascending order.
+// readDay reads all of a partition, its rollups as well.
 func readDay(ctx context.Context, bucket *blob.Bucket, p *catalog.Partition, got reading) error {
+	if err := readRaw(ctx, bucket, p, got); err != nil {
+		return err
+	}
+	rolled, err := readRollups(ctx, bucket, p)
+	for k, v := range rolled {
+		for a := range v {
+			got[key{k.tenant, fmt.Sprintf("%d %d %s", k.resolutionMs, a, k.series), k.end}] = finding{v[a], 1}
+		}
+	}
+	return err
+}
+
+// readRaw reads the live blocks of raw samples, by ascending order.
+func readRaw(ctx context.Context, bucket *blob.Bucket, p *catalog.Partition, got reading) error {
 	for _, e := range byOrder(p.Blocks) {
 		masks, err := catalog.BlockMasks(p.Masks(&e))
 		if err != nil {

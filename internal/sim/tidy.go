@@ -3,9 +3,11 @@ package sim
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/varvedb/varve/blob"
 	"github.com/varvedb/varve/blob/faultblob"
 	"github.com/varvedb/varve/blocks"
 	"github.com/varvedb/varve/lifecycle"
@@ -35,7 +37,7 @@ func (w *world) newTidier(cfg *lifecycle.Config, skew time.Duration) *tidier {
 
 // tidyConfig draws settings: workers of one bucket need not agree on them.
 func (w *world) tidyConfig() *lifecycle.Config {
-	cfg := &lifecycle.Config{Sequential: true, Merge: lifecycle.MergeSettings{MaxBlocks: 1 + w.rng.IntN(3), MaxInputs: 2 + w.rng.IntN(6)}}
+	cfg := &lifecycle.Config{Sequential: true, Rollups: w.rollups, Merge: lifecycle.MergeSettings{MaxBlocks: 1 + w.rng.IntN(3), MaxInputs: 2 + w.rng.IntN(6)}}
 	if w.rng.IntN(4) > 0 {
 		cfg.ClaimFor = time.Millisecond // claims save work and must not be needed for anything else
 	}
@@ -110,6 +112,7 @@ func (w *world) tidyAt(cfg *lifecycle.Config, skew time.Duration) {
 	w.counts["merge"] += r.Jobs
 	w.counts["merge lost"] += r.Lost
 	w.counts["compaction"] += r.Compactions
+	w.counts["rollup"] += r.Rollups
 	w.counts["collected blocks"] += r.Collected
 	w.counts["orphans"] += r.Orphans
 	w.counts["erasure"] += r.Erasures
@@ -133,6 +136,7 @@ func brief(r *lifecycle.Report) string {
 		{"jobs", r.Jobs},
 		{"lost", r.Lost},
 		{"compactions", r.Compactions},
+		{"rollups", r.Rollups},
 		{"erasures", r.Erasures},
 		{"in", r.InputBlocks},
 		{"out", r.OutputBlocks},
@@ -227,7 +231,7 @@ func (w *world) tidyAll() {
 		return
 	}
 	cfg := &lifecycle.Config{
-		Sequential: true, Merge: lifecycle.MergeSettings{MaxBlocks: 1},
+		Sequential: true, Rollups: w.rollups, Merge: lifecycle.MergeSettings{MaxBlocks: 1},
 		Compact: lifecycle.CompactSettings{WaitForWriters: -100 * 24 * time.Hour, Settle: -1, LateBlocks: 1},
 	}
 	cfg.Orphans.Age, cfg.Orphans.UnprovenAge = time.Minute, time.Minute
@@ -258,7 +262,7 @@ func (w *world) checkObjects() {
 				return
 			}
 			days[tenant+day.String()] = true
-			for _, e := range p.Blocks {
+			for _, e := range slices.Concat(p.Blocks, p.Rollups) {
 				named[e.ID] = true
 			}
 			for _, r := range p.Retired {
@@ -271,17 +275,14 @@ func (w *world) checkObjects() {
 			for _, d := range p.Dropped {
 				named[d.ID] = true
 				if w.nowMs-d.AtMs < model.MsPerDay/2 {
-					gone[blocks.KeyOf(tenant, day, d.ID, blocks.Native)] = "dropped"
-					gone[blocks.KeyOf(tenant, day, d.ID, blocks.Parquet)] = "dropped"
+					for _, f := range []blocks.Format{blocks.Native, blocks.Parquet, blocks.Rollup5m, blocks.Rollup1h} {
+						gone[blocks.KeyOf(tenant, day, d.ID, f)] = "dropped"
+					}
 				}
 			}
 		}
 	}
-	for o, err := range w.bucket.List(context.Background(), "d/") {
-		if err != nil {
-			w.broken("list: %w", err)
-			return
-		}
+	for _, o := range w.stored("") {
 		if why, ok := gone[o.Key]; ok {
 			w.broken("%s was %s, and is still there after everything was collected", o.Key, why)
 		}
@@ -290,4 +291,21 @@ func (w *world) checkObjects() {
 			w.broken("%s is an orphan, and is still there after everything was collected", o.Key)
 		}
 	}
+}
+
+// stored are the objects of blocks of all sorts; tenant bounds them to those of one, if it is not "".
+func (w *world) stored(tenant string) (out []blob.Object) {
+	for _, prefix := range []string{"d/", "r/"} {
+		if tenant != "" {
+			prefix += "tenant=" + tenant + "/"
+		}
+		for o, err := range blob.New(w.bucket, nil).List(context.Background(), prefix) {
+			if err != nil {
+				w.broken("list: %w", err)
+				return nil
+			}
+			out = append(out, o)
+		}
+	}
+	return out
 }

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/varvedb/varve/blob"
-	"github.com/varvedb/varve/blocks"
 	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/ingester"
 	"github.com/varvedb/varve/model"
@@ -56,19 +55,9 @@ func (w *world) readCatalogs(c ingester.Components, got reading) {
 				w.broken("read catalog %s %s: %w", tenant, day, err)
 				return
 			}
-			for _, e := range byOrder(p.Blocks) {
-				var sel *model.Selection
-				masks, err := catalog.BlockMasks(p.Masks(&e))
-				if err == nil {
-					sel, err = blocks.Select(ctx, reader{c.Bucket}, e.Meta, &blocks.Query{Range: everything, Masks: masks})
-				}
-				if err == nil {
-					err = got.take(tenant, sel)
-				}
-				if err != nil {
-					w.broken("read block %s of %s %s: %w", e.ID, tenant, day, err)
-					return
-				}
+			if err := readRaw(ctx, c.Bucket, p, got); err != nil {
+				w.broken("%w", err)
+				return
 			}
 		}
 	}
@@ -88,6 +77,7 @@ func byOrder(entries []catalog.Entry) []catalog.Entry {
 // a machine that runs must be seen, except while it stands in the middle of something.
 func (w *world) check() {
 	w.counts["check"]++
+	w.checkRollups()
 	c, _ := w.components(nil, 0)
 	recent, got := reading{}, reading{}
 	seen := map[string]bool{}
@@ -215,6 +205,7 @@ func (w *world) checkCatalogs(when string) {
 	if w.violation != nil {
 		return
 	}
+	w.checkRollups()
 	c, _ := w.components(nil, 0)
 	got := reading{}
 	w.readCatalogs(c, got)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/varvedb/varve/blob/mem"
 	"github.com/varvedb/varve/ingester"
+	"github.com/varvedb/varve/lifecycle"
 	"github.com/varvedb/varve/model"
 )
 
@@ -32,6 +33,8 @@ type world struct {
 	lastFlush  error
 	// retained: a tenant has a retention.
 	retained bool
+	// rollups is how long they are kept; "" makes none.
+	rollups lifecycle.Age
 	// wild: clocks of workers may be days off.
 	wild bool
 	// snapshots are those that there are.
@@ -54,6 +57,9 @@ func newWorld(rng *rand.Rand) *world {
 	}
 	w.bucket = mem.NewAt(func() time.Time { return time.UnixMilli(w.nowMs) })
 	w.wild = rng.IntN(4) == 0
+	if rng.IntN(3) > 0 {
+		w.rollups = "120d"
+	}
 	for n := range 1 + rng.IntN(3) {
 		w.machines = append(w.machines, w.newMachine(string(rune('p'+n))))
 	}
