@@ -9,9 +9,9 @@ import (
 type Kind uint8
 
 const (
-	// Samples: a row is a sample, its one number the value.
+	// Samples have one row a sample, its one number the value.
 	Samples Kind = iota
-	// Rollups: a row is a window, its numbers the aggregates.
+	// Rollups have one row a window, its numbers the aggregates.
 	Rollups
 )
 
