@@ -102,8 +102,11 @@ func (e *erasure) day(ctx context.Context, day *catalog.DeletionDay) error {
 		masked := slices.ContainsFunc(p.Masks(b), func(t catalog.Tombstone) bool { return t.ID == e.d.ID })
 		if masked || !committed && e.mayHold(b.Meta, day) {
 			why := "is rewritten by the next lifecycle worker that looks at the day"
-			if !committed {
+			switch {
+			case !committed:
 				why = "the delete was not committed to this day: repeat it, with its id"
+			case isQuarantined(p, b.ID):
+				why = "is quarantined, so workers leave it alone: varve inspect says why, varve fsck what to do"
 			}
 			if err := e.look(ctx, "live block", b.Meta, why); err != nil {
 				return err
