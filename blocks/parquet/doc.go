@@ -47,7 +47,8 @@
 // is near. Page heads are written in one way only (see appendHead), and a reader compares all of it, so a flipped bit anywhere is found.
 //
 // Delta pages of ts have widths of whole bytes and keep their base from block to block where that costs nothing: scrape jitter that series of
-// one target share then repeats byte for byte, and zstd finds it. Pages of scaled have the least widths. The base of a block need not
+// one target share then repeats byte for byte, and zstd finds it. Pages of scaled have the least widths, or whole bytes where series are
+// short: jumps from one series to the next make nearly all widths wide then, and zstd finds the zeros. The base of a block need not
 // be its least delta (see appendDelta); readers add modulo 2^64, as the format has it.
 //
 // Prefix of a series page: where the rows of its series lie.

@@ -22,6 +22,7 @@ type group struct {
 	numbers []number
 	special []special
 	bytes   int
+	pieces  int // series, or stretches of one, in it
 
 	// base is where each chunk lies in the object, once written.
 	base []int64
@@ -61,7 +62,7 @@ func (g *group) resetStripe() {
 		g.numbers[i].reset()
 	}
 	clear(g.special)
-	g.special, g.bytes = g.special[:0], 0
+	g.special, g.bytes, g.pieces = g.special[:0], 0, 0
 }
 
 // size is roughly what the group takes in memory.
@@ -100,6 +101,7 @@ func (g *group) add(c *model.Rollup, from, to int) {
 			n = stripeRows
 		}
 		n = g.take(c, from, from+n)
+		g.pieces++
 		from += n
 		if len(g.t) >= stripeRows || g.bytes >= stripeBytes {
 			g.closeStripe()
@@ -156,16 +158,18 @@ func (g *group) closeStripe() {
 		g.beginExtras()
 	}
 	s := stripe{rows: n}
+	// Where series are short, jumps to the next one make nearly all widths wide, and zstd finds the zeros of the others in whole bytes only.
+	whole := n < wholeRows*g.pieces
 	g.page(&s, 0, encDelta, g.k.delta(g.t, true))
 	for i := range g.numbers {
 		x, at := &g.numbers[i], g.kind.at(i)
 		s.flags |= x.flags
 		if g.kind.lone(i) {
-			g.page(&s, at, encDelta, g.k.delta(x.scaled, false))
+			g.page(&s, at, encDelta, g.k.delta(x.scaled, whole))
 			continue
 		}
 		g.page(&s, at, encDictionary, g.k.runs(x.scale, g.kind.scales()))
-		g.page(&s, at+1, encDelta, g.k.delta(x.scaled, false))
+		g.page(&s, at+1, encDelta, g.k.delta(x.scaled, whole))
 		g.page(&s, at+2, encPlain, g.k.doubles(x.value))
 	}
 	g.flags |= s.flags

@@ -108,6 +108,8 @@ const (
 	// stripeRows is when a stripe is full; a series that would make more than stripeSlack of it begins a new one.
 	stripeRows  = 32 << 10
 	stripeSlack = stripeRows + stripeRows/4
+	// wholeRows is how many rows a series must have in a stripe on average for the least widths to be smaller than whole bytes.
+	wholeRows = 80
 	// stripeBytes bounds the histograms of a stripe, but for the last.
 	stripeBytes = 1 << 20
 	// maxStripe is the most rows that a reader takes.
