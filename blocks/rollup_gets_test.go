@@ -157,3 +157,43 @@ func TestRollupLabels(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, values, 7)
 }
+
+// TestRollupRanges: a metric with more windows than a row group may have lies in several, and all are found, also by who has no list of row groups.
+func TestRollupRanges(t *testing.T) {
+	x := rolledUp(dayOf(1, "counter")[0].Columns, 300_000)
+	var in []blocks.BuildSeries
+	for i := range 4000 {
+		in = append(in, blocks.BuildSeries{Labels: labels.FromStrings("__name__", "m", "i", fmt.Sprintf("%04d", i)), Rollup: x})
+	}
+	m, b := buildRollup(t, blocks.Rollup5m, in)
+	require.Len(t, m.RowGroups, 2)
+	unlisted := *m
+	unlisted.RowGroups = nil
+	for _, m := range []*blocks.Meta{m, &unlisted} {
+		for _, i := range []string{"0000", "1999", "3999"} {
+			for a := range model.Aggregates {
+				r := &counter{Bytes: b}
+				sel, err := blocks.Select(t.Context(), r, m, &blocks.Query{
+					Range: day.Range(), Aggregate: a, Speculation: blocks.NewBudget(blocks.DefaultSpeculation), Matchers: []*labels.Matcher{labels.MustNewMatcher(labels.MatchEqual, "__name__", "m"), labels.MustNewMatcher(labels.MatchEqual, "i", i)},
+				})
+				require.NoError(t, err)
+				require.Len(t, sel.Series, 1)
+				var c model.Columns
+				require.NoError(t, sel.Series[0].Samples(&c, day.Range()))
+				requireColumns(t, aggregateOf(x, a), &c, day.Range())
+				require.LessOrEqual(t, r.stages, 2)
+				sel.Close()
+			}
+		}
+	}
+	rd := blocks.NewRollupReader(t.Context(), blocks.Bytes(b), m, nil, &blocks.MergeOptions{ReadBytes: 1 << 20})
+	defer rd.Close()
+	n := 0
+	for rd.Next() {
+		require.Equal(t, in[n].Labels, rd.Labels())
+		require.Equal(t, x.V[model.Increase], rd.Rollup().V[model.Increase])
+		n++
+	}
+	require.NoError(t, rd.Err())
+	require.Len(t, in, n)
+}
