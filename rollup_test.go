@@ -30,7 +30,9 @@ import (
 // threeDays is three days of a counter that is reset now and then, gauges of integers, and a native histogram: every 30 s, and at midnights.
 func threeDays(r *rand.Rand, from time.Time, day int) (all []varve.Series) {
 	counter, buckets := 0.0, int64(0)
-	of := func(name string) varve.Series { return varve.Series{Labels: labels.FromStrings("__name__", name, "job", "a")} }
+	of := func(name string) varve.Series {
+		return varve.Series{Labels: labels.FromStrings("__name__", name, "job", "a")}
+	}
 	requests, heat, load, latency := of("requests_total"), of("heat"), of("load"), of("latency")
 	for at := from.AddDate(0, 0, day); at.Before(from.AddDate(0, 0, day+1)); at = at.Add(30 * time.Second) {
 		if counter += float64(r.IntN(20)); r.IntN(300) == 0 {
@@ -163,7 +165,7 @@ func TestRollupsAnswer(t *testing.T) {
 		return strings.Split(res.String(), "@")[0]
 	}
 	_, err = db.AppendSeries(t.Context(), "default", varve.Series{
-		Labels: labels.FromStrings("__name__", "heat", "job", "a"), Samples: []model.Sample{{T: from.Add(30 * time.Hour).UnixMilli() - 17, V: 777}},
+		Labels: labels.FromStrings("__name__", "heat", "job", "a"), Samples: []model.Sample{{T: from.Add(30*time.Hour).UnixMilli() - 17, V: 777}},
 	})
 	require.NoError(t, err)
 	require.Contains(t, ask(), "777")

@@ -56,6 +56,12 @@
 // left out, whole or in part, and a warning names it. What shows only while series are decoded is a warning of queries of [NewEngine]; whoever reads series by himself
 // gets the error. Catalogs, roots and rosters are never done without.
 //
+// # Rollups
+//
+// A day of which raw samples have expired (catalog.Partition.Thinned) is answered from rollups of 5 minutes beside what raw samples are left; with [WithResolution] days that are in rollups
+// entirely are answered from these alone. Windows are made samples, at their ends, of the aggregate that the function of a selection asks for, so that the function over whole windows has the
+// answer that it had over raw samples; functions that no aggregate serves are answered from raw samples. Either is said in an info.
+//
 // # Account and budgets
 //
 // Every request of a query to the bucket passes its [Account] (a blob.Trace), which counts it and refuses one that would break a budget of
@@ -69,5 +75,5 @@
 // was given and waited for by the querier's Close; a failed or abandoned query leaves nothing behind.
 //
 // It does not cache samples or blocks (the reader of blocks it is given may), and
-// decides nothing about rollups or retention.
+// decides nothing about retention.
 package query

@@ -28,7 +28,7 @@ func (q *querier) Select(ctx context.Context, _ bool, hints *storage.SelectHints
 		set.points = pointsOf(hints)
 		limit = hints.Limit
 	}
-	set.purpose = purposeOf(hints, lookbackOf(ctx))
+	set.rolling.purpose = purposeOf(hints, lookbackOf(ctx))
 	asked := ResolutionOf(ctx)
 	ctx, end, err := q.begin(ctx)
 	if err != nil {
@@ -39,7 +39,7 @@ func (q *querier) Select(ctx context.Context, _ bool, hints *storage.SelectHints
 	go func() {
 		defer end()
 		defer close(set.done)
-		g, err := q.gather(ctx, q.selection(set.r, set.purpose, asked, matchers), t)
+		g, err := q.gather(ctx, q.selection(set.r, set.rolling.purpose, asked, matchers), t)
 		if err != nil {
 			set.err = q.failure(ctx, err)
 			return
@@ -103,7 +103,7 @@ type seriesSet struct {
 	q *querier
 	// points is what whoever reads by iterators makes of a series.
 	points  int64
-	purpose purpose
+	rolling rolling
 	done    chan struct{} // closed when the fields below are set
 	err     error
 
@@ -129,7 +129,7 @@ func (s *seriesSet) Next() bool {
 	s.left--
 	s.at = &series{labels: ls, parts: parts, r: s.r, q: s.q, points: s.points}
 	if s.windows {
-		s.at.purpose = &s.purpose
+		s.at.rolling = &s.rolling
 	}
 	return true
 }
@@ -164,14 +164,14 @@ type series struct {
 	r      model.TimeRange
 	q      *querier // nil for nobody who counts
 	points int64
-	// purpose is what parts that are windows are decoded for; nil if there are none.
-	purpose *purpose
+	// rolling is for series some parts of which may be windows, else nil.
+	rolling *rolling
 }
 
 // decode appends the samples of all parts to dst, ascending.
 func (s *series) decode(dst, scratch *model.Columns) error {
-	if s.purpose != nil {
-		return s.purpose.decodeParts(dst, scratch, s.parts, s.r, s.q.excuse)
+	if s.rolling != nil {
+		return s.rolling.decode(dst, scratch, s.parts, s.r, s.q.excuse)
 	}
 	return decode(dst, scratch, s.parts, s.r, s.q.excuse)
 }

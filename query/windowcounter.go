@@ -30,7 +30,7 @@ func (e *emission) grow(i int) {
 	switch {
 	case e.rawWithin(start, w.end[i]):
 		return // what is between two raw samples is not known
-	case w.h[i] != nil || end-start == 1:
+	case w.histogram(i) != nil || end-start == 1:
 		e.sample(w.end[i], i)
 		return
 	}
@@ -64,7 +64,7 @@ func (e *emission) grow(i int) {
 func (e *emission) growth(i int) (base, peak float64, reset, ok bool) {
 	w := e.windows
 	last, increase := w.v[i], w.second[i]
-	known := i > 0 && w.h[i-1] == nil
+	known := i > 0 && w.histogram(i-1) == nil
 	if known {
 		base = w.v[i-1]
 	} else {

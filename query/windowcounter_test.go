@@ -121,7 +121,7 @@ func TestCounterGrowth(t *testing.T) {
 					parts = append(parts, windowsOf(metric("c"), dayOf(c, d), p.use, res, p.around(asked, res), false))
 				}
 				var got, scratch model.Columns
-				require.NoError(t, p.decodeParts(&got, &scratch, parts, asked, (*querier)(nil).excuse))
+				require.NoError(t, (&rolling{purpose: p}).decode(&got, &scratch, parts, asked, (*querier)(nil).excuse))
 				if got.Len() > 0 {
 					require.NoError(t, got.Check(1000))
 				}
@@ -191,7 +191,7 @@ func TestCounterBesideRaw(t *testing.T) {
 			&tailSeries{labels: metric("c"), columns: *late},
 		}
 		var got, scratch model.Columns
-		require.NoError(t, p.decodeParts(&got, &scratch, parts, asked, (*querier)(nil).excuse))
+		require.NoError(t, (&rolling{purpose: p}).decode(&got, &scratch, parts, asked, (*querier)(nil).excuse))
 		require.NoError(t, got.Check(1000))
 		require.True(t, slices.IsSorted(got.V), "%v", got.V)
 		require.LessOrEqual(t, growthOf(got.V), v-1000)
@@ -208,6 +208,6 @@ func TestNoCounter(t *testing.T) {
 	asked := model.TimeRange{MinMs: t0 + 1, MaxMs: t0 + hourMs}
 	var got, scratch model.Columns
 	s := windowsOf(metric("c"), c, p.use, fiveMinutesMs, p.around(asked, fiveMinutesMs), false)
-	require.NoError(t, p.decodeParts(&got, &scratch, []model.Series{s}, asked, (*querier)(nil).excuse))
+	require.NoError(t, (&rolling{purpose: p}).decode(&got, &scratch, []model.Series{s}, asked, (*querier)(nil).excuse))
 	require.Equal(t, []float64{-5, -10, -15, -20, -25, -30, -35, -39}, got.V)
 }

@@ -3,6 +3,7 @@ package query
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
@@ -44,16 +45,29 @@ type windows struct {
 	resolutionMs []int64
 	// v and second are the first and the second aggregate; second is 0 where the use has none.
 	v, second []float64
-	h         [][]byte  // of the windows that end in a native histogram
-	count     []float64 // infinite where it was not asked for
-	// raw are windows of which all samples are there in raw form; they are answered from these.
+	h         [][]byte  // of the windows that end in a native histogram; nil if none does
+	count     []float64 // nil if nobody asked for it
+	// raw are windows of which all samples are there in raw form; they are answered from these. Nil if there are no such samples.
 	raw []bool
+
+	columns []model.Columns // to decode into
+}
+
+// reset forgets the windows and keeps their memory.
+func (w *windows) reset() {
+	*w = windows{
+		end: w.end[:0], resolutionMs: w.resolutionMs[:0], v: w.v[:0], second: w.second[:0], count: w.count[:0], raw: w.raw[:0], columns: w.columns,
+	}
 }
 
 // read appends the windows of a series.
 func (w *windows) read(s *windowSeries) error {
-	columns := make([]model.Columns, len(s.aggregates))
+	for len(w.columns) < len(s.aggregates) {
+		w.columns = append(w.columns, model.Columns{})
+	}
+	columns := w.columns[:len(s.aggregates)]
 	for i, a := range s.aggregates {
+		columns[i].Reset()
 		if a == nil {
 			continue
 		}
@@ -61,33 +75,43 @@ func (w *windows) read(s *windowSeries) error {
 			return err
 		}
 	}
-	first := &columns[0]
-	if n := len(w.end); n > 0 && first.Len() > 0 && first.T[0] <= w.end[n-1] {
+	first, before := &columns[0], len(w.end)
+	if before > 0 && first.Len() > 0 && first.T[0] <= w.end[before-1] {
 		return fmt.Errorf("rollups of %s have a window that ends at %s twice: %w", s.Labels(), utc(first.T[0]), model.ErrCorrupt)
 	}
-	second, count := &model.Columns{}, &model.Columns{}
+	w.end, w.v = append(w.end, first.T...), append(w.v, first.V...)
+	w.resolutionMs = append(w.resolutionMs, make([]int64, first.Len())...)
+	for i := before; i < len(w.end); i++ {
+		w.resolutionMs[i] = s.resolutionMs
+	}
+	if first.H != nil && w.h == nil {
+		w.h = make([][]byte, before)
+	}
+	if w.h != nil {
+		w.h = append(w.h, first.H...)
+		w.h = append(w.h, make([][]byte, len(w.end)-len(w.h))...)
+	}
 	if s.counted {
-		count = &columns[len(columns)-1]
-		columns = columns[:len(columns)-1]
+		last := len(columns) - 1
+		w.count = w.join(w.count, &columns[last], before)
+		columns = columns[:last]
 	}
 	if len(columns) > 1 {
-		second = &columns[1]
-	}
-	j, k := 0, 0
-	for i, t := range first.T {
-		h := []byte(nil)
-		if first.H != nil {
-			h = first.H[i]
-		}
-		n := math.Inf(1)
-		if s.counted {
-			n = at(count, &k, t)
-		}
-		w.end, w.resolutionMs = append(w.end, t), append(w.resolutionMs, s.resolutionMs)
-		w.v, w.second = append(w.v, first.V[i]), append(w.second, at(second, &j, t))
-		w.h, w.count, w.raw = append(w.h, h), append(w.count, n), append(w.raw, false)
+		w.second = w.join(w.second, &columns[1], before)
 	}
 	return nil
+}
+
+// join appends to dst the values of c at the ends of the windows from the one on.
+func (w *windows) join(dst []float64, c *model.Columns, from int) []float64 {
+	if slices.Equal(w.end[from:], c.T) {
+		return append(dst, c.V...)
+	}
+	i := 0
+	for _, t := range w.end[from:] {
+		dst = append(dst, at(c, &i, t))
+	}
+	return dst
 }
 
 // at is the value of the columns at the time, 0 if there is none. The index moves along with calls of ascending times.
@@ -123,10 +147,23 @@ func (w *windows) follows(i int) bool {
 	return start <= w.end[i-1]+1
 }
 
-// claim marks the windows of which held has all samples, and returns what of held lies in these or in no window. The rest is in windows that
+// histogram is that which window i ends in, nil for none.
+func (w *windows) histogram(i int) []byte {
+	if w.h == nil {
+		return nil
+	}
+	return w.h[i]
+}
+
+// isRaw reports whether raw samples answer for window i.
+func (w *windows) isRaw(i int) bool { return len(w.raw) > 0 && w.raw[i] }
+
+// claim marks the windows of which held has all samples, and appends to left what of held lies in these or in no window. The rest is in windows that
 // have more than is left of it.
-func (w *windows) claim(held *model.Columns) *model.Columns {
-	left, i := &model.Columns{}, 0
+func (w *windows) claim(left, held *model.Columns) {
+	i := 0
+	w.raw = slices.Grow(w.raw[:0], len(w.end))[:len(w.end)]
+	clear(w.raw)
 	for j := 0; j < held.Len(); {
 		for i < len(w.end) && w.end[i] < held.T[j] {
 			i++
@@ -146,11 +183,10 @@ func (w *windows) claim(held *model.Columns) *model.Columns {
 				samples++
 			}
 		}
-		if w.raw[i] = samples >= w.count[i]; w.raw[i] {
+		if w.raw[i] = i < len(w.count) && samples >= w.count[i]; w.raw[i] {
 			for ; from < j; from++ {
 				appendFrom(left, held, from)
 			}
 		}
 	}
-	return left
 }

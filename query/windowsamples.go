@@ -3,6 +3,7 @@ package query
 import (
 	"cmp"
 	"slices"
+	"sync"
 
 	"github.com/varvedb/varve/model"
 )
@@ -10,10 +11,34 @@ import (
 // What is made of windows here are samples from which the engine's own functions get their answers; which function that is, the purpose
 // knows. Samples lie in the window that they are of, so that whole windows give what the raw samples would have given.
 
-// decodeParts is decode for parts some of which may be windows, for the purpose.
-func (p *purpose) decodeParts(dst, scratch *model.Columns, parts []model.Series, r model.TimeRange, excuse func(error) error) error {
-	var w windows
-	var held, free []model.Series
+// rolling is how the series of a selection are decoded that have windows. Safe for concurrent use.
+type rolling struct {
+	purpose
+	// workplaces are memory for windows, of which a selection needs as much as workers decode at a time.
+	workplaces sync.Pool
+}
+
+// workplace is what decoding a series takes.
+type workplace struct {
+	windows        windows
+	held, free     []model.Series
+	raw, all, left model.Columns
+}
+
+// decode is decode for parts some of which are windows.
+func (p *rolling) decode(dst, scratch *model.Columns, parts []model.Series, r model.TimeRange, excuse func(error) error) error {
+	at, ok := p.workplaces.Get().(*workplace)
+	if !ok {
+		at = &workplace{}
+	}
+	defer p.workplaces.Put(at)
+	return at.decode(&p.purpose, dst, scratch, parts, r, excuse)
+}
+
+func (at *workplace) decode(p *purpose, dst, scratch *model.Columns, parts []model.Series, r model.TimeRange, excuse func(error) error) error {
+	w := &at.windows
+	w.reset()
+	at.held, at.free = at.held[:0], at.free[:0]
 	wide := r
 	for _, part := range parts {
 		switch s := part.(type) {
@@ -24,10 +49,10 @@ func (p *purpose) decodeParts(dst, scratch *model.Columns, parts []model.Series,
 				}
 			}
 		case *rolledSeries:
-			held = append(held, s)
+			at.held = append(at.held, s)
 			wide.MinMs, wide.MaxMs = min(wide.MinMs, r.MinMs-s.resolutionMs), max(wide.MaxMs, r.MaxMs+s.resolutionMs)
 		default:
-			free = append(free, part)
+			at.free = append(at.free, part)
 		}
 	}
 	if len(w.end) == 0 {
@@ -35,22 +60,24 @@ func (p *purpose) decodeParts(dst, scratch *model.Columns, parts []model.Series,
 	}
 	switch p.use {
 	case useCount:
-		w.count = w.v
+		w.count = append(w.count[:0], w.v...)
 	case useMean:
-		w.count = w.second
+		w.count = append(w.count[:0], w.second...)
 	}
-	var raw model.Columns
-	if len(held) > 0 {
-		var all model.Columns
-		if err := decode(&all, scratch, held, wide, excuse); err != nil {
+	at.raw.Reset()
+	if len(at.held) > 0 {
+		at.all.Reset()
+		if err := decode(&at.all, scratch, at.held, wide, excuse); err != nil {
 			return err
 		}
-		appendWithin(&raw, w.claim(&all), r)
+		at.left.Reset()
+		w.claim(&at.left, &at.all)
+		appendWithin(&at.raw, &at.left, r)
 	}
-	if err := decode(&raw, scratch, free, r, excuse); err != nil {
+	if err := decode(&at.raw, scratch, at.free, r, excuse); err != nil {
 		return err
 	}
-	e := emission{purpose: p, windows: &w, r: r, raw: &raw, out: dst}
+	e := emission{purpose: p, windows: w, r: r, raw: &at.raw, out: dst}
 	e.emit()
 	e.merge(scratch)
 	return nil
@@ -80,7 +107,7 @@ func (e *emission) emit() {
 		case useLast:
 			if e.reachMs < w.resolutionMs[i] {
 				e.bridge(i)
-			} else if !w.raw[i] {
+			} else if !w.isRaw(i) {
 				e.sample(w.end[i], i)
 			}
 		case useCount:
@@ -90,7 +117,7 @@ func (e *emission) emit() {
 		case useCounter:
 			e.grow(i)
 		default:
-			if !w.raw[i] {
+			if !w.isRaw(i) {
 				e.add(w.end[i], w.v[i])
 			}
 		}
@@ -105,7 +132,7 @@ func (e *emission) add(t int64, v float64) {
 
 // sample adds the first aggregate of window i at the time, or its histogram.
 func (e *emission) sample(t int64, i int) {
-	switch h := e.windows.h[i]; {
+	switch h := e.windows.histogram(i); {
 	case h == nil:
 		e.add(t, e.windows.v[i])
 	case e.r.Contains(t):
@@ -123,7 +150,7 @@ func (e *emission) bridge(i int) {
 			e.sample(t, i)
 		}
 	}
-	if !w.raw[i] {
+	if !w.isRaw(i) {
 		e.sample(w.end[i], i)
 	}
 	if !w.follows(i + 1) {
@@ -142,12 +169,19 @@ func (e *emission) bridge(i int) {
 func (e *emission) spread(i int, v, n float64) {
 	w := e.windows
 	start, _ := w.bounds(i)
-	if w.raw[i] || !(n >= 1) {
+	if w.isRaw(i) || !(n >= 1) {
 		return
 	}
 	first := w.end[i] - int64(min(n, float64(w.end[i]-start))) + 1
-	for t := max(first, e.r.MinMs); t <= min(w.end[i], e.r.MaxMs); t++ {
-		e.out.Append(t, v)
+	first, last := max(first, e.r.MinMs), min(w.end[i], e.r.MaxMs)
+	if first > last {
+		return
+	}
+	many, c := int(last-first)+1, e.out // of which none is a histogram
+	from := len(c.T)
+	c.T, c.V = slices.Grow(c.T, many)[:from+many], slices.Grow(c.V, many)[:from+many]
+	for k := from; k < len(c.T); k++ {
+		c.T[k], c.V[k] = first+int64(k-from), v
 	}
 }
 

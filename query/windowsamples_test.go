@@ -53,7 +53,7 @@ func (s rolledQuerier) Select(ctx context.Context, _ bool, h *storage.SelectHint
 			continue
 		}
 		c := s.series[name]
-		one := &series{labels: ls, r: r, purpose: &p}
+		one := &series{labels: ls, r: r, rolling: &rolling{purpose: p}}
 		first, last := model.DayOf(max(c.T[0], h.Start)), model.DayOf(min(c.T[c.Len()-1], h.End))
 		for d := first; d <= last; d++ {
 			day := dayOf(c, d)
