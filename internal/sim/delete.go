@@ -32,6 +32,11 @@ func (d *deletion) matches(k key) bool {
 	return d.req.Tenant == k.tenant && strings.HasPrefix(k.series, d.prefix) && d.req.Range.Contains(k.t)
 }
 
+// reaches reports whether it matches the series of the window, and some of its time.
+func (d *deletion) reaches(at windowKey) bool {
+	return d.req.Tenant == at.tenant && strings.HasPrefix(at.series, d.prefix) && d.req.Range.Overlaps(at.span())
+}
+
 // newDeletion draws a request, or takes up one that failed.
 func (w *world) newDeletion(tenant string) *deletion {
 	w.deletes++

@@ -21,8 +21,8 @@ type write struct {
 	acked bool
 	// shipped: and then the disk it lies on may be lost as well.
 	shipped bool
-	// fate says whether it was deleted.
-	fate deleteFate
+	// fate says whether it was deleted, or expired; rolled, whether it was deleted as far as rollups are concerned, which expire later.
+	fate, rolled deleteFate
 }
 
 // deleteFate is what deletes have done to a write.
@@ -44,6 +44,8 @@ type oracle struct {
 	byDisk map[string][]key
 	// deleting are the deletes that are under way.
 	deleting []*deletion
+	// deletes are all that were begun.
+	deletes []*deletion
 	// restoring are the restores that are under way; copies are, by tenant, how many there were.
 	restoring []*restoring
 	copies    map[string]int
@@ -51,11 +53,11 @@ type oracle struct {
 
 // begin says that a delete is under way: what matches, and what will be written meanwhile, may go.
 func (o *oracle) begin(d *deletion) {
-	o.deleting = append(o.deleting, d)
+	o.deleting, o.deletes = append(o.deleting, d), append(o.deletes, d)
 	for k, ws := range o.writes {
 		if d.matches(k) {
 			for n := range ws {
-				ws[n].fate = max(ws[n].fate, unsure)
+				ws[n].fate, ws[n].rolled = max(ws[n].fate, unsure), max(ws[n].rolled, unsure)
 			}
 		}
 	}
@@ -70,7 +72,7 @@ func (o *oracle) end(d *deletion) {
 func (o *oracle) gone(d *deletion, flushed func(key) bool) {
 	for _, r := range d.owed {
 		if flushed(r.key) {
-			o.writes[r.key][r.n].fate = deleted
+			o.writes[r.key][r.n].fate, o.writes[r.key][r.n].rolled = deleted, deleted
 		}
 	}
 }
@@ -84,7 +86,7 @@ func (o *oracle) wrote(disk string, k key, value float64, acked, shipped bool) {
 	if slices.ContainsFunc(o.deleting, func(d *deletion) bool { return d.matches(k) }) || o.mayLose(k.tenant) {
 		fate = unsure
 	}
-	o.writes[k] = append(o.writes[k], write{value, acked, shipped, fate})
+	o.writes[k] = append(o.writes[k], write{value, acked, shipped, fate, fate})
 	if !shipped {
 		o.byDisk[disk] = append(o.byDisk[disk], k)
 	}

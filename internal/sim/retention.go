@@ -81,10 +81,12 @@ func (w *world) checkRetention() {
 	w.oracle.expire(func(k key) bool { return w.mayExpire(k) && w.age(k) >= 2*model.MsPerDay })
 	w.tidyAll()
 	w.checkCatalogs("series expired")
+	w.checkThinned()
 	w.nowMs += 60 * model.MsPerDay
 	w.tidyAll()
 	w.oracle.expire(func(k key) bool { return k.tenant == expiringTenant })
 	w.checkCatalogs("everything expired")
+	w.checkThinned()
 	w.nowMs += 60 * model.MsPerDay // rollups too
 	w.tidyAll()
 	w.nowMs += 2 * 3600 * 1000

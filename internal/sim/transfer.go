@@ -112,6 +112,7 @@ func (o *oracle) restoreBegins(r *restoring) {
 			continue
 		}
 		for n := range ws {
+			ws[n].rolled = unsure // rollups of a day that has lost raw samples come back as they were
 			if r.opts.Exact && ws[n].fate == kept || r.opts.UndoDeletes && ws[n].fate == deleted {
 				ws[n].fate = unsure
 			}

@@ -149,15 +149,18 @@ func (w *world) settle() {
 	w.endSnapshots()
 	w.tidyAll()
 	w.checkCatalogs("merged")
+	w.checkThinned()
 	w.nowMs += 2 * 3600 * 1000
 	w.tidyAll()
 	w.checkCatalogs("collected")
+	w.checkThinned()
 	w.checkObjects()
 	w.checkLogs(alive)
 	w.nowMs += 8 * model.MsPerDay
 	w.aged()
 	w.tidyAll()
 	w.checkCatalogs("a week later")
+	w.checkThinned()
 	w.checkErased()
 	w.checkRetention()
 	w.checkDeletion()
