@@ -51,6 +51,12 @@ run: build ## everything in one process on a local directory bucket, no configur
 build: ## the binaries, into bin/
 	$(GO) build -o bin/ ./cmd/...
 
+.PHONY: lambda
+lambda: ## the querier for AWS Lambda: bin/varve-lambda-x86_64.zip and -arm64.zip
+	@for arch in amd64:x86_64 arm64:arm64; do \
+		GO="$(GO)" cmd/varve-lambda/build "$${arch%:*}" "bin/lambda-$${arch#*:}/bootstrap" && \
+		$(GO) run ./localstack/lambdazip "bin/lambda-$${arch#*:}/bootstrap" "bin/varve-lambda-$${arch#*:}.zip" || exit 1; done
+
 .PHONY: test
 test: ## all tests that need no network but for what they install themselves (PKGS=./wal/...)
 	@$(GO) run ./localstack/up install
@@ -99,7 +105,7 @@ sql: ## DuckDB reads parquet blocks (needs a C compiler)
 	cd localstack/duckdb && CGO_ENABLED=1 $(GO) test -vet=off -count=1 ./...
 
 .PHONY: localstack
-localstack: ## emulated clouds, no Docker, until interrupted
+localstack: ## emulated clouds and AWS Lambda, no Docker, until interrupted
 	$(GO) run ./localstack/up
 
 .PHONY: web
@@ -119,6 +125,10 @@ generate: ## generated code and documents
 .PHONY: bench
 bench: build ## ingest, memory, size and reads of the built binary (PEERS=1: beside others; BENCH=--json)
 	$(GO) run ./localstack/bench $(if $(filter-out 0,$(PEERS)),--peers) $(BENCH)
+
+.PHONY: coldstart
+coldstart: build ## size and cold starts of varve-lambda, and what a cold query takes and costs (BENCH=-tail=5m20s)
+	$(GO) run ./localstack/coldstart $(BENCH)
 
 .PHONY: check
 check: ## all that CI runs, from a clean clone

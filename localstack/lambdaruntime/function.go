@@ -38,6 +38,7 @@ type Function struct {
 	live    map[*instance]bool
 	invoked int
 	closed  bool
+	init    time.Duration
 }
 
 // New returns a function. It starts nothing; close it after use.
@@ -128,7 +129,7 @@ func (f *Function) take(ctx context.Context) (in *instance, cold bool, err error
 	f.mu.Lock()
 	closed := f.closed
 	if !closed {
-		f.live[in] = true
+		f.live[in], f.init = true, in.init
 	}
 	f.mu.Unlock()
 	if closed {
@@ -177,6 +178,13 @@ func (f *Function) invocation(payload []byte) *invocation {
 	id := "invocation-" + strconv.Itoa(f.invoked)
 	f.mu.Unlock()
 	return &invocation{id: id, payload: payload, deadline: time.Now().Add(f.opts.Timeout), reply: make(chan reply, 1), read: make(chan struct{})}
+}
+
+// LastInit is the time that the last cold start took, from exec to the first request for an event.
+func (f *Function) LastInit() time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.init
 }
 
 // Cool ends the instances that are idle, so that the next invocation is a cold one.

@@ -1,5 +1,5 @@
 // Command up starts the emulated clouds on loopback, makes a bucket in each, and prints what a process needs to use
-// them, until it is interrupted. With the argument install it only gets the programs, and says by name which backend has to do without.
+// them, until it is interrupted; on the bucket in S3 it runs varve-lambda, the real program in an emulated AWS Lambda. With the argument install it only gets the programs, and says by name which backend has to do without.
 package main
 
 import (
@@ -59,7 +59,16 @@ func up(ctx context.Context, out io.Writer) (err error) {
 		for _, kv := range s.Env {
 			fmt.Fprintf(out, "  %s\n", kv)
 		}
+		if k != emulator.S3 {
+			continue
+		}
+		l, lerr := startLambda(ctx, out, s, url)
+		if lerr != nil {
+			return lerr
+		}
+		defer func() { err = errors.Join(err, l.close()) }()
 	}
+	fmt.Fprintln(out, "ready; an interrupt (Ctrl-C) ends it all")
 	<-ctx.Done()
 	return nil
 }
