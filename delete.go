@@ -26,6 +26,11 @@ func (db *DB) DeleteSeries(ctx context.Context, tenantName string, match []strin
 	return d.Delete(ctx, req)
 }
 
+// CleanTombstones asks all workers on the bucket to remove from it what was deleted of the tenant with their next look, without waiting for a merge to come by.
+func (db *DB) CleanTombstones(ctx context.Context, tenantName string) error {
+	return db.catalog.AskToClean(ctx, tenantName)
+}
+
 // EraseReport says where in the bucket the samples still are that a delete has hidden. It needs the right to list.
 func (db *DB) EraseReport(ctx context.Context, tenantName, id string) (*lifecycle.Erasure, error) {
 	return lifecycle.ReportErasure(ctx, db.bucket, db.catalog, tenantName, id)

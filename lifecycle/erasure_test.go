@@ -243,3 +243,36 @@ func TestEraseParquet(t *testing.T) {
 	require.Equal(t, 2, cold, "a block of which nothing is left has no successor")
 	require.Equal(t, w.readMasked(), w.read())
 }
+
+// TestAskToClean: whoever asks through the bucket is heard by every worker with its next look, and once; a worker that begins later hears what was asked a moment ago.
+func TestAskToClean(t *testing.T) {
+	w := newWorld(t)
+	require.NoError(t, w.catalog.AskToClean(t.Context(), "nobody"))
+	_, _, err := w.own.Get(t.Context(), "t/nobody/clean")
+	require.ErrorIs(t, err, model.ErrNotFound)
+	quiet := &Config{Sequential: true, Merge: MergeSettings{MaxBlocks: 1000}, Compact: CompactSettings{Off: true}}
+	l, _ := w.worker(quiet)
+	for n := range 3 {
+		w.flushes(2)
+		d, _ := w.deleter()
+		_, err := d.Delete(t.Context(), w.request("", `{__name__="m1"}`, -1e6, 1e9))
+		require.NoError(t, err)
+		for range 3 {
+			require.Zero(t, w.once(l).Erasures+w.once(l).Settled, "it waits for a merge")
+		}
+		require.NoError(t, w.catalog.AskToClean(t.Context(), "t"))
+		if n == 1 {
+			l, _ = w.worker(quiet)
+		}
+		r := w.once(l)
+		require.Positive(t, r.Erasures, "round %d: %+v", n, r)
+		require.Equal(t, w.readMasked(), w.read())
+		w.nowMs += hintMs
+	}
+	late, _ := w.worker(quiet)
+	w.once(late)
+	require.Zero(t, late.hint.Load(), "long ago")
+	_, err = w.catalog.DeleteTenant(t.Context(), "t")
+	require.NoError(t, err)
+	require.ErrorIs(t, w.catalog.AskToClean(t.Context(), "t"), catalog.ErrGravestone)
+}

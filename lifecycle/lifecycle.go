@@ -111,6 +111,8 @@ type Lifecycle struct {
 	seen map[string]*seen
 	// hint is when CleanTombstones was called last, in ms.
 	hint atomic.Int64
+	// asked is when somebody asked all workers for the same, by the tenant, as the listing has it.
+	asked map[string]time.Time
 	// roster is as it was read last.
 	roster *catalog.Roster
 	// tenants is what is remembered of each tenant.
@@ -129,7 +131,7 @@ type Lifecycle struct {
 
 // New returns a worker. It starts nothing.
 func New(cfg *Config, c Components) (*Lifecycle, error) {
-	l := &Lifecycle{c: c, seen: map[string]*seen{}, tenants: map[string]*tenantSeen{}, swept: map[string]int64{}, named: map[string][]string{}}
+	l := &Lifecycle{c: c, asked: map[string]time.Time{}, seen: map[string]*seen{}, tenants: map[string]*tenantSeen{}, swept: map[string]int64{}, named: map[string][]string{}}
 	if cfg != nil {
 		l.cfg = *cfg
 	}

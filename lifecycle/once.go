@@ -148,6 +148,7 @@ func (l *Lifecycle) list(ctx context.Context) ([]*seen, error) {
 		tenant, day, ok := catalog.ParsePartitionKey(o.Key)
 		if !ok {
 			l.listRoot(o)
+			l.listAsked(o)
 			continue
 		}
 		s := l.seen[o.Key]
@@ -169,7 +170,7 @@ func (l *Lifecycle) list(ctx context.Context) ([]*seen, error) {
 		}
 	}
 	l.forgetTenants()
-	due = l.ofChanged(due)
+	due = l.withMasked(l.ofChanged(due))
 	for i := len(due) - 1; i > 0; i-- {
 		n, err := l.random()
 		if err != nil {

@@ -158,7 +158,7 @@ func (l *Lifecycle) tidyTenant(ctx context.Context, name string, r *Report) erro
 
 // TenantPrefixes begin the keys of all objects of a tenant but its root, its catalogs, and the logs of writers, which go with their generations.
 func TenantPrefixes(name string) []string {
-	return []string{"d/tenant=" + name + "/", "r/tenant=" + name + "/", "t/" + name + "/s/", "t/" + name + "/x/"}
+	return []string{"d/tenant=" + name + "/", "r/tenant=" + name + "/", "t/" + name + "/s/", "t/" + name + "/x/", "t/" + name + "/clean"}
 }
 
 // DeleteObjects deletes the objects of a tenant whose gravestones stand since the grace: its blocks, snapshots and tombstones. It

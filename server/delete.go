@@ -19,8 +19,8 @@ type Deleter interface {
 	// DeleteSeries hides the samples in range of the series that one of the selectors matches, and names the writers that could not be asked for
 	// what they hold. An id makes a repeated request the same request; "" draws one.
 	DeleteSeries(ctx context.Context, tenantName string, match []string, r model.TimeRange, id string) (Deletion, error)
-	// CleanTombstones has what was deleted removed from the bucket soon.
-	CleanTombstones()
+	// CleanTombstones has what was deleted of the tenant removed from the bucket soon, by any worker.
+	CleanTombstones(ctx context.Context, tenantName string) error
 }
 
 // Deletion is what became of a request to delete.
@@ -77,8 +77,10 @@ func (s *Server) deleteSeries(w http.ResponseWriter, r *http.Request) error {
 }
 
 // cleanTombstones answers at once; the work is done in the background.
-func (s *Server) cleanTombstones(w http.ResponseWriter, _ *http.Request) error {
-	s.c.Deleter.CleanTombstones()
+func (s *Server) cleanTombstones(w http.ResponseWriter, r *http.Request) error {
+	if err := s.c.Deleter.CleanTombstones(r.Context(), tenant.FromContext(r.Context())); err != nil {
+		return err
+	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

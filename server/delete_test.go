@@ -13,13 +13,14 @@ import (
 
 // deletes is a Deleter that remembers what it was asked.
 type deletes struct {
-	tenant  string
-	match   []string
-	r       model.TimeRange
-	id      string
-	cleaned int
-	answer  Deletion
-	err     error
+	tenant    string
+	match     []string
+	r         model.TimeRange
+	id        string
+	cleaned   int
+	cleanedOf string
+	answer    Deletion
+	err       error
 }
 
 func (d *deletes) DeleteSeries(_ context.Context, tenantName string, match []string, r model.TimeRange, id string) (Deletion, error) {
@@ -27,7 +28,11 @@ func (d *deletes) DeleteSeries(_ context.Context, tenantName string, match []str
 	return d.answer, d.err
 }
 
-func (d *deletes) CleanTombstones() { d.cleaned++ }
+func (d *deletes) CleanTombstones(_ context.Context, tenantName string) error {
+	d.cleaned++
+	d.cleanedOf = tenantName
+	return nil
+}
 
 func TestDeleteSeries(t *testing.T) {
 	d := &deletes{answer: Deletion{ID: "x1"}}
@@ -66,4 +71,5 @@ func TestDeleteSeries(t *testing.T) {
 	w = do(h, "POST", pathClean, nil)
 	require.Equal(t, http.StatusNoContent, w.Code)
 	require.Equal(t, 1, d.cleaned)
+	require.Equal(t, "default", d.cleanedOf)
 }

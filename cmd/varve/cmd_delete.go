@@ -199,8 +199,9 @@ func (d *deleter) DeleteSeries(ctx context.Context, tenantName string, match []s
 }
 
 // CleanTombstones implements server.Deleter.
-func (d *deleter) CleanTombstones() {
+func (d *deleter) CleanTombstones(ctx context.Context, tenantName string) error {
 	if d.tidier != nil {
 		d.tidier.CleanTombstones()
 	}
+	return d.db.CleanTombstones(ctx, tenantName)
 }
