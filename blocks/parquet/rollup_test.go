@@ -151,22 +151,25 @@ func TestOtherReaderOfRollups(t *testing.T) {
 			scales := map[int32]int{}
 			for i := range in {
 				s, before := &in[i], math.NaN()
+				text := string(appendLabels(nil, s.labels))
 				for j, at := range s.c.T {
 					x := &rows[0]
 					rows = rows[1:]
-					require.Equal(t, s.labels.Get("__name__"), x.Metric)
-					require.Equal(t, string(appendLabels(nil, s.labels)), x.Labels)
-					require.Equal(t, at, x.Ts)
+					if x.Metric != s.labels.Get("__name__") || x.Labels != text || x.Ts != at {
+						t.Fatalf("row %+v, want %s at %d", x, s.labels, at)
+					}
 					v := x.numbers(before)
 					for a := range v {
-						require.Equal(t, math.Float64bits(s.c.V[a][j]), math.Float64bits(v[a]), "%s of %s at %d", model.Aggregate(a), s.labels, at)
+						if math.Float64bits(s.c.V[a][j]) != math.Float64bits(v[a]) {
+							t.Fatalf("%s of %s at %d is %v, want %v", model.Aggregate(a), s.labels, at, v[a], s.c.V[a][j])
+						}
 					}
 					before = v[model.Last]
 					if s.c.H != nil && s.c.H[j] != nil {
 						require.EqualValues(t, kindHistogram, x.Kind)
 						require.Equal(t, s.c.H[j], x.Histogram)
-					} else {
-						require.EqualValues(t, kindFloat, x.Kind)
+					} else if x.Kind != kindFloat {
+						t.Fatalf("kind %d of %s at %d", x.Kind, s.labels, at)
 					}
 					scales[x.SumScale]++
 					scales[x.MaxScale]++
