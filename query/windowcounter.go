@@ -28,6 +28,8 @@ func (e *emission) grow(i int) {
 		start = end - w.resolutionMs[i] // what is at midnight is all there is of the window before
 	}
 	switch {
+	case w.isRaw(i):
+		return
 	case e.rawWithin(start, w.end[i]):
 		return // what is between two raw samples is not known
 	case w.histogram(i) != nil || end-start == 1:

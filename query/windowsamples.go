@@ -145,7 +145,7 @@ func (e *emission) sample(t int64, i int) {
 func (e *emission) bridge(i int) {
 	w := e.windows
 	start, _ := w.bounds(i)
-	if model.DayOf(w.end[i]).Range().MinMs == start && !w.follows(i) && !e.rawWithin(start, w.end[i]) {
+	if model.DayOf(w.end[i]).Range().MinMs == start && !w.isRaw(i) && !w.follows(i) && !e.rawWithin(start, w.end[i]) {
 		for t := start + 1; t < w.end[i]; t += e.reachMs {
 			e.sample(t, i)
 		}
@@ -153,7 +153,7 @@ func (e *emission) bridge(i int) {
 	if !w.isRaw(i) {
 		e.sample(w.end[i], i)
 	}
-	if !w.follows(i + 1) {
+	if !w.follows(i+1) || w.isRaw(i+1) {
 		return
 	}
 	until := w.end[i+1]

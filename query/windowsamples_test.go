@@ -251,7 +251,7 @@ func TestHeld(t *testing.T) {
 	s := randomStorage(t, r)
 	s.held = func(string, model.Day) bool { return true }
 	for _, f := range []string{"min_over_time", "max_over_time", "last_over_time", "count_over_time", "sum_over_time", "avg_over_time", "rate", "increase", "sum"} {
-		for range 6 {
+		for range 15 {
 			res := []int64{fiveMinutesMs, hourMs}[r.IntN(2)]
 			s.rolled = func(model.Day) int64 { return res }
 			at := moments{start: t0 + r.Int64N(storageDays*model.MsPerDay), step: 1 + r.Int64N(hourMs)}
