@@ -82,7 +82,7 @@ func (w *rollWorld) wantCounted() map[string]int {
 // TestRollupsModel lets samples come at any time, deletes, hours and days pass, workers crash, while raw samples of some series expire before those of others. After every job a query sees each sample once,
 // and what is rolled in the end is what was ever written.
 func TestRollupsModel(t *testing.T) {
-	for range 12 {
+	for range 5 {
 		w := newRollWorld(t)
 		w.retain(&Retention{Raw: "9d", Rollups: "365d", Rules: []RetentionRule{{Matchers: `{__name__="m0"}`, Raw: "4d"}, {Matchers: `{__name__="m1"}`, Raw: "forever"}}})
 		cfg := rolls()
