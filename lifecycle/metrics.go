@@ -29,6 +29,7 @@ type metrics struct {
 	deletedObjects                     prometheus.Counter
 	jobSeconds, lookSeconds            prometheus.Histogram
 	partitions, mostBlocks, quarantine prometheus.Gauge
+	snapshots, oldestSnapshot          prometheus.Gauge
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -72,6 +73,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		partitions:     gauge("partitions", "Partitions in the bucket at the last look."),
 		mostBlocks:     gauge("most_hot_blocks", "Live hot blocks of the partition that has most of them, at the last look."),
 		quarantine:     gauge("quarantined_blocks", "Quarantined blocks of all partitions at the last look; varve inspect names them."),
+		snapshots:      gauge("snapshots", "Snapshots of all tenants at the last look. Each keeps the blocks that it names."),
+		oldestSnapshot: gauge("oldest_snapshot_age_seconds", "Age of the oldest snapshot at the last look, 0 if there is none."),
 	}
 	for _, result := range []string{resultDone, resultLost, resultQuarantined, resultFailed} {
 		m.jobs.WithLabelValues(jobMerge, result)
@@ -85,7 +88,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		}
 	}
 	if r != nil {
-		r.MustRegister(m.jobs, m.failures, m.inputBytes, m.outputBytes, m.samples, m.collected, m.expired, m.expiredBytes, m.masked, m.deletedObjects, m.orphans, m.segments, m.jobSeconds, m.lookSeconds, m.partitions, m.mostBlocks, m.quarantine)
+		r.MustRegister(m.jobs, m.failures, m.inputBytes, m.outputBytes, m.samples, m.collected, m.expired, m.expiredBytes, m.masked, m.deletedObjects, m.orphans, m.segments, m.jobSeconds, m.lookSeconds, m.partitions, m.mostBlocks, m.quarantine, m.snapshots, m.oldestSnapshot)
 	}
 	return m
 }
@@ -107,4 +110,20 @@ func (m *metrics) looked(all map[string]*seen, took time.Duration) {
 	m.mostBlocks.Set(float64(most))
 	m.quarantine.Set(float64(quarantined))
 	m.lookSeconds.Observe(took.Seconds())
+}
+
+// kept tells of the snapshots that the roots name which were read.
+func (m *metrics) kept(tenants map[string]*tenantSeen, nowMs int64) {
+	n, oldest := 0, nowMs
+	for _, t := range tenants {
+		if t.root == nil {
+			continue
+		}
+		n += len(t.root.Snapshots)
+		for _, s := range t.root.Snapshots {
+			oldest = min(oldest, s.CreatedMs)
+		}
+	}
+	m.snapshots.Set(float64(n))
+	m.oldestSnapshot.Set(float64(nowMs-oldest) / 1000)
 }

@@ -129,6 +129,7 @@ func (l *Lifecycle) Once(ctx context.Context) (r Report, err error) {
 	}
 	l.forgetSwept()
 	l.metrics.looked(l.seen, l.c.Now().Sub(began))
+	l.metrics.kept(l.tenants, l.nowMs())
 	return r, nil
 }
 

@@ -43,7 +43,16 @@ type catalogPart struct {
 	// Settings are those of the tenant's root, DeletedMs is when it was deleted, 0 if it was not.
 	Settings  map[string]string `json:"settings,omitempty"`
 	DeletedMs int64             `json:"deleted_ms,omitempty"`
-	Days      []dayRow          `json:"days"`
+	// Snapshots keep the blocks that they name.
+	Snapshots []inspectedSnapshot `json:"snapshots,omitempty"`
+	Days      []dayRow            `json:"days"`
+}
+
+// inspectedSnapshot is one as the root names it: varve snapshot list reads more.
+type inspectedSnapshot struct {
+	Name      string `json:"name"`
+	CreatedMs int64  `json:"created_ms"`
+	Complete  bool   `json:"complete"`
 }
 
 type dayRow struct {
@@ -134,6 +143,9 @@ func (i *inspector) inspect(ctx context.Context, what string) (*report, error) {
 			r.Catalog = &catalogPart{Tenant: i.tenant, Days: dayRows(parts)}
 			if root != nil {
 				r.Catalog.Settings, r.Catalog.DeletedMs = root.Settings, root.GravestoneMs
+				for _, s := range root.Snapshots {
+					r.Catalog.Snapshots = append(r.Catalog.Snapshots, inspectedSnapshot{s.Name, s.CreatedMs, s.Complete})
+				}
 			}
 		}
 		if what != "catalog" {

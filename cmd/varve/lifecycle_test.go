@@ -58,6 +58,7 @@ func TestLifecycleCommand(t *testing.T) {
 	code, out, _ = command(t, "inspect", "blocks", "--bucket", url)
 	require.Equal(t, exitOK, code)
 	require.Contains(t, out, "(merge of 32)")
+	inspectSnapshot(t, url)
 	require.Contains(t, out, "Quarantined blocks, which merges leave alone: 1")
 	code, out, _ = command(t, "inspect", "catalog", "--bucket", url, "--json")
 	require.Equal(t, exitOK, code)
@@ -103,4 +104,18 @@ func damage(t *testing.T, url string) {
 	data[p.Blocks[2].Chunks.Offset+15] ^= 1
 	_, err = b.Put(t.Context(), key, data)
 	require.NoError(t, err)
+}
+
+// inspectSnapshot: inspect shows what keeps blocks.
+func inspectSnapshot(t *testing.T, url string) {
+	code, _, errs := command(t, "snapshot", "create", "friday", "--bucket", url)
+	require.Equal(t, exitOK, code, errs)
+	code, out, _ := command(t, "inspect", "catalog", "--bucket", url)
+	require.Equal(t, exitOK, code)
+	require.Regexp(t, `Snapshot friday of tenant default, of .*, keeps the blocks`, out)
+	code, out, _ = command(t, "inspect", "--bucket", url, "--json")
+	require.Equal(t, exitOK, code)
+	require.Contains(t, out, `"name": "friday"`)
+	code, _, errs = command(t, "snapshot", "delete", "friday", "--bucket", url)
+	require.Equal(t, exitOK, code, errs)
 }

@@ -29,6 +29,13 @@ func (p *catalogPart) printTenant(w io.Writer) {
 	if p.DeletedMs != 0 {
 		fmt.Fprintf(w, "Tenant %s was deleted at %s: its root and catalogs are gravestones\n", p.Tenant, clock(p.DeletedMs))
 	}
+	for _, s := range p.Snapshots {
+		state := "keeps the blocks that it names"
+		if !s.Complete {
+			state = "is being made: nothing of the tenant is collected until it is finished or deleted"
+		}
+		fmt.Fprintf(w, "Snapshot %s of tenant %s, of %s, %s\n", s.Name, p.Tenant, clock(s.CreatedMs), state)
+	}
 	if len(p.Settings) == 0 {
 		return
 	}
