@@ -84,7 +84,7 @@ func (l *Lifecycle) settleRollups(ctx context.Context, p *catalog.Partition, rol
 			return resultFailed, err
 		}
 		if holds || err != nil {
-			return "", nil // a damaged one is put aside by the job
+			return "", nil //nolint:nilerr // a damaged one is put aside by the job
 		}
 		settle.Applied[e.ID] = masks.IDs()
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/varvedb/varve/blocks"
+	"github.com/varvedb/varve/index"
 	"github.com/varvedb/varve/model"
 )
 
@@ -29,7 +30,7 @@ func (o *rollOutput) add(ctx context.Context, ls labels.Labels, r *model.Rollup)
 	if r.Len() == 0 {
 		return nil
 	}
-	metric := ls.Get(labels.MetricName)
+	metric := ls.Get(index.MetricName)
 	if o.build != nil && o.j.l.cfg.Compact.full(o.out.upload.Size(), o.series, metric != o.metric) {
 		if err := o.finish(ctx); err != nil {
 			return err
