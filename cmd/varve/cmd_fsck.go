@@ -114,7 +114,7 @@ func runFsck(ctx context.Context, o *fsckOptions, e *environment) (err error) {
 		printFsck(e.out, r)
 	}
 	if bad := r.Bad(); err == nil && bad > 0 {
-		err = fmt.Errorf("%s of this bucket is not as it must be", humanize.Comma(int64(bad))+" thing"+plural(bad))
+		err = fmt.Errorf("%s of this bucket %s wrong or lost", humanize.Comma(int64(bad))+" thing"+plural(bad), isOrAre(bad))
 	}
 	return err
 }
@@ -142,6 +142,13 @@ func plural(n int) string {
 		return ""
 	}
 	return "s"
+}
+
+func isOrAre(n int) string {
+	if n == 1 {
+		return "is"
+	}
+	return "are"
 }
 
 func printFsck(w io.Writer, r *repair.Report) {

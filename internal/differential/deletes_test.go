@@ -34,7 +34,7 @@ func (w *world) drawDeletions() {
 		s := w.data.series[rng.IntN(len(w.data.series))].labels
 		pick, n := rng.IntN(s.Len()), 0
 		s.Range(func(l labels.Label) {
-			if n == pick || l.Name == labels.MetricName && rng.IntN(2) == 0 {
+			if n == pick || l.Name == "__name__" && rng.IntN(2) == 0 {
 				d.selector = append(d.selector, labels.MustNewMatcher(labels.MatchEqual, l.Name, l.Value))
 			}
 			n++
