@@ -106,7 +106,8 @@ sql: ## DuckDB reads parquet blocks (needs a C compiler)
 
 .PHONY: localstack
 localstack: ## emulated clouds and AWS Lambda, no Docker, until interrupted
-	$(GO) run ./localstack/up
+	@$(GO) build -o bin/localstack ./localstack/up
+	@exec bin/localstack
 
 .PHONY: web
 web: ## the page at /, from web/ui into web/dist (needs node and npm)
