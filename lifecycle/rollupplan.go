@@ -50,7 +50,8 @@ func (r *Roll) Bytes() (n int64) {
 //
 //   - when it has parquet blocks that are not Rolled: it was compacted, or late data was merged into it;
 //   - when raw samples want to expire and a block is not Rolled, hot blocks included;
-//   - when it is Thinned and a block is not Rolled, once such blocks have settled as late data settles for a compaction. No merge may have them before;
+//   - when it is Thinned and a block is not Rolled, once such blocks have settled as late data settles for a compaction, or are as many as that waits for. No merge may
+//     have them before;
 //   - when a rollup is masked for longer than after, by a delete or because it expired.
 //
 // Blocks that a delete masks in part come first to the jobs that apply it: they would not be Rolled afterwards.
@@ -101,7 +102,7 @@ func (a *ages) waits(p *catalog.Partition, s *CompactSettings, unrolled []catalo
 		for _, e := range unrolled {
 			first, last = min(first, e.AddedMs), max(last, e.AddedMs)
 		}
-		if nowMs-last < s.Settle.Milliseconds() && nowMs-first < s.LateAfter.Milliseconds() {
+		if nowMs-last < s.Settle.Milliseconds() && nowMs-first < s.LateAfter.Milliseconds() && len(unrolled) < s.LateBlocks {
 			return "it got a block a short time ago"
 		}
 		return ""

@@ -98,6 +98,9 @@ func TestPlanRollup(t *testing.T) {
 		},
 		"thinned, at once": {blocks: lateHot, retention: year, days: 0, minutes: 89, edit: []func(*catalog.Partition){thinned}, why: "a short time ago"},
 		"thinned, settled": {blocks: lateHot, retention: year, days: 0, minutes: 90, edit: []func(*catalog.Partition){thinned}, want: "a b c", keep: true},
+		"thinned, many": {
+			blocks: "m 2 5m, h 2 1h, a 3, b 4, c 5, d 6, e 7, f 8, g 9, i 10", retention: year, days: 0, minutes: 61, edit: []func(*catalog.Partition){thinned}, want: "a b c d e f g i", keep: true,
+		},
 		"quarantined and not rolled": {
 			blocks: someRolled + ", c 5 cold quarantined", retention: year, days: 1, why: "all blocks are rolled",
 		},
