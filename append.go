@@ -18,6 +18,8 @@ type Series struct {
 	Labels     labels.Labels
 	Samples    []model.Sample
 	Histograms []Histogram
+	// Exemplars may be of any times. They are kept if the series is known, by samples here or before.
+	Exemplars []model.Exemplar
 }
 
 // Histogram is a native histogram at a time: one of Int and Float.
@@ -53,7 +55,12 @@ func addSeries(b *model.Batch, s *Series) error {
 		}
 		b.Histograms = append(b.Histograms, model.HistogramSample{T: h.T, H: encoded})
 	}
-	b.Series = append(b.Series, one)
+	if err := addExemplars(b, one.Key, s.Exemplars); err != nil {
+		return err
+	}
+	if one.Count+one.HistogramCount > 0 {
+		b.Series = append(b.Series, one)
+	}
 	return nil
 }
 

@@ -68,7 +68,7 @@ func (o *Options) withDefaults() Options {
 
 // Components are what the handler works with; nil fields get the default in brackets.
 type Components struct {
-	// Engine evaluates, Queryable is what it evaluates over, Parser the one the engine was made with. All are required.
+	// Engine evaluates, Queryable is what it evaluates over (and has exemplars and metadata if it can, as query.Queryable does), Parser the one the engine was made with. All are required.
 	Engine    promql.QueryEngine
 	Queryable storage.Queryable
 	Parser    parser.Parser
@@ -107,7 +107,7 @@ func New(opts *Options, c Components) (http.Handler, error) {
 	v1.Register(router)
 	return &handler{
 		router: withSpecification(router, o.Version, c.Logger), timeout: o.Timeout,
-		queryable: queryable{c.Queryable}, parser: c.Parser, catalog: c.Catalog, memory: c.Memory, now: c.Now, lookback: o.Lookback,
+		queryable: queryable{c.Queryable}, said: saidBy(c.Queryable), parser: c.Parser, catalog: c.Catalog, memory: c.Memory, now: c.Now, lookback: o.Lookback,
 	}, nil
 }
 
@@ -117,6 +117,7 @@ type handler struct {
 	timeout time.Duration
 
 	queryable storage.Queryable
+	said      said // nil if the storage knows nothing of the kind
 	parser    parser.Parser
 	catalog   Catalog // nil without one
 	memory    *query.Gate
@@ -183,6 +184,8 @@ func (h *handler) own(r *http.Request) http.Handler {
 	switch {
 	case r.URL.Path == FederatePath:
 		return http.HandlerFunc(h.federate)
+	case r.URL.Path == Prefix+"/metadata" && h.said != nil:
+		return http.HandlerFunc(h.metadata)
 	case r.URL.Path == Prefix+"/status/tsdb":
 		return http.HandlerFunc(h.tsdbStatus)
 	case r.URL.Path == Prefix+"/status/catalog" && h.catalog != nil:

@@ -37,8 +37,8 @@ func newV1(o *Options, c *Components) (*v1.API, error) {
 	return v1.NewAPI(
 		engine{c.Engine, c.Memory},
 		queryable{c.Queryable},
-		nil,  // appendable: writes are not this package's
-		none, // exemplars
+		nil, // appendable: writes are not this package's
+		exemplarsOf(c.Queryable),
 		func(context.Context) v1.ScrapePoolsRetriever { return none },
 		func(context.Context) v1.TargetRetriever { return none },
 		func(context.Context) v1.AlertmanagerRetriever { return none },

@@ -9,7 +9,7 @@ import (
 	"github.com/varvedb/varve/model"
 )
 
-// Mask hides samples of a block: those in Range of every series that one of the selectors matches. Immutable.
+// Mask hides samples of a block: those in Range of every series that one of the selectors matches, its exemplars included. Immutable.
 type Mask struct {
 	// ID is that of the tombstone.
 	ID        string
@@ -57,7 +57,10 @@ func (ms Masks) of(m *Meta) Masks {
 
 func (m *Mask) matches(ls labels.Labels) bool {
 	return slices.ContainsFunc(m.Selectors, func(selector []*labels.Matcher) bool {
-		return !slices.ContainsFunc(selector, func(m *labels.Matcher) bool { return !m.Matches(ls.Get(m.Name)) })
+		return !slices.ContainsFunc(selector, func(m *labels.Matcher) bool {
+			value, ok := model.LabelOf(ls, m.Name)
+			return !ok || !m.Matches(value)
+		})
 	})
 }
 

@@ -91,5 +91,11 @@ func batchBytes(b *model.Batch) int64 {
 	for k := range b.Histograms {
 		n += int64(len(b.Histograms[k].H)) + 32
 	}
+	for k := range b.Exemplars {
+		n += int64(len(b.Exemplars[k].Row)) + 64
+	}
+	for k := range b.Metadata {
+		n += int64(len(b.Metadata[k].Row)) + 64
+	}
 	return n
 }

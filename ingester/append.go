@@ -40,13 +40,16 @@ func (i *Ingester) append(ctx context.Context, tenantName string, b *model.Batch
 	}
 	defer i.inFlight.Add(-size)
 
-	res, _ := i.resolved.Get().(*memtable.Resolved)
+	res, _ := i.resolved.Get().(*resolved)
 	if res == nil {
-		res = new(memtable.Resolved)
+		res = new(resolved)
 	}
-	defer i.resolved.Put(res)
+	defer func() {
+		res.rows.Reset() // it refers to the batch
+		i.resolved.Put(res)
+	}()
 	w, r, err := i.logAndApply(tenantName, b, res)
-	if err != nil || r.Samples+r.Histograms == 0 {
+	if err != nil || res.empty() {
 		return r, err
 	}
 	if i.cfg.modeObject() {
@@ -59,25 +62,28 @@ func (i *Ingester) append(ctx context.Context, tenantName string, b *model.Batch
 
 // logAndApply makes the batch part of one generation: of its log, durably, and then of its memtable. It holds the generation's
 // gate shared meanwhile, as any number of other requests do, so that they share their fsyncs.
-func (i *Ingester) logAndApply(tenantName string, b *model.Batch, res *memtable.Resolved) (*writer, model.AppendResult, error) {
+func (i *Ingester) logAndApply(tenantName string, b *model.Batch, res *resolved) (*writer, model.AppendResult, error) {
 	w, g, err := i.hold()
 	if err != nil {
 		return nil, model.AppendResult{}, err
 	}
 	defer g.gate.RUnlock()
-	if err := g.table.Resolve(tenantName, b, res); err != nil {
+	if err := res.resolve(g.table, tenantName, b, i.nowMs()); err != nil {
 		return nil, model.AppendResult{}, err
 	}
-	r := model.AppendResult{Rejected: res.Rejected, RejectedSamples: res.RejectedSamples, Reasons: res.Reasons}
-	r.Samples, r.Histograms = res.Samples, res.Histograms
-	if r.Samples+r.Histograms == 0 {
+	r := res.result()
+	if res.empty() {
 		return w, r, nil
 	}
 	err = w.log.Append(func(e *wal.Encoder) {
 		if e.Generation() != g.number {
 			panic(fmt.Sprintf("bug: ingester: generation %d of the memtable is %d in the log", g.number, e.Generation()))
 		}
-		encodeBatch(e, tenantName, b, g.table, res)
+		e.Begin(tenantName)
+		encodeBatch(e, b, g.table, &res.samples)
+		if !res.rows.Empty() {
+			encodeBatch(e, &res.rows.Batch, g.table, &res.rows.Resolved)
+		}
 	})
 	if err != nil {
 		// Definitions may have been lost with it, so nothing more may go into this generation.
@@ -85,9 +91,40 @@ func (i *Ingester) logAndApply(tenantName string, b *model.Batch, res *memtable.
 		i.sealedWake.signal()
 		return nil, model.AppendResult{}, unavailable("log", err)
 	}
-	g.table.Append(b, res)
+	g.table.Append(b, &res.samples)
+	if !res.rows.Empty() {
+		g.table.Append(&res.rows.Batch, &res.rows.Resolved)
+	}
 	i.wakeIfLarge(w, g, &r)
 	return w, r, nil
+}
+
+// resolved is a batch with its series, and what it says beside samples, found or made.
+type resolved struct {
+	samples memtable.Resolved
+	rows    memtable.Rows
+}
+
+func (r *resolved) resolve(t *memtable.Table, tenantName string, b *model.Batch, nowMs int64) error {
+	if err := t.Resolve(tenantName, b, &r.samples); err != nil {
+		return err
+	}
+	if len(b.Exemplars)+len(b.Metadata) == 0 {
+		r.rows.Reset()
+		return nil
+	}
+	return t.ResolveRows(tenantName, b, nowMs, &r.rows)
+}
+
+// empty reports whether there is nothing to log.
+func (r *resolved) empty() bool { return r.samples.Samples+r.samples.Histograms == 0 && r.rows.Empty() }
+
+func (r *resolved) result() model.AppendResult {
+	s := &r.samples
+	return model.AppendResult{
+		Samples: s.Samples, Histograms: s.Histograms, Rejected: s.Rejected, RejectedSamples: s.RejectedSamples, Reasons: s.Reasons,
+		Exemplars: r.rows.Exemplars, DroppedExemplars: r.rows.DroppedExemplars, DroppedMetadata: r.rows.DroppedMetadata,
+	}
 }
 
 // hold returns the active generation with its gate held shared.
@@ -111,10 +148,9 @@ func (i *Ingester) hold() (*writer, *generation, error) {
 	}
 }
 
-// encodeBatch writes the batch as one record, with the definitions that the log of this generation lacks. It runs under the
+// encodeBatch writes the batch to the record that has begun, with the definitions that the log of this generation lacks. It runs under the
 // encoder's mutex, which is what makes "defined before used" true in the order of the log.
-func encodeBatch(e *wal.Encoder, tenantName string, b *model.Batch, table *memtable.Table, res *memtable.Resolved) {
-	e.Begin(tenantName)
+func encodeBatch(e *wal.Encoder, b *model.Batch, table *memtable.Table, res *memtable.Resolved) {
 	for k, ref := range res.Refs {
 		if ref == memtable.NoSeries {
 			continue

@@ -183,7 +183,10 @@ func (i *Ingester) reingestGeneration(ctx context.Context, old *writer, fence po
 		if err := r.resolve(&rec); err != nil || r.empty() {
 			return err
 		}
-		if err := w.log.Append(func(e *wal.Encoder) { encodeBatch(e, rec.Tenant, &r.batch, g.table, &r.res) }); err != nil {
+		if err := w.log.Append(func(e *wal.Encoder) {
+			e.Begin(rec.Tenant)
+			encodeBatch(e, &r.batch, g.table, &r.res)
+		}); err != nil {
 			return err
 		}
 		r.apply()

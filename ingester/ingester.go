@@ -29,7 +29,7 @@ type Ingester struct {
 	controlWake, sealedWake, builtWake, shipWake wake
 
 	inFlight atomic.Int64 // bytes of requests being appended
-	resolved sync.Pool    // of *memtable.Resolved
+	resolved sync.Pool    // of *resolved
 	closing  atomic.Bool
 
 	deletions deletions

@@ -115,10 +115,10 @@ func (i *Ingester) recoverGeneration(ctx context.Context, w *writer, gen uint64)
 	return g, nil
 }
 
-// samplesOf is the number of samples of all kinds that the table took.
+// samplesOf is the number of samples of all kinds that the table took, rows of exemplars and metadata included.
 func samplesOf(t *memtable.Table) int64 {
 	s := t.Stats()
-	return s.Samples + s.Histograms
+	return s.Samples + s.Histograms + s.Rows
 }
 
 // removeOthers removes everything in dir but the entry keep.

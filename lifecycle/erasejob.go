@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"github.com/varvedb/varve/blocks"
 	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/model"
@@ -75,12 +77,24 @@ func holdsMasked(ctx context.Context, r blocks.RangeReader, m *blocks.Meta, mask
 				at.MaxMs = model.WindowEnd(at.MaxMs, ms) // windows that overlap
 			}
 			found, err := anySample(ctx, r, m, &blocks.Query{Range: at, Matchers: selector})
+			if !found && err == nil {
+				found, err = anyExemplar(ctx, r, m, at, selector)
+			}
 			if found || err != nil {
 				return found, err
 			}
 		}
 	}
 	return false, nil
+}
+
+// anyExemplar looks for exemplars of series that have no samples here.
+func anyExemplar(ctx context.Context, r blocks.RangeReader, m *blocks.Meta, at model.TimeRange, selector []*labels.Matcher) (bool, error) {
+	reserved, err := model.SelectExemplars(selector)
+	if err != nil {
+		return false, err
+	}
+	return anySample(ctx, r, m, &blocks.Query{Range: at, Matchers: reserved})
 }
 
 func anySample(ctx context.Context, r blocks.RangeReader, m *blocks.Meta, q *blocks.Query) (bool, error) {

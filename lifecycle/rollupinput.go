@@ -136,12 +136,13 @@ func newRawStream(ctx context.Context, j *rollJob, opts *blocks.MergeOptions, wi
 }
 
 func (s *rawStream) peek() (labels.Labels, bool, error) {
-	if !s.ready && !s.ended {
+	for !s.ready && !s.ended {
 		at, err, ok := s.pull()
 		if err != nil {
 			return labels.EmptyLabels(), false, err
 		}
-		s.at, s.ready, s.ended = at, ok, !ok
+		// Exemplars and metadata are not rolled up.
+		s.at, s.ready, s.ended = at, ok && !model.Reserved(at.Labels), !ok
 	}
 	return s.at.Labels, s.ready, nil
 }

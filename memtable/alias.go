@@ -67,6 +67,17 @@ func (t *aliases) lookup(hs hasher, series []model.BatchSeries, refs []uint32, r
 	return rest
 }
 
+// ref returns the ref of one hash.
+func (t *aliases) ref(h hash) (uint32, bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	at, found := t.find(h)
+	if !found {
+		return NoSeries, false
+	}
+	return t.pages[at/aliasesPerPage].refs[at%aliasesPerPage], true
+}
+
 // find returns the number of the entry with the hash. If there is none, what it returns is no number to go on from.
 func (t *aliases) find(h hash) (uint32, bool) {
 	if len(t.slots) == 0 {

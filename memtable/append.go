@@ -41,6 +41,7 @@ func (t *Table) Append(b *model.Batch, res *Resolved) {
 	t.otherBytes.Add(sideBytes)
 	t.samples.Add(int64(res.Samples))
 	t.histograms.Add(int64(res.Histograms))
+	t.rows.Add(int64(res.rows))
 	t.count(&counts)
 }
 

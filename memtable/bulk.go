@@ -1,5 +1,7 @@
 package memtable
 
+import "github.com/varvedb/varve/model"
+
 // Bulk adds the samples of a log that is replayed, which come by the million while nobody waits for one of them. A scrape touches each
 // series once, and the series of a busy server take more room than the processor's caches, so that appending scrape after scrape waits for
 // memory at nearly every sample. Bulk gathers the samples of neighboring series, in their order, and appends those of several scrapes at once.
@@ -110,7 +112,7 @@ func (b *Bulk) more() *gathered {
 	return g
 }
 
-// Histogram adds a native histogram, which is copied, of a series that Define made.
+// Histogram adds what is no plain float, which is copied, of a series that Define made.
 func (b *Bulk) Histogram(ref uint32, t int64, h []byte) {
 	b.tally.add(t)
 	b.turnTo(ref / pageSeries)
@@ -123,7 +125,14 @@ func (b *Bulk) Histogram(ref uint32, t int64, h []byte) {
 	counts[p.series[ref%pageSeries].pushHistogram(t, append(make([]byte, 0, len(h)), h...))]++
 	p.mu.Unlock()
 	b.table.otherBytes.Add(histogramBytes(h))
-	b.table.histograms.Add(1)
+	switch {
+	case model.IsFloatWithStart(h):
+		b.table.samples.Add(1)
+	case model.IsRow(h):
+		b.table.rows.Add(1)
+	default:
+		b.table.histograms.Add(1)
+	}
 	b.table.count(&counts)
 }
 

@@ -41,9 +41,11 @@ type tenantNames struct {
 	// byDecoder holds the names of series as they arrive, per decoder.
 	byDecoder map[string]*aliases
 
-	createMu  sync.Mutex // new series one after another, those of a batch together; guards canonical and buf
+	createMu  sync.Mutex // new series one after another, those of a batch together; guards canonical, buf and exemplars
 	canonical seriesByLabels
 	buf       []byte
+	// exemplars leads from a series to that of its exemplars; createMu guards it.
+	exemplars map[uint32]uint32
 
 	index postings
 	// selecting is the order of selections, building that of blocks.
@@ -85,7 +87,7 @@ func (n *Names) tenant(name string) *tenantNames {
 	if d = n.tenants[name]; d == nil {
 		d = &tenantNames{
 			byDecoder: map[string]*aliases{}, index: newPostings(),
-			building: order{byMetric: true},
+			building: order{byMetric: true}, exemplars: map[uint32]uint32{},
 		}
 		n.tenants[name] = d
 	}

@@ -34,20 +34,36 @@ func pageOf(pages []atomic.Pointer[page], ref uint32) *page {
 func (t *Table) enter(d *tenantData, ref uint32, limit int) bool {
 	t.enterMu.Lock()
 	defer t.enterMu.Unlock()
+	entered, isNew := t.enterLocked(ref, &d.series, limit)
+	if isNew {
+		t.series.Add(1)
+	}
+	return entered
+}
+
+// enterReserved is enter for a series of ours, which does not count as one of the tenant but as one of n.
+func (t *Table) enterReserved(n *int, ref uint32, limit int) bool {
+	t.enterMu.Lock()
+	defer t.enterMu.Unlock()
+	entered, _ := t.enterLocked(ref, n, limit)
+	return entered
+}
+
+// enterLocked enters a series that counts as one of n, of which there may be limit. enterMu is held.
+func (t *Table) enterLocked(ref uint32, n *int, limit int) (entered, isNew bool) {
 	p := pageOf(*t.pages.Load(), ref)
 	if p.has(ref) {
-		return true
+		return true, false
 	}
-	if limit > 0 && d.series >= limit {
-		return false
+	if limit > 0 && *n >= limit {
+		return false, false
 	}
 	if p == nil {
 		p = t.addPage(ref / pageSeries)
 	}
 	p.entered[ref%pageSeries/64].Or(1 << (ref % 64))
-	d.series++
-	t.series.Add(1)
-	return true
+	*n++
+	return true, true
 }
 
 // full reports whether the tenant has as many series as it may.
@@ -55,6 +71,13 @@ func (t *Table) full(d *tenantData, limit int) bool {
 	t.enterMu.Lock()
 	defer t.enterMu.Unlock()
 	return limit > 0 && d.series >= limit
+}
+
+// fullMetadata reports whether the tenant has metadata of as many metrics as it may.
+func (t *Table) fullMetadata(d *tenantData) bool {
+	t.enterMu.Lock()
+	defer t.enterMu.Unlock()
+	return d.metadata >= t.opts.MaxMetadata
 }
 
 // addPage makes the n-th page. enterMu is held.

@@ -21,7 +21,13 @@ func (t *Table) Define(tenant string, ls labels.Labels) (uint32, error) {
 	if ref == NoSeries {
 		ref = t.names.create(d.names, ls, h)
 	}
-	t.enter(d, ref, 0)
+	if _, ok := model.MetadataOf(ls); ok {
+		t.enterReserved(&d.metadata, ref, 0)
+	} else if model.Reserved(ls) {
+		t.enterReserved(&d.exemplars, ref, 0)
+	} else {
+		t.enter(d, ref, 0)
+	}
 	return ref, nil
 }
 

@@ -27,6 +27,7 @@ type Resolved struct {
 	// Samples and Histograms count what is not rejected.
 	Samples, Histograms int
 
+	rows    int // of reserved series
 	tenant  *tenantData
 	unknown []unknown
 	tally   dayTally
@@ -73,7 +74,7 @@ func (r *Resolved) reset(d *tenantData, n, maxDays int) {
 	r.tenant = d
 	r.Refs = slices.Grow(r.Refs[:0], n)[:n]
 	r.unknown = r.unknown[:0]
-	r.Rejected, r.RejectedSamples, r.Reasons, r.Samples, r.Histograms = nil, 0, nil, 0, 0
+	r.Rejected, r.RejectedSamples, r.Reasons, r.Samples, r.Histograms, r.rows = nil, 0, nil, 0, 0, 0
 	r.tally.reset(maxDays)
 }
 
@@ -109,9 +110,12 @@ func (r *Resolved) accept(ref uint32, i int, b *model.Batch) {
 	r.Samples += int(bs.Count)
 	for _, h := range b.Histograms[bs.FirstHistogram : bs.FirstHistogram+bs.HistogramCount] {
 		r.tally.add(h.T)
-		if model.IsFloatWithStart(h.H) {
+		switch {
+		case model.IsFloatWithStart(h.H):
 			r.Samples++
-		} else {
+		case model.IsRow(h.H):
+			r.rows++
+		default:
 			r.Histograms++
 		}
 	}

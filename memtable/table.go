@@ -19,13 +19,15 @@ type Options struct {
 	MaxSeries int
 	// MaxDays bounds the days of each tenant that samples fall on. Default 1,000.
 	MaxDays int
+	// MaxMetadata bounds the metrics of each tenant whose metadata is kept. Default 100,000.
+	MaxMetadata int
 }
 
 func (o *Options) setDefaults() {
 	for _, d := range []struct {
 		field *int
 		value int
-	}{{&o.MaxLabels, 64}, {&o.MaxNameBytes, 1024}, {&o.MaxValueBytes, 8192}, {&o.MaxDays, 1000}} {
+	}{{&o.MaxLabels, 64}, {&o.MaxNameBytes, 1024}, {&o.MaxValueBytes, 8192}, {&o.MaxDays, 1000}, {&o.MaxMetadata, 100_000}} {
 		if *d.field <= 0 {
 			*d.field = d.value
 		}
@@ -48,6 +50,7 @@ type Table struct {
 	tenants   map[string]*tenantData
 
 	samples, histograms atomic.Int64
+	rows                atomic.Int64
 	outOfOrder          atomic.Int64
 	duplicates          atomic.Int64
 	overwritten         atomic.Int64
@@ -81,8 +84,10 @@ func (t *Table) Seal() { t.sealed.Store(true) }
 
 // Stats are counts since the table was made.
 type Stats struct {
-	// Series is the number of series, Samples and Histograms of what was accepted, duplicates included.
+	// Series is the number of series, reserved ones apart, Samples and Histograms of what was accepted, duplicates included.
 	Series, Samples, Histograms int64
+	// Rows counts rows of exemplars and metadata.
+	Rows int64
 	// OutOfOrder counts floats that came after a later one of their series, Duplicates those that were there already with the same
 	// value, Overwritten those that took the place of another value. A late sample that overwrites or repeats an
 	// older one than the last is counted as out of order only.
@@ -95,7 +100,7 @@ type Stats struct {
 func (t *Table) Stats() Stats {
 	return Stats{
 		Series: t.series.Load(), Samples: t.samples.Load(), Histograms: t.histograms.Load(),
-		OutOfOrder: t.outOfOrder.Load(), Duplicates: t.duplicates.Load(), Overwritten: t.overwritten.Load(),
+		Rows: t.rows.Load(), OutOfOrder: t.outOfOrder.Load(), Duplicates: t.duplicates.Load(), Overwritten: t.overwritten.Load(),
 		Bytes: t.Bytes(),
 	}
 }

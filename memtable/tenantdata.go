@@ -11,9 +11,10 @@ import (
 
 // tenantData is what a table holds of one tenant besides the samples.
 type tenantData struct {
-	name   string
-	names  *tenantNames
-	series int // how many the table has; Table.enterMu guards it
+	name  string
+	names *tenantNames
+	// series is how many the table has, reserved ones apart; exemplars and metadata are how many of those. Table.enterMu guards them.
+	series, exemplars, metadata int
 
 	dayMu sync.RWMutex // guards days
 	days  map[model.Day]*DayStats
@@ -23,7 +24,7 @@ type tenantData struct {
 type DayStats struct {
 	Tenant string
 	Day    model.Day
-	// Samples counts floats and histograms, duplicates included. It is not 0.
+	// Samples counts floats, histograms and rows of reserved series, duplicates included. It is not 0.
 	Samples int64
 	// MinT and MaxT are the smallest and largest timestamps.
 	MinT, MaxT int64

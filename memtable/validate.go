@@ -1,6 +1,7 @@
 package memtable
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -44,6 +45,9 @@ func (o *Options) clean(ls labels.Labels) (labels.Labels, error) {
 	}
 	return ls, nil
 }
+
+// validMetric reports whether a name may be that of a metric.
+func validMetric(name []byte) bool { return utf8.Valid(name) && bytes.IndexByte(name, 0) < 0 }
 
 func (o *Options) checkLabel(l labels.Label) error {
 	switch {

@@ -36,7 +36,7 @@ type Batch struct {
 	Samples    []Sample
 	Histograms []HistogramSample
 	// Exemplars and Metadata belong to series and metrics, of the batch or not. Rows of one series and time stand for all its exemplars
-	// of that millisecond; the last of them is kept.
+	// of that millisecond; the last of them is kept. An exemplar is kept if its series is known, from the batch or before it.
 	Exemplars []ExemplarRow
 	Metadata  []MetadataRow
 }
@@ -66,8 +66,10 @@ type LabelDecoder interface {
 type AppendResult struct {
 	// Samples and Histograms accepted, those that were already there with the same value included.
 	Samples, Histograms int
-	// Exemplars that were accepted.
+	// Exemplars that were accepted, those that were already there included.
 	Exemplars int
+	// DroppedExemplars and DroppedMetadata were not: exemplars of series that are not known, and what is too much. That is no fault of the request.
+	DroppedExemplars, DroppedMetadata int
 	// Rejected series or samples and why, at most the first ten; the rest is counted in RejectedSamples.
 	Rejected        []Rejection
 	RejectedSamples int

@@ -24,6 +24,11 @@ const (
 // Reserved reports whether a series is one of Varve's own, which is not for users to see. Cheap: labels are sorted, and it would be the first.
 func Reserved(ls labels.Labels) bool { return ls.Get(ReservedLabel) != "" }
 
+// IsRow reports whether the bytes of a HistogramSample are a row of a reserved series.
+func IsRow(b []byte) bool {
+	return len(b) > 1 && b[0] == startMark && (b[1] == rowExemplars || b[1] == rowMetadata)
+}
+
 // ReservedName reports whether a label is Varve's own.
 func ReservedName(name string) bool { return name == ReservedLabel }
 

@@ -16,17 +16,23 @@ import (
 
 // LabelNames implements storage.LabelQuerier.
 func (q *querier) LabelNames(ctx context.Context, hints *storage.LabelHints, matchers ...*labels.Matcher) ([]string, annotations.Annotations, error) {
+	hidden := hideListed(matchers)
 	return q.names(ctx, hints, matchers,
 		func(s stringSet, ls labels.Labels) {
 			ls.Range(func(l labels.Label) { s.add(l.Name) })
 		},
 		func(ctx context.Context, b catalog.Entry, masks blocks.Masks) ([]string, error) {
-			return blocks.LabelNames(ctx, q.q.c.Blocks, b.Meta, matchers, masks)
+			names, err := blocks.LabelNames(ctx, q.q.c.Blocks, b.Meta, hidden, masks)
+			return withoutReserved(names), err
 		})
 }
 
 // LabelValues implements storage.LabelQuerier.
 func (q *querier) LabelValues(ctx context.Context, name string, hints *storage.LabelHints, matchers ...*labels.Matcher) ([]string, annotations.Annotations, error) {
+	hidden := hideListed(matchers)
+	if name == model.ReservedLabel {
+		hidden = []*labels.Matcher{labels.MustNewMatcher(labels.MatchEqual, name, "")}
+	}
 	return q.names(ctx, hints, matchers,
 		func(s stringSet, ls labels.Labels) {
 			if v := ls.Get(name); v != "" {
@@ -34,8 +40,26 @@ func (q *querier) LabelValues(ctx context.Context, name string, hints *storage.L
 			}
 		},
 		func(ctx context.Context, b catalog.Entry, masks blocks.Masks) ([]string, error) {
-			return blocks.LabelValues(ctx, q.q.c.Blocks, b.Meta, name, matchers, masks)
+			return blocks.LabelValues(ctx, q.q.c.Blocks, b.Meta, name, hidden, masks)
 		})
+}
+
+// hideListed hides reserved series from a label call of blocks, unless it is answered from the index alone: what that lists besides model.ReservedLabel are
+// labels of series, as those of exemplars are.
+func hideListed(matchers []*labels.Matcher) []*labels.Matcher {
+	if len(matchers) == 0 {
+		return nil
+	}
+	return model.HideReserved(matchers)
+}
+
+// withoutReserved returns sorted names without ours.
+func withoutReserved(names []string) []string {
+	at, found := slices.BinarySearch(names, model.ReservedLabel)
+	if !found {
+		return names
+	}
+	return slices.Concat(names[:at], names[at+1:]) // they may be those of a cache
 }
 
 // names unites what the series of sources and the indexes of blocks say, sorted. Blocks
@@ -53,7 +77,7 @@ func (q *querier) names(
 	g, err := q.gather(ctx, &question{
 		r: q.r, purpose: purpose{use: useLabels}, asked: ResolutionOf(ctx),
 		source: func(ctx context.Context, tenant string, s model.Source) (*answer, error) {
-			sel, err := s.Select(ctx, tenant, q.r, matchers)
+			sel, err := s.Select(ctx, tenant, q.r, model.HideReserved(matchers))
 			if err != nil {
 				return nil, err
 			}

@@ -21,6 +21,11 @@ const funcSeries = "series"
 // Select implements storage.Querier. The series are sorted whether asked for or not: the order in
 // which an aggregation sums is part of the answer. The reading starts at once and beside others; the set waits for it.
 func (q *querier) Select(ctx context.Context, _ bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
+	return q.choose(ctx, hints, model.HideReserved(matchers))
+}
+
+// choose is Select, which reserved series can be asked of too.
+func (q *querier) choose(ctx context.Context, hints *storage.SelectHints, matchers []*labels.Matcher) storage.SeriesSet {
 	set := &seriesSet{done: make(chan struct{}), r: q.r, q: q}
 	limit := 0
 	if hints != nil {

@@ -33,9 +33,9 @@ func newMetrics(reg prometheus.Registerer, arriving, decoding *admission) *metri
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Name: "varve_http_requests_in_flight", Help: "Requests being answered."}),
 		panics:   prometheus.NewCounter(prometheus.CounterOpts{Name: "varve_http_panics_total", Help: "Requests whose handler panicked. Each is a bug."}),
 		series:   prometheus.NewCounter(prometheus.CounterOpts{Name: "varve_write_series_total", Help: "Series in write requests that were decoded, each as often as it occurred."}),
-		samples:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "varve_write_samples_total", Help: "Samples accepted by write requests."}, []string{"type"}),
+		samples:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "varve_write_samples_total", Help: "Samples and exemplars accepted by write requests."}, []string{"type"}),
 		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "varve_write_samples_rejected_total", Help: "Samples refused for a permanent fault of their series."}, []string{"reason"}),
-		skipped:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "varve_write_skipped_total", Help: "Parts of write requests that Varve does not store."}, []string{"type"}),
+		skipped:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "varve_write_skipped_total", Help: "Exemplars and metadata in write requests that were not kept: of unknown series, too long or too many."}, []string{"type"}),
 	}
 	for _, reason := range model.Reasons() {
 		m.rejected.WithLabelValues(string(reason))
@@ -62,12 +62,7 @@ func (m *metrics) begin() (done func(route string, code int, took time.Duration)
 
 func (m *metrics) received(r *remotewrite.Request) {
 	m.series.Add(float64(len(r.Batch.Series)))
-	if n := r.Exemplars + r.DroppedExemplars; n > 0 {
-		m.skipped.WithLabelValues("exemplar").Add(float64(n))
-	}
-	if n := len(r.Batch.Metadata); n > 0 {
-		m.skipped.WithLabelValues("metadata").Add(float64(n))
-	}
+	m.skipped.WithLabelValues("exemplar").Add(float64(r.DroppedExemplars))
 }
 
 func (m *metrics) stored(r model.AppendResult) {
@@ -75,6 +70,11 @@ func (m *metrics) stored(r model.AppendResult) {
 	if r.Histograms > 0 {
 		m.samples.WithLabelValues("histogram").Add(float64(r.Histograms))
 	}
+	if r.Exemplars > 0 {
+		m.samples.WithLabelValues("exemplar").Add(float64(r.Exemplars))
+	}
+	m.skipped.WithLabelValues("exemplar").Add(float64(r.DroppedExemplars))
+	m.skipped.WithLabelValues("metadata").Add(float64(r.DroppedMetadata))
 	m.refused(r.Reasons)
 }
 
