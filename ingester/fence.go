@@ -96,37 +96,49 @@ func (i *Ingester) move(ctx context.Context, old *writer) error {
 	return nil
 }
 
-// findFence returns the position of the fence. If shipping has not met it, the roster said so, and the local positions are tried one after
-// another: segments before the fence may have been collected since.
+// findFence returns the position of the fence: of the last one at or behind the local log. Nothing is put behind a fence, but before it there may be others, left by
+// adopters that stood still while this adoption was finished and what lies before its fence was collected, and then took the gap for the end of the log. So the
+// search begins at the end, and goes no further down than to a fence that was met by shipping, which may be one of those.
 func (i *Ingester) findFence(ctx context.Context, w *writer) (position, error) {
 	i.mu.Lock()
-	fence := w.fence
+	met := w.fence
 	i.mu.Unlock()
-	if fence != (position{}) {
-		return fence, nil
-	}
-	for _, p := range append(localPositions(w.log), i.behindLog(w)) {
-		key := wal.SegmentKey(w.id, p.gen, p.seq)
-		data, _, err := i.c.Bucket.Get(ctx, key)
-		if errors.Is(err, model.ErrNotFound) {
-			continue
-		}
+	places := append(localPositions(w.log), i.behindLog(w))
+	for n := len(places) - 1; n >= 0 && met.before(places[n]); n-- {
+		there, err := i.isFence(ctx, w, places[n])
 		if err != nil {
 			return position{}, fmt.Errorf("look for the fence: %w", err)
 		}
-		s, err := wal.ParseSegment(data, nil)
-		if err != nil {
-			return position{}, fmt.Errorf("look for the fence: %s: %w", key, err)
-		}
-		if s.Fence {
-			i.mu.Lock()
-			w.fence = p
-			i.mu.Unlock()
-			return p, nil
+		if there {
+			met = places[n]
+			break
 		}
 	}
-	return position{}, fmt.Errorf("the roster says that it was adopted, but no fence lies at or behind its local log: "+
-		"is the data directory an old copy?: %w", model.ErrCorrupt)
+	if met == (position{}) {
+		return position{}, fmt.Errorf("the roster says that it was adopted, but no fence lies at or behind its local log: "+
+			"is the data directory an old copy?: %w", model.ErrCorrupt)
+	}
+	i.mu.Lock()
+	w.fence = met
+	i.mu.Unlock()
+	return met, nil
+}
+
+// isFence reports whether a fence lies there. Segments before it may have been collected.
+func (i *Ingester) isFence(ctx context.Context, w *writer, p position) (bool, error) {
+	key := wal.SegmentKey(w.id, p.gen, p.seq)
+	data, _, err := i.c.Bucket.Get(ctx, key)
+	if errors.Is(err, model.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	s, err := wal.ParseSegment(data, nil)
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", key, err)
+	}
+	return s.Fence, nil
 }
 
 // chooseNext makes the next id durable before anything is written under it, and reuses the one of an earlier try. It writes the
