@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/varvedb/varve/blocks"
 	"github.com/varvedb/varve/model"
@@ -16,7 +17,7 @@ import (
 // blocks with new ones has the order of the newest, which came after the snapshot.
 //
 // The rollups become those of the snapshot again, and what is not in them is rolled anew. Only where retention has removed raw samples since do they stay as they
-// are: they hold what the snapshot has and what came later.
+// are: they hold what the snapshot has and what came later. Deletes cannot be undone then, unless Exact.
 type Restore struct {
 	// Day is what the snapshot has of the partition.
 	Day *Partition
@@ -67,11 +68,20 @@ func (r Restore) Plan(p *Partition) (plan RestorePlan, err error) {
 		}
 	}
 	plan.Deletes = r.deletes(p)
-	if plan.None() || r.keepsRollups(p) {
+	switch {
+	case plan.None():
+		return plan, nil
+	case r.keepsRollups(p) && r.UndoDeletes && slices.ContainsFunc(plan.Deletes, asked):
+		return plan, fmt.Errorf("raw samples have expired since, and rollups that hold what came after the snapshot cannot get back what was deleted "+
+			"(%d deletes, the first %s); exactly as it was the day can be restored: %w", len(plan.Deletes), plan.Deletes[0], model.ErrInvalid)
+	case r.keepsRollups(p):
 		return plan, nil
 	}
 	return plan, r.planRollups(p, &plan)
 }
+
+// asked reports whether somebody asked for the delete, other than retention, whose tombstones come again.
+func asked(id string) bool { return !strings.HasPrefix(id, RetentionPrefix) }
 
 // keepsRollups reports whether the rollups stay as they are.
 func (r Restore) keepsRollups(p *Partition) bool { return p.Thinned && !r.Exact && len(p.Rollups) > 0 }
@@ -135,13 +145,13 @@ func (r Restore) deletes(p *Partition) []string {
 			since[t.ID] = true
 		}
 	}
-	for _, e := range p.Blocks {
+	for _, e := range p.All() {
 		// One that was forgotten by the catalog cannot be undone, but it is seen by what it was applied to.
 		for _, id := range e.Tombstones {
 			since[id] = true
 		}
 	}
-	for _, e := range r.Day.Blocks {
+	for _, e := range r.Day.All() {
 		for _, id := range e.Tombstones {
 			delete(since, id)
 		}

@@ -403,3 +403,35 @@ func TestRollupOrphans(t *testing.T) {
 	_, err := w.catalog.Commit(context.Background(), "t", testDay, catalog.Drop{IDs: []string{w.partition().Rollups[0].ID}})
 	require.ErrorIs(t, err, model.ErrConflict, "live")
 }
+
+// TestRollupsAndUndoneDeletes: rollups that stay because raw samples have expired cannot get back what was deleted, so that is refused; exactly as it was the day can be had.
+func TestRollupsAndUndoneDeletes(t *testing.T) {
+	ctx := context.Background()
+	w := newRollWorld(t)
+	w.retain(yearly("9d"))
+	w.scrape(0, 24, true)
+	w.daysLater(1)
+	l, _ := w.worker(rolls())
+	w.settle(l, 3)
+	then := w.rolled(blocks.Rollup5m)
+	_, err := w.catalog.CreateSnapshot(ctx, "t", "then")
+	require.NoError(t, err)
+	deleter, _ := w.deleter()
+	_, err = deleter.Delete(ctx, w.request("x", `{i="1"}`, 3_700_000, 11_000_000))
+	require.NoError(t, err)
+	w.settle(l, 3)
+	w.daysLater(9)
+	w.settle(l, 3)
+	require.True(t, w.partition().Thinned)
+	require.Less(t, len(w.rolled(blocks.Rollup5m)), len(then))
+
+	place, _ := w.place(w.store, w.store)
+	_, err = Restore(ctx, place, "t", "then", RestoreOptions{})
+	require.ErrorContains(t, err, "deleted since")
+	_, err = Restore(ctx, place, "t", "then", RestoreOptions{UndoDeletes: true})
+	require.ErrorIs(t, err, model.ErrInvalid)
+	require.ErrorContains(t, err, "exactly")
+	_, err = Restore(ctx, place, "t", "then", RestoreOptions{UndoDeletes: true, Exact: true})
+	require.NoError(t, err)
+	require.Equal(t, then, w.rolled(blocks.Rollup5m))
+}
