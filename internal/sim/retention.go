@@ -82,16 +82,38 @@ func (w *world) checkRetention() {
 	w.tidyAll()
 	w.checkCatalogs("series expired")
 	w.checkThinned()
-	w.nowMs += 60 * model.MsPerDay
+	w.appendLate()
+	w.nowMs += 3600 * 1000 // by any clock they came before
+	w.tidyAll()
+	w.checkCatalogs("late samples of expired series")
+	w.checkThinned()
+	w.nowMs += 63 * model.MsPerDay // and some were sent for tomorrow
 	w.tidyAll()
 	w.oracle.expire(func(k key) bool { return k.tenant == expiringTenant })
 	w.checkCatalogs("everything expired")
 	w.checkThinned()
-	w.nowMs += 60 * model.MsPerDay // rollups too
+	w.nowMs += 63 * model.MsPerDay // rollups too
 	w.tidyAll()
 	w.nowMs += 2 * 3600 * 1000
 	w.tidyAll()
 	w.checkNone(expiringTenant)
+}
+
+// appendLate writes samples beside those that have expired, which have nowhere to go but into the rollups.
+func (w *world) appendLate() {
+	for _, m := range w.machines {
+		var keys []key
+		for _, k := range m.keys {
+			late := key{k.tenant, k.series, k.t + 1 + int64(w.rng.IntN(400_000))}
+			if w.mayExpire(k) && w.mayExpire(late) && w.oracle.writes[late] == nil && w.rng.IntN(3) == 0 {
+				keys = append(keys, late)
+			}
+		}
+		if len(keys) > 0 && w.violation == nil {
+			w.send(m, expiringTenant, keys)
+			w.finish(m)
+		}
+	}
 }
 
 // checkDeletion deletes a tenant while machines write to it, perhaps not to the end, and demands that workers leave none of it.
