@@ -93,26 +93,19 @@ func (b *coldBlock) needsRows(t *testing.T, r model.TimeRange, ms []*labels.Matc
 	in, n.windows = b.windows(r)
 	var seriesPages, rowPages []blob.Range
 	stripes := map[int64]bool{}
-	at := b.meta.SeriesPages.Offset
-	for rest := b.section(b.meta.SeriesPages); len(rest) > 0; {
-		raw, size, err := page.Decode(nil, rest, page.Series)
-		require.NoError(t, err)
-		p, err := index.ParsePage(raw)
-		require.NoError(t, err)
-		g, err := parquet.Locate(p, parquet.Section(b.meta.Chunks), parquet.Samples)
-		require.NoError(t, err)
+	for _, p := range b.rowPages(t) {
 		before := n.series
-		require.NoError(t, p.Scan(ms, func(i int, _ *index.Entry) error {
+		require.NoError(t, p.series.Scan(ms, func(i int, _ *index.Entry) error {
 			found := false
 			for w := range in {
-				from, to := g.Rows(i, w)
+				from, to := p.rows.Rows(i, w)
 				if !in[w] || from == to {
 					continue
 				}
 				found = true
 				row := 0
-				for j := range g.Stripes[w] {
-					st := &g.Stripes[w][j]
+				for j := range p.rows.Stripes[w] {
+					st := &p.rows.Stripes[w][j]
 					if row < to && from < row+st.Rows && !stripes[st.Key()] {
 						stripes[st.Key()] = true
 						for _, ref := range st.Needed(model.Count) {
@@ -128,15 +121,40 @@ func (b *coldBlock) needsRows(t *testing.T, r model.TimeRange, ms []*labels.Matc
 			return nil
 		}))
 		if n.series > before {
-			seriesPages = append(seriesPages, blob.Range{Offset: at, Length: int64(size)})
+			seriesPages = append(seriesPages, p.at)
 		}
-		at, rest = at+int64(size), rest[size:]
 	}
 	for _, pages := range [][]blob.Range{seriesPages, rowPages} {
 		bytes, gaps := weigh(pages)
 		n.bytes, n.gaps = n.bytes+bytes, n.gaps+gaps
 	}
 	return n
+}
+
+// rowPage is a series page of a parquet block, and where the rows of its series lie.
+type rowPage struct {
+	at     blob.Range
+	series *index.Page
+	rows   *parquet.Group
+}
+
+// rowPages returns those of the block, which it keeps.
+func (b *coldBlock) rowPages(t *testing.T) []rowPage {
+	if b.parsed != nil {
+		return b.parsed
+	}
+	at := b.meta.SeriesPages.Offset
+	for rest := b.section(b.meta.SeriesPages); len(rest) > 0; {
+		raw, size, err := page.Decode(nil, rest, page.Series)
+		require.NoError(t, err)
+		p, err := index.ParsePage(raw)
+		require.NoError(t, err)
+		g, err := parquet.Locate(p, parquet.Section(b.meta.Chunks), parquet.Samples)
+		require.NoError(t, err)
+		b.parsed = append(b.parsed, rowPage{blob.Range{Offset: at, Length: int64(size)}, p, g})
+		at, rest = at+int64(size), rest[size:]
+	}
+	return b.parsed
 }
 
 // speculatedRows is the size of the row groups, in the windows of the range, of the ranges that directory entries [lo, hi) lie in; not of the first if

@@ -130,6 +130,7 @@ type coldBlock struct {
 	writer int
 	meta   *blocks.Meta
 	data   []byte
+	parsed []rowPage // of a parquet block, once asked for
 }
 
 func (b *coldBlock) section(s blocks.Section) []byte { return b.data[s.Offset:s.End()] }
