@@ -111,7 +111,7 @@ func (f *Front) open(r *Result) (*head, io.Reader, error) {
 	h := &head{}
 	if err := json.Unmarshal(raw, h); err != nil || h.StatusCode == 0 || f.Stream {
 		// No response in payload format 2.0 is a body of its own.
-		return &head{StatusCode: http.StatusOK, Headers: map[string]string{"Content-Type": "application/json"}}, bytes.NewReader(raw), nil
+		return &head{StatusCode: http.StatusOK, Headers: map[string]string{"Content-Type": "application/json"}}, bytes.NewReader(raw), nil //nolint:nilerr // so it is a body
 	}
 	if !h.IsBase64Encoded {
 		return h, strings.NewReader(h.Body), nil

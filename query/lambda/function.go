@@ -81,8 +81,9 @@ func (f *Function) openAPI(ctx context.Context, c *Components) (http.Handler, er
 	}
 	f.closers = append(f.closers, func() error { parsed.Close(); return nil })
 	gate := query.NewGate(f.cfg.MemoryBytes/2, nil)
+	list := catalog.New(b, nil, catalog.Components{Now: c.Now})
 	q, err := query.New(&query.Config{Detached: true, CatalogCacheBytes: memory, Limits: f.cfg.Limits}, query.Components{
-		Catalog: catalog.New(b, nil, catalog.Components{Now: c.Now}), Blocks: blocks.NewCache(bytes, parsed), Logs: b, Memory: gate,
+		Catalog: list, Blocks: blocks.NewCache(bytes, parsed), Logs: b, Memory: gate,
 	})
 	if err != nil {
 		return nil, err
@@ -94,7 +95,7 @@ func (f *Function) openAPI(ctx context.Context, c *Components) (http.Handler, er
 	return api.New(&api.Options{
 		Version: f.cfg.Version, Revision: f.cfg.Revision, Flags: f.cfg.Flags, CORSOrigin: f.cfg.CORSOrigin,
 		Timeout: f.cfg.Engine.Timeout, Lookback: f.cfg.Engine.Lookback,
-	}, api.Components{Engine: engine, Queryable: q, Parser: p, Logger: f.log, Memory: gate, Started: c.Now(), Now: c.Now})
+	}, api.Components{Engine: engine, Queryable: q, Parser: p, Catalog: list, Logger: f.log, Memory: gate, Started: c.Now(), Now: c.Now})
 }
 
 // Close lets go of the buckets and the caches. Invocations must have ended.

@@ -48,11 +48,15 @@ func TestEmptyBucket(t *testing.T) {
 		"/api/v1/status/buildinfo": `"version":"1.2.3"`,
 		"/api/v1/labels":           `"data":[]`,
 		"/api/v1/format_query":     `"data":"up"`,
+		"/api/v1/status/catalog":   `"success"`,
 	} {
 		a := invoke(t, f, asked{path: path, query: "query=up"})
 		if a.status != 200 || !strings.Contains(a.body, want) {
 			t.Errorf("%s: answered %+v, want %s", path, a, want)
 		}
+	}
+	if a := invoke(t, f, asked{path: "/federate", query: "match[]=up"}); a.status != 200 || !strings.HasPrefix(a.headers["content-type"], "text/plain") {
+		t.Errorf("/federate: answered %+v", a)
 	}
 	a := invoke(t, f, asked{path: "/api/v1/query", query: "query=up{"})
 	var e struct{ Status, ErrorType, Error string }

@@ -19,7 +19,7 @@ func (f *Function) routes(read http.Handler) http.Handler {
 		case writes(path):
 			w.Header().Set("Allow", "")
 			respond(w, http.StatusMethodNotAllowed, "bad_data", fmt.Sprintf("%.100q changes something, and this is a querier on AWS Lambda that only reads; send it to a server (varve serve)", path))
-		case strings.HasPrefix(path, api.Prefix+"/"):
+		case strings.HasPrefix(path, api.Prefix+"/"), path == api.FederatePath:
 			f.withTenant(w, r, read)
 		case path == "/", path == "/-/healthy", path == "/-/ready":
 			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
