@@ -16,8 +16,8 @@ type Rows struct {
 	// that are not known, and whatever is too much.
 	Exemplars, DroppedExemplars, DroppedMetadata int
 
-	// said is the last row of each metric in the batch.
-	said map[uint32]model.HistogramSample
+	// said are the rows of each metric in the batch, by their places in Batch.Histograms.
+	said map[uint32][]int
 }
 
 // What a table keeps of rows. All that is beyond is dropped: nobody would look at it.
@@ -167,20 +167,23 @@ func (t *Table) resolveMetadata(d *tenantData, b *model.Batch, nowMs int64, rows
 func (t *Table) addMetadata(ref uint32, row []byte, nowMs int64, rows *Rows) {
 	had, full, lastMs := t.hasRow(ref, anyTime, row, maxMetadataRows, maxMetadataRows)
 	nowMs = max(nowMs, lastMs+1) // rows that say something else are kept apart by their times
-	if last, ok := rows.said[ref]; ok && !had {
-		had, nowMs = string(last.H) == string(row), max(nowMs, last.T+1)
+	said := rows.said[ref]
+	for _, i := range said {
+		h := &rows.Batch.Histograms[i]
+		had = had || string(h.H) == string(row)
+		nowMs = max(nowMs, h.T+1)
 	}
 	switch {
 	case had:
 		return
-	case full:
+	case full || len(said) >= maxMetadataRows:
 		rows.DroppedMetadata++
 		return
 	}
 	if rows.said == nil {
-		rows.said = map[uint32]model.HistogramSample{}
+		rows.said = map[uint32][]int{}
 	}
-	rows.said[ref] = model.HistogramSample{T: nowMs, H: row}
+	rows.said[ref] = append(said, len(rows.Batch.Histograms))
 	rows.add(ref, nowMs, row)
 }
 
