@@ -104,7 +104,8 @@ func (r *Reader) Engine() *query.Engine { return r.engine }
 // Parser is the parser that Engine uses.
 func (r *Reader) Parser() parser.Parser { return r.parser }
 
-// Query evaluates a PromQL expression at one time for a tenant. Warnings are in the result, an error in its Err.
+// Query evaluates a PromQL expression at one time for a tenant. Warnings are in the result, an error in its Err. What is asked for beside the expression is in the
+// context: query.WithResolution, query.WithSnapshot, query.WithPartialResponse, query.WithAccount.
 func (r *Reader) Query(ctx context.Context, tenantName, expr string, at time.Time) (*promql.Result, error) {
 	if err := tenant.Check(tenantName); err != nil {
 		return nil, fmt.Errorf("query: tenant %w", err)

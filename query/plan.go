@@ -91,7 +91,8 @@ func (a *plan) addDay(p *catalog.Partition, c choice, question *question) {
 }
 
 func factsOf(p *catalog.Partition) facts {
-	f := facts{thinned: p.Thinned, rolled: true}
+	// What is in a quarantined block may not have come into the rollups of today.
+	f := facts{thinned: p.Thinned, rolled: len(p.Quarantined) == 0 && !expiredFirst(p)}
 	for i := range p.Blocks {
 		f.rolled = f.rolled && p.Blocks[i].Rolled
 	}
@@ -100,6 +101,29 @@ func factsOf(p *catalog.Partition) facts {
 		f.has1h = f.has1h || p.Rollups[i].Format == blocks.Rollup1h
 	}
 	return f
+}
+
+// expiredFirst reports whether raw samples may be there of series whose rollups have expired: what was taken out of rollups, or is hidden in them, by a
+// tombstone that is not known to be of raw samples too.
+func expiredFirst(p *catalog.Partition) bool {
+	if len(p.Blocks) == 0 {
+		return false
+	}
+	ofRaw := func(id string) bool {
+		return slices.ContainsFunc(p.Blocks, func(e catalog.Entry) bool { return slices.Contains(e.Tombstones, id) })
+	}
+	for i := range p.Rollups {
+		e := &p.Rollups[i]
+		for _, t := range p.Masks(e) {
+			if t.Scope == catalog.ScopeRollups {
+				return true
+			}
+		}
+		if slices.ContainsFunc(e.Tombstones, func(id string) bool { return !ofRaw(id) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // remarks says whether there are windows among the answers, and what the user is to be told of where they came from and where none could.

@@ -18,8 +18,9 @@ const (
 	ResolutionAuto
 	// ResolutionRaw is raw samples, whatever has expired.
 	ResolutionRaw
-	// Resolution5m and Resolution1h are like ResolutionAuto, with windows of this length where a function can use them at all.
+	// Resolution5m is like ResolutionAuto with windows of this length, wherever a function can use them at all.
 	Resolution5m
+	// Resolution1h likewise.
 	Resolution1h
 )
 

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/prompb"
+	"github.com/prometheus/prometheus/promql"
 	"github.com/stretchr/testify/require"
 
 	"github.com/varvedb/varve/blocks"
@@ -215,7 +217,7 @@ func TestRolledHistograms(t *testing.T) {
 	for i := range int64(600) {
 		n := uint64(i) * 3
 		h := prompb.FromIntHistogram(0, &histogram.Histogram{
-			Count: n, Sum: float64(n), Schema: 1, ZeroThreshold: 0.001, PositiveSpans: []histogram.Span{{Length: 2}}, PositiveBuckets: []int64{int64(i) * 2, -int64(i)},
+			Count: n, Sum: float64(n), Schema: 1, ZeroThreshold: 0.001, PositiveSpans: []histogram.Span{{Length: 2}}, PositiveBuckets: []int64{i * 2, -i},
 		})
 		s.series["h"].AppendHistogram(t0+(i+1)*minuteMs, marshal(t, h))
 	}
@@ -235,4 +237,76 @@ func TestRolledHistograms(t *testing.T) {
 	}
 	got, _ := w.ask(ResolutionDefault, "histogram_count(increase(h[1h]))", moments{start: t0 + 5*hourMs})
 	require.Contains(t, got, "(180", "one a minute, by threes")
+}
+
+// TestRolledExpiredFirst: series whose rollups expire before their raw samples are answered from these, whatever is asked for.
+func TestRolledExpiredFirst(t *testing.T) {
+	w := lived(t, plainStorage(t))
+	day := day0 + 2
+	at := moments{start: t0 + 2*model.MsPerDay + hourMs, end: t0 + 3*model.MsPerDay, step: hourMs}
+	const expr = "max_over_time(whole_5[1h])"
+	_, infos := w.ask(ResolutionAuto, expr, at)
+	require.NotEmpty(t, infos)
+	w.do(day, catalog.AddTombstone{ID: "x", CreatedMs: time.Now().UnixMilli(), Range: day.Range(), Matchers: `{series="whole_5"}`, Scope: catalog.ScopeRollups})
+	check := func() {
+		for r := range Resolution(len(resolutions)) {
+			got, infos := w.ask(r, expr, at)
+			require.Equal(t, w.want(expr, at), got)
+			require.Empty(t, infos)
+		}
+	}
+	check()
+	applied := map[string][]string{}
+	for _, e := range w.partition(day).Rollups {
+		applied[e.ID] = []string{"x"}
+	}
+	w.do(day, catalog.SettleTombstones{Applied: applied})
+	check()
+}
+
+// TestRolledQuarantined: what could not be read when rollups were made is not answered from them alone.
+func TestRolledQuarantined(t *testing.T) {
+	w := lived(t, plainStorage(t))
+	at := moments{start: t0 + 3*model.MsPerDay}
+	_, infos := w.ask(ResolutionAuto, "max_over_time(whole_5[1h])", at)
+	require.NotEmpty(t, infos)
+	w.do(day0+2, catalog.Quarantine{IDs: []string{w.partition(day0 + 2).Blocks[0].ID}, Reason: "test"})
+	got, infos := w.ask(ResolutionAuto, "max_over_time(whole_5[1h])", at)
+	require.Equal(t, w.want("max_over_time(whole_5[1h])", at), got)
+	require.Empty(t, infos)
+}
+
+// TestRolledDamage: a rollup that is cut short or gone fails the query with its name, or is left out with a warning where that was asked for.
+func TestRolledDamage(t *testing.T) {
+	for _, cut := range []bool{true, false} {
+		w := lived(t, plainStorage(t))
+		key := blocks.Key(w.partition(day0).Rollups[0].Meta)
+		require.Contains(t, key, "r/tenant=")
+		data, version, err := w.bucket.Get(t.Context(), key)
+		require.NoError(t, err)
+		if cut {
+			_, err = w.bucket.PutIf(t.Context(), key, data[:len(data)/4], version)
+		} else {
+			err = w.bucket.Delete(t.Context(), key)
+		}
+		require.NoError(t, err)
+		at := time.UnixMilli(t0 + 25*hourMs)
+		for _, e := range w.engines {
+			ask := func(ctx context.Context) *promql.Result {
+				pq, err := e.NewInstantQuery(ctx, w.q, nil, "count_over_time(whole_0[12h])", at)
+				require.NoError(t, err)
+				defer pq.Close()
+				return pq.Exec(ctx)
+			}
+			r := ask(w.ctx())
+			require.ErrorIs(t, r.Err, model.ErrCorrupt)
+			require.ErrorContains(t, r.Err, w.partition(day0).Rollups[0].ID)
+			r = ask(WithPartialResponse(w.ctx()))
+			require.Contains(t, textOf(t, r), "(60)", "what is of the second day")
+			warnings, infos := r.Warnings.AsStrings("", 0, 0)
+			require.Len(t, warnings, 1)
+			require.Contains(t, warnings[0], w.partition(day0).Rollups[0].ID)
+			require.Equal(t, []string{"PromQL info: rollups of 5m answer for 2024-10-05"}, infos)
+		}
+	}
 }
