@@ -75,6 +75,32 @@ func TestRolledDays(t *testing.T) {
 	}
 }
 
+// TestRolledEngines: whatever is asked, at any times and of any resolution, the columnar engine has the bits of Prometheus' own over the same windows. That is what asking checks.
+func TestRolledEngines(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	w := lived(t, randomStorage(t, r))
+	exprs := []string{
+		"rate({__name__=~\".+\"}[%s])", "sum(increase({__name__=~\".+\"}[%s])) by (series)", "avg_over_time({__name__=~\".+\"}[%s])", "count_over_time({__name__=~\".+\"}[%s] offset 17m)",
+		"max_over_time(rate(whole_0[%s])[3h:7m])", "last_over_time({__name__=~\".+\"}[%s])", "absent_over_time(whole_1[%s])", "min_over_time({__name__=~\".+\"}[%s]) + on (series) sum by (series) ({__name__=~\".+\"})",
+		"quantile_over_time(0.3, whole_2[%s])", "topk(2, sum_over_time({__name__=~\".+\"}[%s]))", "avg({__name__=~\".+\"}) / %.0[1]s2",
+	}
+	answers := 0
+	for range 8 {
+		for _, expr := range exprs {
+			at := moments{start: t0 + r.Int64N(storageDays*model.MsPerDay), step: 1 + r.Int64N(3*hourMs)}
+			at.end = at.start + r.Int64N(25)*at.step
+			span := promDuration(time.Duration(60+r.Int64N(40_000)) * time.Second)
+			got, _ := w.ask(Resolution(r.IntN(len(resolutions))), fmt.Sprintf(expr, span), at)
+			if got != "" {
+				answers++
+			}
+		}
+	}
+	require.Greater(t, answers, 40)
+}
+
 // TestRolledInfos: every answer that used rollups says which, and one that could not says what it lacks.
 func TestRolledInfos(t *testing.T) {
 	w := lived(t, plainStorage(t))
