@@ -26,6 +26,8 @@ SEED     ?=
 RUN      ?=
 E2E      ?= short
 STEPS    ?= 1000000
+EPISODE  ?=
+FOUND    ?=
 QUERIES  ?= 200000
 BENCH    ?=
 PEERS    ?=
@@ -83,10 +85,12 @@ fuzz: ## each fuzz target for FUZZTIME (60s)
 	@GO="$(GO)" FUZZTIME="$(FUZZTIME)" PKGS="$(PKGS)" .ci/fuzz
 
 .PHONY: sim
-sim: ## the simulator, STEPS=1000000; SEED= to replay one run
-	SIM_STEPS=$(STEPS) SIM_SEED=$(SEED) $(GO) test -vet=off -count=1 -timeout 0 -run 'Sim' -v ./internal/sim/
-	@# A run that is replayed plants no bugs.
-	$(if $(SEED),,$(GO) test -vet=off -count=1 -tags planted -timeout 0 -run 'Planted' ./internal/sim/)
+sim: ## the simulator, STEPS=1000000; SEED= to replay a run, EPISODE= one episode of it
+	SIM_STEPS=$(STEPS) SIM_SEED=$(SEED) SIM_EPISODE=$(EPISODE) $(GO) test -vet=off -count=1 -timeout 0 -run 'TestSim' -v ./internal/sim/
+
+.PHONY: planted
+planted: ## the simulator finds thirteen planted bugs, each from 3 of 5 seeds (FOUND=1: after the first one it goes on)
+	SIM_FOUND=$(FOUND) SIM_SEED=$(SEED) $(GO) test -vet=off -count=1 -tags planted -timeout 0 -run 'TestPlanted' -v ./internal/sim/
 
 .PHONY: differential
 differential: ## random queries here and in Prometheus, QUERIES=200000; SEED= to replay (make test runs 26,000)

@@ -47,7 +47,7 @@ func (w *world) checkThinnedDay(bucket *blob.Bucket, p *catalog.Partition) error
 	if err != nil {
 		return err
 	}
-	sent, sure, gone := reading{}, map[windowKey]bool{}, map[windowKey]bool{}
+	sent, values, sure, gone := reading{}, map[windowKey][]float64{}, map[windowKey]bool{}, map[windowKey]bool{}
 	for _, k := range w.oracle.sorted() {
 		if k.tenant != p.Tenant || model.DayOf(k.t) != p.Day {
 			continue
@@ -59,6 +59,7 @@ func (w *world) checkThinnedDay(bucket *blob.Bucket, p *catalog.Partition) error
 			if _, later := sure[at]; !later {
 				sure[at], gone[at] = !w.oracle.deletedNear(at), true
 			}
+			values[at] = append(values[at], ws[0].value)
 			sure[at] = sure[at] && len(ws) == 1 && ws[0].acked && ws[0].rolled == kept
 			gone[at] = gone[at] && !slices.ContainsFunc(ws, func(x write) bool { return x.rolled != deleted })
 		}
@@ -68,6 +69,9 @@ func (w *world) checkThinnedDay(bucket *blob.Bucket, p *catalog.Partition) error
 		got, there := rolled[at]
 		should := want[at]
 		got[model.Increase], should[model.Increase] = 0, 0 // from samples of which it is not sure
+		if slices.Contains(values[at], got[model.Last]) {
+			should[model.Last] = got[model.Last] // where some came when others had expired, the last to come is the last
+		}
 		switch {
 		case hides(p, at.span()):
 		case gone[at] && there:
