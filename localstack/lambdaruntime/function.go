@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/varvedb/varve/localstack/process"
 )
 
 // Options say what a function is.
@@ -38,7 +40,7 @@ type Function struct {
 	live    map[*instance]bool
 	invoked int
 	closed  bool
-	init    time.Duration
+	last    *instance // the one that was started last
 }
 
 // New returns a function. It starts nothing; close it after use.
@@ -129,7 +131,7 @@ func (f *Function) take(ctx context.Context) (in *instance, cold bool, err error
 	f.mu.Lock()
 	closed := f.closed
 	if !closed {
-		f.live[in], f.init = true, in.init
+		f.live[in], f.last = true, in
 	}
 	f.mu.Unlock()
 	if closed {
@@ -182,9 +184,25 @@ func (f *Function) invocation(payload []byte) *invocation {
 
 // LastInit is the time that the last cold start took, from exec to the first request for an event.
 func (f *Function) LastInit() time.Duration {
+	if in := f.newest(); in != nil {
+		return in.init
+	}
+	return 0
+}
+
+// Usage is what the instance that was started last has cost so far. It must be alive.
+func (f *Function) Usage() (process.Usage, error) {
+	in := f.newest()
+	if in == nil {
+		return process.Usage{}, errors.New("no instance was started")
+	}
+	return in.process.Usage()
+}
+
+func (f *Function) newest() *instance {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.init
+	return f.last
 }
 
 // Cool ends the instances that are idle, so that the next invocation is a cold one.
