@@ -27,7 +27,7 @@ const cases = 2434
 
 // TestPromQL runs Prometheus' acceptance suite over each path: every case passes. The suite runs in a process of its own, whose report is the only way to learn of single cases.
 func TestPromQL(t *testing.T) {
-	for _, p := range []path{memtablePath, flushedPath, coldPath, parquetPath} {
+	for _, p := range []path{memtablePath, flushedPath, coldPath, parquetPath, lambdaPath} {
 		t.Run(string(p), func(t *testing.T) {
 			t.Parallel()
 			report, err := runChild(p)

@@ -30,7 +30,8 @@ const (
 	memtablePath path = "memtable" // an ingester that never flushes
 	flushedPath  path = "flushed"  // the same, flushing after every transaction
 	coldPath     path = "cold"     // closed after every transaction, and read by a new queryable without sources
-	parquetPath  path = "parquet"  // the same, with the blocks of each day merged into one of parquet, so that each transaction is late data
+	lambdaPath   path = "lambda"   // as varve-lambda reads: half of the transactions in blocks, half in the log in the bucket, and no source to ask
+	parquetPath  path = "parquet"  // as cold, with the blocks of each day merged into one of parquet, so that each transaction is late data
 )
 
 // closes reports whether the ingester is closed after every transaction.
@@ -45,6 +46,7 @@ type store struct {
 	queryable *query.Queryable
 	catalog   *catalog.Store
 	bucket    *blob.Bucket
+	appended  int
 }
 
 func newStore(t testing.TB, p path) (*store, error) {
@@ -54,6 +56,9 @@ func newStore(t testing.TB, p path) (*store, error) {
 	fs := memfs.New()
 	s.open = func() (*ingester.Ingester, error) {
 		cfg := ingester.Config{SkipProbe: true, FlushParallel: 1}
+		if p == lambdaPath {
+			cfg.Mode, cfg.ObjectBatch = ingester.ModeObject, -1
+		}
 		return ingester.Open(ctx, cfg, ingester.Components{FS: fs, Dir: "data", Bucket: s.bucket, Catalog: s.catalog})
 	}
 	var err error
@@ -71,12 +76,15 @@ func (s *store) renew() (err error) {
 		err = s.queryable.Close()
 	}
 	c := query.Components{Catalog: s.catalog, Blocks: blockReader{s.bucket}}
-	if !s.path.closes() {
+	switch {
+	case s.path == lambdaPath:
+		c.Logs = s.bucket
+	case !s.path.closes():
 		c.Sources = func(*catalog.Roster) ([]model.Source, []query.Unreachable) {
 			return []model.Source{s.ing}, nil
 		}
 	}
-	q, newErr := query.New(&query.Config{CatalogCacheBytes: 1 << 20}, c)
+	q, newErr := query.New(&query.Config{CatalogCacheBytes: 1 << 20, Detached: s.path == lambdaPath}, c)
 	s.queryable = q
 	return errors.Join(err, newErr)
 }
@@ -110,7 +118,7 @@ func (s *store) append(b *model.Batch) (err error) {
 	if got.RejectedSamples > 0 || len(got.Rejected) > 0 {
 		return fmt.Errorf("%d samples rejected: %v", got.RejectedSamples, got.Rejected)
 	}
-	if s.path == flushedPath {
+	if s.appended++; s.path == flushedPath || s.path == lambdaPath && s.appended%2 == 1 {
 		return s.ing.Flush(ctx)
 	}
 	return nil
