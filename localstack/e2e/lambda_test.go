@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -72,6 +73,11 @@ func TestLambda(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "bootstrap")
 	if err := lambdaruntime.Build(t.Context(), program); err != nil {
 		t.Fatal(err)
+	}
+	if info, err := os.Stat(program); err != nil {
+		t.Fatal(err)
+	} else if info.Size() > 35e6 {
+		t.Errorf("the program has %d bytes, want at most 35 MB", info.Size())
 	}
 	s := startServer(t, "shipping", b, "--ship", "on", "--detached-readers")
 	now := time.Now()
