@@ -49,7 +49,7 @@ type Options struct {
 	Registerer prometheus.Registerer
 }
 
-// CacheOptions bound what is kept of blocks, besides their catalogs (query.Config.CatalogCacheBytes).
+// CacheOptions bound what is kept of blocks and of results, besides catalogs (query.Config.CatalogCacheBytes).
 type CacheOptions struct {
 	// MemoryBytes is the budget of what lies in memory. Default 64 MiB; negative keeps nothing.
 	MemoryBytes int64
@@ -58,6 +58,9 @@ type CacheOptions struct {
 	Dir string
 	// DiskBytes is the budget of Dir. Default 1 GiB.
 	DiskBytes int64
+	// ResultBytes is the budget of the results of range queries that are kept (query.ResultCache). Default 16 MiB; negative keeps none. A Reader that reaches no writer
+	// keeps none.
+	ResultBytes int64
 	// Eager copies blocks sooner: for a process that ends soon and calls KeepWarm.
 	Eager bool
 }
@@ -75,6 +78,9 @@ func (o *Options) withDefaults() Options {
 	}
 	if r.Cache.MemoryBytes == 0 {
 		r.Cache.MemoryBytes = 64 << 20
+	}
+	if r.Cache.ResultBytes == 0 {
+		r.Cache.ResultBytes = 16 << 20
 	}
 	return r
 }

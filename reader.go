@@ -25,6 +25,7 @@ type Reader struct {
 	queryable *query.Queryable
 	caches    *caches
 	memory    *query.Gate
+	results   *query.ResultCache // nil without one
 }
 
 // OpenReader opens a bucket for reading, without a data directory and without reaching any writer: for an active one it reads the
@@ -70,12 +71,23 @@ func (r *Reader) wire(o *Options, s *sources) (err error) {
 		return err
 	}
 	r.parser = query.NewParser()
-	r.engine = query.NewEngine(&o.Engine, r.parser, o.Logger, o.Registerer)
+	engine := o.Engine
+	// Who reads logs instead of asking writers cannot tell what is new, and would keep results in vain.
+	if o.Cache.ResultBytes > 0 && !o.Query.Detached {
+		if r.results, err = query.NewResultCache(r.queryable, o.Cache.ResultBytes, o.Registerer); err != nil {
+			return errors.Join(err, r.queryable.Close())
+		}
+		engine.Results = r.results
+	}
+	r.engine = query.NewEngine(&engine, r.parser, o.Logger, o.Registerer)
 	return nil
 }
 
 // Close lets go of the bucket and the caches. Queries must have ended.
 func (r *Reader) Close() error {
+	if r.results != nil {
+		r.results.Close()
+	}
 	return errors.Join(r.engine.Close(), r.queryable.Close(), r.caches.close(), r.closeBucket())
 }
 

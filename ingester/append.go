@@ -49,6 +49,7 @@ func (i *Ingester) append(ctx context.Context, tenantName string, b *model.Batch
 		i.resolved.Put(res)
 	}()
 	w, r, err := i.logAndApply(tenantName, b, res)
+	i.changes.note(tenantName, b) // after an error too: some of it may be there
 	if err != nil || res.empty() {
 		return r, err
 	}

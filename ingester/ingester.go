@@ -33,6 +33,7 @@ type Ingester struct {
 	closing  atomic.Bool
 
 	deletions deletions
+	changes   changes
 
 	fileTurn sync.Mutex // serializes changeFile, which writes a small local file
 

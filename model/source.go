@@ -19,6 +19,14 @@ type Source interface {
 	Select(ctx context.Context, tenant string, r TimeRange, matchers []*labels.Matcher) (*Selection, error)
 }
 
+// Watched is a Source that can tell what came to it since an earlier moment, for those who keep answers.
+type Watched interface {
+	Source
+	// Since returns a moment that is now, and the smallest timestamp of all that was appended for the tenant after the given moment (0: none yet),
+	// math.MaxInt64 if nothing was. What was acknowledged before the call is counted. It is not ok if what came since is not known.
+	Since(tenant string, moment uint64) (now uint64, minMs int64, ok bool)
+}
+
 // Selection is the answer of a Source or of a block: series sorted by labels.Compare,
 // each at most once.
 type Selection struct {

@@ -30,6 +30,8 @@ type EngineOptions struct {
 	StartTimestamps bool
 	// NoColumnar leaves every query to Prometheus' engine as a whole. It is for comparison: answers are the same. Default false.
 	NoColumnar bool
+	// Results keeps what range queries came to; it must be of the Queryable that they read. Default none.
+	Results *ResultCache
 }
 
 func (o *EngineOptions) withDefaults() EngineOptions {
@@ -56,7 +58,12 @@ func NewParser() parser.Parser {
 }
 
 // Engine is what NewEngine returns. Safe for concurrent use.
-type Engine struct{ *columnar.Engine }
+type Engine struct {
+	*columnar.Engine
+	parser   parser.Parser
+	results  *ResultCache // nil without one
+	lookback time.Duration
+}
 
 // NewInstantQuery implements promql.QueryEngine.
 func (e *Engine) NewInstantQuery(ctx context.Context, q storage.Queryable, opts promql.QueryOpts, qs string, ts time.Time) (promql.Query, error) {
@@ -70,6 +77,27 @@ func (e *Engine) NewInstantQuery(ctx context.Context, q storage.Queryable, opts 
 // NewRangeQuery implements promql.QueryEngine.
 func (e *Engine) NewRangeQuery(ctx context.Context, q storage.Queryable, opts promql.QueryOpts, qs string, start, end time.Time, interval time.Duration) (promql.Query, error) {
 	inner, err := e.Engine.NewRangeQuery(ctx, q, opts, qs, start, end, interval)
+	if err != nil {
+		return nil, err
+	}
+	if e.results != nil {
+		if parsed, err := e.parser.ParseExpr(qs); err == nil {
+			g := grid{start.UnixMilli(), end.UnixMilli(), interval.Milliseconds()}
+			if kept := e.results.wrap(below{e}, e.lookback, q, opts, parsed, qs, g); kept != nil {
+				inner.Close()
+				return kept, nil
+			}
+		}
+	}
+	return noted(inner), nil
+}
+
+// below is the engine without the cache of results.
+type below struct{ *Engine }
+
+// NewRangeQuery implements promql.QueryEngine.
+func (b below) NewRangeQuery(ctx context.Context, q storage.Queryable, opts promql.QueryOpts, qs string, start, end time.Time, interval time.Duration) (promql.Query, error) {
+	inner, err := b.Engine.Engine.NewRangeQuery(ctx, q, opts, qs, start, end, interval)
 	if err != nil {
 		return nil, err
 	}
@@ -95,13 +123,13 @@ func NewEngine(opts *EngineOptions, p parser.Parser, logger *slog.Logger, reg pr
 		UseStartTimestamps:       o.StartTimestamps,
 		Parser:                   p,
 	})
-	return &Engine{columnar.New(inner, columnar.Options{
+	return &Engine{Engine: columnar.New(inner, columnar.Options{
 		Timeout:         o.Timeout,
 		MaxSamples:      o.MaxSamples,
 		StartTimestamps: o.StartTimestamps,
 		Off:             o.NoColumnar,
 		Registerer:      reg,
-	})}
+	}), parser: p, results: o.Results, lookback: o.Lookback}
 }
 
 // slots implements promql.QueryTracker: it bounds the queries that run at a time.

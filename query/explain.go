@@ -40,6 +40,8 @@ type Explain struct {
 	// are what they would have fetched.
 	CacheHits  int64 `json:"cache_hits"`
 	CacheBytes int64 `json:"cache_bytes"`
+	// KeptSteps are steps of range queries whose results were kept from earlier queries.
+	KeptSteps int64 `json:"kept_steps"`
 	// CostUSD is what the requests cost at PriceGet and PriceList. Traffic within a region is free.
 	CostUSD float64 `json:"cost_usd"`
 }
@@ -163,6 +165,13 @@ func (a *Account) decoded(n int, l *Limits) error {
 	defer a.mu.Unlock()
 	a.sum.Samples += int64(n)
 	return l.checkSamples(a.sum.Samples)
+}
+
+// kept counts steps that were not evaluated.
+func (a *Account) kept(steps int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.sum.KeptSteps += steps
 }
 
 func (a *Account) logRead(bytes int64) {

@@ -158,7 +158,14 @@ func (q *querier) firstView(ctx context.Context) (*view, error) {
 		if err := q.memory.Admit(ctx); err != nil {
 			return nil, err
 		}
-		v, err := q.q.views.read(blob.AfterStage(ctx, 0), tenant.FromContext(ctx), q.r)
+		v := witnessOf(ctx).offer()
+		var err error
+		if v == nil {
+			v, err = q.q.views.read(blob.AfterStage(ctx, 0), tenant.FromContext(ctx), q.r)
+		}
+		if err == nil {
+			witnessOf(ctx).saw(q.q, v)
+		}
 		q.mu.Lock()
 		q.latest = v
 		q.mu.Unlock()
@@ -255,6 +262,7 @@ func (q *querier) confirm(ctx context.Context, t *ticket) (*view, error) {
 		q.mu.Lock()
 		q.latest = c.view
 		q.mu.Unlock()
+		witnessOf(ctx).confirmed(c.view)
 	}
 	return c.view, c.err
 }

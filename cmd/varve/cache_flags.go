@@ -25,7 +25,7 @@ const (
 func (c *cacheFlags) registerServer(f *pflag.FlagSet) {
 	f.StringVar(&c.dir, "cache-dir", cacheAuto, "directory for local copies of blocks that queries read much: a path, off, or auto (<data-dir>/cache, and none if the bucket is local itself)")
 	c.registerDisk(f)
-	c.memory = bytesFlag(f, "cache-memory-bytes", 0, "memory for catalogs and for what queries read of blocks, a part of --memory-budget (default a sixteenth of it)")
+	c.memory = bytesFlag(f, "cache-memory-bytes", 0, "memory for catalogs, for what queries read of blocks and for results of range queries, a part of --memory-budget (default a sixteenth of it)")
 }
 
 // registerOnce adds those of a process that answers one query.

@@ -201,7 +201,9 @@ func (o *serveOptions) cached() (catalogs int64, blocks varve.CacheOptions) {
 		memory = divideMemory(int64(*o.memoryBudget)).caches
 	}
 	catalogs = memory / 4
-	return catalogs, o.caches.options(o.bucket, o.dataDir, memory-catalogs)
+	blocks = o.caches.options(o.bucket, o.dataDir, memory/2)
+	blocks.ResultBytes = memory / 4
+	return catalogs, blocks
 }
 
 // advertised is the address for the roster: what was asked for, else where we listen, with a name of this host in place of

@@ -19,6 +19,7 @@ export interface Explain {
   samples: number;
   cache_hits: number;
   cache_bytes: number;
+  kept_steps: number;
   cost_usd: number;
 }
 

@@ -23,6 +23,7 @@ export function explained(e: Explain | undefined, ms: number): HTMLElement {
       fact('LISTs', count(e.lists), e.lists === 0 ? 'as it should be' : ''),
       fact('Fetched', bytes(e.bytes_fetched), `${bytes(e.bytes_needed)} needed; catalogs ${bytes(e.catalog_bytes)}`),
       fact('From caches', bytes(e.cache_bytes), `${count(e.cache_hits)} reads saved`),
+      fact('Kept', many(e.kept_steps, 'step'), 'of which the results were known'),
       fact('Read', many(e.samples, 'sample'), `${many(e.blocks, 'block')}, ${many(e.series, 'series', 'series')} in them`),
       fact('Cost', usd(e.cost_usd), 'of requests, at the price of S3 standard'),
     ),
