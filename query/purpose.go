@@ -86,15 +86,18 @@ func purposeOf(h *storage.SelectHints, lookbackMs int64) purpose {
 	case h.Func == "timestamp":
 		return purpose{function: h.Func}
 	}
-	return purpose{use: useLast, function: h.Func, instant: true, reachMs: lookbackMs, stepMs: h.Step}
+	return purpose{use: useLast, function: h.Func, instant: true, reachMs: lookbackMs, stepMs: h.Step, startMs: h.Start - 1}
 }
 
 // whole says that the samples of a window cannot be told apart in what it is looked at for, so that a range shorter than a window gets no answer from it. Of a counter
 // and of the last sample it is known how they go on in between.
 func (p *purpose) whole() bool { return p.use >= useMin && p.use <= useMean }
 
-// aligned says that the ranges of all steps are whole windows.
+// aligned says that the ranges of all steps are whole windows, or that all steps are at ends of windows.
 func (p *purpose) aligned(resolutionMs int64) bool {
+	if p.instant {
+		return p.stepMs%resolutionMs == 0 && (p.startMs+p.reachMs)%resolutionMs == 0
+	}
 	return p.reachMs%resolutionMs == 0 && p.stepMs%resolutionMs == 0 && p.startMs%resolutionMs == 0
 }
 
@@ -152,7 +155,8 @@ func (p *purpose) choose(asked Resolution, day facts) choice {
 	return choice{raw: true, expired: true}
 }
 
-// coarsest returns the longest windows that may take the place of raw samples, 0 for none.
+// coarsest returns the longest windows that may take the place of raw samples, 0 for none. Ones that the ranges of all steps consist of come before longer ones, since answers
+// from these are exact.
 func (p *purpose) coarsest(asked Resolution, day facts) int64 {
 	if ms := asked.resolutionMs(); ms > 0 {
 		if day.has(ms) && p.can(ms) {
@@ -160,12 +164,17 @@ func (p *purpose) coarsest(asked Resolution, day facts) int64 {
 		}
 		return 0
 	}
+	fitting := int64(0)
 	for _, ms := range [...]int64{hourMs, fiveMinutesMs} {
-		if day.has(ms) && p.fits(ms) {
+		switch {
+		case !day.has(ms) || !p.fits(ms):
+		case p.aligned(ms):
 			return ms
+		case fitting == 0:
+			fitting = ms
 		}
 	}
-	return 0
+	return fitting
 }
 
 // can says that there is an answer from windows of the resolution.

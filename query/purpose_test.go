@@ -17,11 +17,11 @@ func TestPurposeOf(t *testing.T) {
 	}{
 		{nil, purpose{}},
 		{&storage.SelectHints{Func: "series"}, purpose{use: useLabels}},
-		{&storage.SelectHints{}, purpose{use: useLast, instant: true, reachMs: lookback}},
-		{&storage.SelectHints{Func: "sum", Step: 7}, purpose{use: useLast, function: "sum", instant: true, reachMs: lookback, stepMs: 7}},
+		{&storage.SelectHints{}, purpose{use: useLast, instant: true, reachMs: lookback, startMs: -1}},
+		{&storage.SelectHints{Func: "sum", Step: 7}, purpose{use: useLast, function: "sum", instant: true, reachMs: lookback, stepMs: 7, startMs: -1}},
 		{&storage.SelectHints{Func: "timestamp", Step: 7}, purpose{function: "timestamp"}},
 		// A selector in a subquery has the function around the subquery, and no range.
-		{&storage.SelectHints{Func: "max_over_time", Step: 7}, purpose{use: useLast, function: "max_over_time", instant: true, reachMs: lookback, stepMs: 7}},
+		{&storage.SelectHints{Func: "max_over_time", Step: 7}, purpose{use: useLast, function: "max_over_time", instant: true, reachMs: lookback, stepMs: 7, startMs: -1}},
 		{&storage.SelectHints{Func: "max_over_time", Start: 5, Range: 9, Step: 7}, purpose{use: useMax, function: "max_over_time", reachMs: 9, stepMs: 7, startMs: 4}},
 		{&storage.SelectHints{Func: "rate", Range: 9}, purpose{use: useCounter, function: "rate", reachMs: 9, startMs: -1}},
 		{&storage.SelectHints{Range: 9}, purpose{use: useSamples, reachMs: 9, startMs: -1}},
@@ -61,11 +61,15 @@ func TestChoose(t *testing.T) {
 	}
 	instant := func(step int64) purpose {
 		p := of(useLast, "sum", fiveMinutesMs, step)
-		p.instant = true
+		p.instant, p.startMs = true, -fiveMinutesMs
 		return p
 	}
 	over := func(reach, step int64) purpose { return of(useMax, "max_over_time", reach, step) }
 	rate := func(reach, step int64) purpose { return of(useCounter, "rate", reach, step) }
+	from := func(p purpose, start int64) purpose {
+		p.startMs += start
+		return p
+	}
 	series := purpose{use: useLabels}
 	const def, auto, five, hour = ResolutionDefault, ResolutionAuto, Resolution5m, Resolution1h
 	for i, c := range []struct {
@@ -110,6 +114,11 @@ func TestChoose(t *testing.T) {
 		{auto, rolled, instant(minuteMs), raw},
 		{auto, rolled, instant(10 * minuteMs), only(fiveMinutesMs)},
 		{auto, rolled, instant(model.MsPerDay), only(hourMs)},
+		// Rather those that ranges and steps end with.
+		{auto, rolled, from(over(hourMs, hourMs), 15*minuteMs), only(fiveMinutesMs)},
+		{auto, rolled, from(over(hourMs, hourMs), 3*minuteMs), only(hourMs)},
+		{auto, rolled, from(instant(hourMs), 15*minuteMs), only(fiveMinutesMs)},
+		{auto, rolled, from(instant(hourMs), 3*minuteMs), only(hourMs)},
 		{auto, only1h, instant(10 * minuteMs), beside(hourMs)},
 		{auto, rolled, series, raw},
 		{auto, thinned, series, beside(fiveMinutesMs)},
