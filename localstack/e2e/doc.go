@@ -11,7 +11,7 @@
 // machine, or wrongly think so; TestRacingCommits lets two processes commit to one partition;
 // TestLifecycle merges while it is raced, on each kind of bucket;
 // TestColdReads counts from outside what queries of fresh processes ask of the store;
-// TestLambda has the Lambda binary answer beside the server, cold and warm;
+// TestLambda has the Lambda binary answer beside the server, cold and warm; TestLocalstack starts and ends what make localstack does;
 // TestRubbish sends what nobody should send; TestFlood sends more than a small budget can take;
 // TestBucketOutage delays and refuses all calls of the store until the disk budget is used up; TestSyncBeforeAnswer watches by strace that the log is synced before a write is answered.
 //
