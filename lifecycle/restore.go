@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/model"
@@ -68,6 +69,7 @@ func Restore(ctx context.Context, at Place, tenant, name string, opts RestoreOpt
 		}
 		return nil
 	}
+	var revived []*catalog.Partition
 	err = each(func(op catalog.Restore, day model.Day) error {
 		p, err := at.Catalog.Partition(ctx, tenant, day, nil)
 		if err != nil {
@@ -78,8 +80,14 @@ func Restore(ctx context.Context, at Place, tenant, name string, opts RestoreOpt
 			return err
 		}
 		r.add(&plan)
+		if len(plan.Revive) > 0 {
+			revived = append(revived, op.Day)
+		}
 		return nil
 	})
+	if err == nil && len(revived) > 0 {
+		err = r.addRequests(ctx, at, snap, catalog.SnapshotKey(tenant, ref), revived)
+	}
 	switch {
 	case err != nil || opts.DryRun:
 		return r, err
@@ -92,6 +100,54 @@ func Restore(ctx context.Context, at Place, tenant, name string, opts RestoreOpt
 	})
 }
 
+// addRequests adds the deletes that were made since the snapshot and masked samples of the days, which are those of the snapshot of which blocks come back. The catalogs need not know
+// them any more: a tombstone is forgotten some days after it was applied, and where nothing was left no block tells of it either. But the requests are kept. What is compared
+// are times of the bucket.
+func (r *RestoreReport) addRequests(ctx context.Context, at Place, snap *catalog.Snapshot, key string, days []*catalog.Partition) error {
+	sinceMs := int64(0)
+	for o, err := range at.Bucket.List(ctx, key) {
+		if err != nil {
+			return fmt.Errorf("restore: %w", err)
+		}
+		if o.Key == key {
+			// Its catalogs were read before it was written.
+			sinceMs = o.Modified.UnixMilli() - (snap.TakenMs - snap.CreatedMs)
+		}
+	}
+	prefix := catalog.DeletionPrefix(r.Tenant)
+	var made []string
+	for o, err := range at.Bucket.List(ctx, prefix) {
+		if err != nil {
+			return fmt.Errorf("restore: look for deletes: %w", err)
+		}
+		if o.Modified.UnixMilli() >= sinceMs {
+			made = append(made, strings.TrimPrefix(o.Key, prefix))
+		}
+	}
+	for _, id := range made {
+		d, err := at.Catalog.Deletion(ctx, r.Tenant, id)
+		if err != nil {
+			return fmt.Errorf("restore: look for deletes: %w", err)
+		}
+		if slices.ContainsFunc(days, func(p *catalog.Partition) bool { return d.DayOf(p.Day) != nil && !knows(p, d.ID) }) {
+			r.addDelete(d.ID)
+		}
+	}
+	return nil
+}
+
+// knows reports whether the delete is in the partition, in force or applied to a block.
+func knows(p *catalog.Partition, id string) bool {
+	return slices.ContainsFunc(p.Tombstones, func(t catalog.Tombstone) bool { return t.ID == id }) ||
+		slices.ContainsFunc(p.All(), func(e catalog.Entry) bool { return slices.Contains(e.Tombstones, id) })
+}
+
+func (r *RestoreReport) addDelete(id string) {
+	if !slices.Contains(r.Deletes, id) {
+		r.Deletes = append(r.Deletes, id)
+	}
+}
+
 func (r *RestoreReport) add(p *catalog.RestorePlan) {
 	r.Days++
 	if !p.None() {
@@ -102,8 +158,6 @@ func (r *RestoreReport) add(p *catalog.RestorePlan) {
 		r.LostSamples += e.Samples
 	}
 	for _, id := range p.Deletes {
-		if !slices.Contains(r.Deletes, id) {
-			r.Deletes = append(r.Deletes, id)
-		}
+		r.addDelete(id)
 	}
 }

@@ -73,6 +73,36 @@ func TestRestoreExact(t *testing.T) {
 	require.Equal(t, then, w.read())
 }
 
+// TestRestoreForgottenDelete: of a delete that was applied to everything and that the catalog has forgotten the requests tell.
+func TestRestoreForgottenDelete(t *testing.T) {
+	ctx := context.Background()
+	w := newWorld(t)
+	w.flushes(3)
+	deleter, _ := w.deleter()
+	_, err := deleter.Delete(ctx, w.request("before", `{__name__="none"}`, 0, 1000))
+	require.NoError(t, err)
+	w.later(1)
+	w.snapshot("then")
+	then := w.read()
+	w.later(1)
+	_, err = deleter.Delete(ctx, w.request("x", `{__name__=~".+"}`, 0, 86_399_999))
+	require.NoError(t, err)
+	for range 3 {
+		l, _ := w.worker(small())
+		w.once(l)
+		w.daysLater(9)
+	}
+	require.Empty(t, w.partition().Blocks)
+	require.Empty(t, w.partition().Tombstones)
+	r, err := Restore(ctx, Place{w.own, w.catalog}, "t", "then", RestoreOptions{})
+	require.ErrorIs(t, err, model.ErrInvalid)
+	require.Equal(t, []string{"x"}, r.Deletes)
+	require.Empty(t, w.partition().Blocks)
+	_, err = Restore(ctx, Place{w.own, w.catalog}, "t", "then", RestoreOptions{UndoDeletes: true})
+	require.NoError(t, err)
+	require.Equal(t, then, w.read())
+}
+
 // TestRestoreDeleted: nothing is changed in any day when series were deleted since.
 func TestRestoreDeleted(t *testing.T) {
 	ctx := context.Background()
