@@ -103,11 +103,14 @@ func (w *world) fileCall(m *machine, c memfs.Call) error {
 
 func (w *world) bucketCall(m *machine, c faultblob.Call) faultblob.Action {
 	w.giveWay(m, c)
-	if !m.calls.due() {
-		return faultblob.Action{}
+	f := noFault
+	switch {
+	case m.calls.due():
+		f = m.calls.fault
+		m.calls.done()
+	case commits(c) && !w.settling:
+		f = w.commitFault()
 	}
-	f := m.calls.fault
-	m.calls.done()
 	switch f {
 	case killed, powerLost, killedAfter:
 		m.fate = f
@@ -126,6 +129,17 @@ func (w *world) bucketCall(m *machine, c faultblob.Call) faultblob.Action {
 		w.others(m)
 	}
 	return faultblob.Action{}
+}
+
+// commitFault draws what happens to a commit for which nothing was planned: those whose answer is lost, or who never get it, go wrong in more ways than others.
+func (w *world) commitFault() fault {
+	switch w.rng.IntN(60) {
+	case 0:
+		return unanswered
+	case 1:
+		return killedAfter
+	}
+	return noFault
 }
 
 // others lets the world go on for some steps while the machine stands still in the middle of a call.

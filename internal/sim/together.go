@@ -80,9 +80,8 @@ func (w *world) giveWay(m *machine, c faultblob.Call) {
 	if t == nil {
 		return
 	}
-	decisive := c.Op == faultblob.OpDelete || c.Op == faultblob.OpPut && strings.Contains(c.Key, "/c/")
 	switch {
-	case w.rng.IntN(32) == 0 || decisive && w.rng.IntN(3) == 0:
+	case w.rng.IntN(32) == 0 || (commits(c) || c.Op == faultblob.OpDelete) && w.rng.IntN(3) == 0:
 		t.asleep = w.rng.IntN(maxAsleep)
 	case w.rng.IntN(t.oneIn) > 0:
 		return
@@ -93,3 +92,6 @@ func (w *world) giveWay(m *machine, c faultblob.Call) {
 	<-t.resume
 	m.busy = busy
 }
+
+// commits reports whether the call writes a catalog.
+func commits(c faultblob.Call) bool { return c.Op == faultblob.OpPut && strings.Contains(c.Key, "/c/") }

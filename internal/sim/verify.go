@@ -117,6 +117,7 @@ func diskOf(k key) string {
 // settle ends all faults, brings every machine up, adopts the dead, flushes everything, and looks at what the catalogs hold.
 func (w *world) settle() {
 	w.note("settle")
+	w.settling = true
 	for _, m := range w.machines {
 		m.files, m.calls = plan{}, plan{}
 		if m.ing == nil {

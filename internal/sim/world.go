@@ -33,6 +33,8 @@ type world struct {
 	lastFlush  error
 	// retained: a tenant has a retention.
 	retained bool
+	// settling: faults have ended.
+	settling bool
 	// rollups is how long they are kept; "" makes none.
 	rollups lifecycle.Age
 	// wild: clocks of workers may be days off.
