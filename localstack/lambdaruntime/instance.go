@@ -40,15 +40,15 @@ type instance struct {
 	server  *http.Server
 	served  chan error
 	work    chan *invocation
-	started time.Time
 	initErr chan *Error // takes one
 	once    sync.Once
 
 	mu      sync.Mutex // guards current
 	current *invocation
-	// init is the time from the start of the process to its first request for an event; set once ready is closed.
-	init  time.Duration
+	// ready is closed when the process asks for its first event, at asked; init is how long that took.
 	ready chan struct{}
+	asked time.Time
+	init  time.Duration
 }
 
 // startInstance starts the program and waits until it asks for an event.
@@ -61,7 +61,7 @@ func startInstance(ctx context.Context, opts *Options) (*instance, error) {
 	in.server = &http.Server{Handler: in.routes(), ReadHeaderTimeout: time.Minute}
 	go func() { in.served <- in.server.Serve(l) }()
 	popts := &process.Options{Env: environment(opts, l.Addr().String()), Bare: true, Dir: filepath.Dir(opts.Program), Log: opts.Log}
-	in.started = time.Now()
+	began := time.Now()
 	if in.process, err = launch(ctx, opts, popts); err != nil {
 		return nil, errors.Join(err, in.close())
 	}
@@ -70,6 +70,7 @@ func startInstance(ctx context.Context, opts *Options) (*instance, error) {
 	var failed *Error
 	select {
 	case <-in.ready:
+		in.init = in.asked.Sub(began)
 		return in, nil
 	case failed = <-in.initErr:
 	case <-in.process.Done():

@@ -38,7 +38,7 @@ func (in *instance) next(w http.ResponseWriter, r *http.Request) {
 	select {
 	case <-in.ready:
 	default:
-		in.init = time.Since(in.started)
+		in.asked = time.Now()
 		close(in.ready)
 	}
 	select {
