@@ -1,13 +1,10 @@
 package varve_test
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -17,14 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/varvedb/varve"
-	"github.com/varvedb/varve/api"
-	"github.com/varvedb/varve/blob"
-	"github.com/varvedb/varve/blob/mem"
 	"github.com/varvedb/varve/blocks"
-	"github.com/varvedb/varve/catalog"
-	"github.com/varvedb/varve/lifecycle"
 	"github.com/varvedb/varve/model"
-	"github.com/varvedb/varve/repair"
 )
 
 // saying appends series with exemplars, and metadata, a quarter of an hour's worth with every call.
@@ -108,44 +99,16 @@ func asked(t *testing.T, h http.Handler) string {
 	return b.String()
 }
 
-// same compares answers line by line: all of them at once are too long to be read.
-func same(t *testing.T, want, got, where string) {
-	t.Helper()
-	w, g := strings.Split(want, "\n"), strings.Split(got, "\n")
-	require.Len(t, g, len(w), where)
-	for i := range w {
-		at := 0
-		for at < min(len(w[i]), len(g[i])) && w[i][at] == g[i][at] {
-			at++
-		}
-		if w[i] != g[i] {
-			t.Fatalf("%s: %s\nwant …%.300s\ngot  …%.300s", where, w[i-1], w[i][max(at-100, 0):], g[i][max(at-100, 0):])
-		}
-	}
-}
-
-// TestExemplarsAndMetadata: what is said beside samples is the same for the API wherever it lies, in memory, in the log of a process that was killed, in hot blocks, merged,
-// in parquet, and after catalogs were rebuilt; and nobody meets it who did not ask for it.
+// TestExemplarsAndMetadata: what is said beside samples is the same for the API wherever it lies, and nobody meets it who did not ask for it.
 func TestExemplarsAndMetadata(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	s := &saying{rng: rand.New(rand.NewPCG(seed, 0))}
-	clock := func() time.Time { return noon.Add(3 * time.Hour).Add(time.Duration(s.n) * time.Second) }
-	b := blob.New(mem.NewAt(clock), &blob.Options{PartBytes: 3000})
-	defer b.Close()
-	start := func(dir string) (*varve.DB, http.Handler) {
-		db, err := varve.Open(t.Context(), &varve.Options{OpenedBucket: b, DataDir: dir, Now: clock})
-		require.NoError(t, err)
-		h, err := api.New(nil, api.Components{Engine: db.Engine(), Queryable: db.Queryable(), Parser: db.Parser(), Now: clock})
-		require.NoError(t, err)
-		return db, h
-	}
-	dir := t.TempDir()
-	killed, h := start(dir)
+	e := newEverywhere(t)
 	for range 3 {
-		s.append(t, killed)
+		s.append(t, e.db)
 	}
-	want := asked(t, h)
+	want := asked(t, e.h)
 	require.Contains(t, want, "trace_id")
 	require.Contains(t, want, `{"m0":[{"type":"counter","unit":"bytes","help":"Zero\n✓."}],"m1":[{"type":"counter","unit":"","help":"one 0"}],"other":[{"type":"gauge","unit":"","help":""}]}`)
 	require.NotContains(t, want, "varve\"")
@@ -153,54 +116,16 @@ func TestExemplarsAndMetadata(t *testing.T) {
 	require.Contains(t, want, `["Zone","__name__","i","no"]`)
 	require.Contains(t, want, `"numSeries":12`)
 	require.Contains(t, want, `"value":[1767269100,"12"]`)
-
-	// Killed and started again: all is in the log. The copy stands for the disk of a process that is gone.
-	again := filepath.Join(t.TempDir(), "data")
-	require.NoError(t, os.CopyFS(again, os.DirFS(dir)))
-	db, h := start(again)
-	same(t, want, asked(t, h), "replayed")
-	require.NoError(t, db.Flush(t.Context()))
-	same(t, want, asked(t, h), "hot block")
-
-	for range 6 {
-		s.append(t, db)
-		require.NoError(t, db.Flush(t.Context()))
-	}
-	want = asked(t, h)
+	want = e.walk(func(db *varve.DB) { s.append(t, db) }, func() string { return asked(t, e.h) })
 	require.Contains(t, want, `"m1":[{"type":"counter","unit":"","help":"one 2"},{"type":"counter","unit":"","help":"one 1"},{"type":"counter","unit":"","help":"one 0"}]`)
-	look := func(cfg *lifecycle.Config, clock func() time.Time) {
-		t.Helper()
-		w, err := db.Lifecycle(cfg, lifecycle.Components{Now: clock})
-		require.NoError(t, err)
-		r, err := w.Once(t.Context())
-		require.NoError(t, err)
-		require.Empty(t, r.Failures)
-		require.Positive(t, r.Jobs, "%+v", r)
-	}
-	look(&lifecycle.Config{Merge: lifecycle.MergeSettings{MaxBlocks: 3, MaxInputs: 5, MaxOutputSeries: 11}}, clock)
-	same(t, want, asked(t, h), "merged")
-	look(&lifecycle.Config{Compact: lifecycle.CompactSettings{WaitForWriters: -100 * 365 * 24 * time.Hour, Settle: -1}}, clock)
-	same(t, want, asked(t, h), "parquet")
-
-	day := model.DayOf(noon.UnixMilli())
-	c := catalog.New(b, nil, catalog.Components{Now: clock})
-	p, err := c.Partition(t.Context(), "default", day, nil)
-	require.NoError(t, err)
-	require.True(t, p.Blocks[0].Format.IsParquet())
-	c2 := repair.Components{Bucket: b, Catalog: c, NowMs: func() int64 { return clock().UnixMilli() }}
-	checked, err := repair.Check(t.Context(), c2, &repair.Options{})
-	require.NoError(t, err)
-	require.Empty(t, checked.Findings)
-	_, err = repair.Rebuild(t.Context(), c2, &repair.Options{Tenant: "default", Force: true})
-	require.NoError(t, err)
-	same(t, want, asked(t, h), "rebuilt")
+	db, h, c, day, look := e.db, e.h, e.catalog, e.day, e.look
 
 	// What a delete hides it hides with its exemplars, and erases them.
 	gone := func() string {
 		return string(get(t, h, "query_exemplars", url.Values{"query": {`{i="4"} + {no="name"} + {i="3"}`}}).Data)
 	}
 	require.Contains(t, gone(), `"i":"4"`)
-	_, err = db.DeleteSeries(t.Context(), "default", []string{`m1_total{i="4"}`, `{no="name"}`}, model.TimeRange{MinMs: model.MinTimeMs, MaxMs: model.MaxTimeMs}, "")
+	_, err := db.DeleteSeries(t.Context(), "default", []string{`m1_total{i="4"}`, `{no="name"}`}, model.TimeRange{MinMs: model.MinTimeMs, MaxMs: model.MaxTimeMs}, "")
 	require.NoError(t, err)
 	for _, erased := range []bool{false, true} {
 		if erased {
@@ -211,20 +136,14 @@ func TestExemplarsAndMetadata(t *testing.T) {
 		require.Contains(t, gone(), `"i":"3"`)
 		require.Contains(t, string(get(t, h, "metadata", nil).Data), "one 2")
 	}
-	p, err = c.Partition(t.Context(), "default", day, nil)
+	p, err := c.Partition(t.Context(), "default", day, nil)
 	require.NoError(t, err)
-	for _, e := range p.Blocks {
+	for _, block := range p.Blocks {
 		q := &blocks.Query{Range: day.Range(), Matchers: []*labels.Matcher{labels.MustNewMatcher(labels.MatchEqual, "no", "name")}}
-		sel, err := blocks.Select(t.Context(), blockReader{b}, e.Meta, q)
+		sel, err := blocks.Select(t.Context(), blockReader{e.bucket}, block.Meta, q)
 		require.NoError(t, err)
 		require.Empty(t, sel.Series, "of all kinds, without masks")
 		sel.Close()
 	}
 	require.NoError(t, db.Close(t.Context()))
-}
-
-type blockReader struct{ b *blob.Bucket }
-
-func (r blockReader) ReadRanges(ctx context.Context, key string, ranges []blob.Range) ([][]byte, error) {
-	return r.b.ReadRanges(ctx, key, ranges, nil)
 }
