@@ -32,7 +32,7 @@ export function queryPage(params: URLSearchParams): Page {
   const range = el('input', { id: 'range', size: 6, value: duration(state.range), spellcheck: false, onchange: () => typed(range, (v) => go({ range: v, step: 0 })) });
   const step = el('input', { id: 'step', size: 6, placeholder: 'auto', spellcheck: false, onchange: () => (step.value.trim() ? typed(step, (v) => go({ step: v })) : go({ step: 0 })) });
   const end = el('input', { id: 'end', type: 'datetime-local', step: '1', onchange: () => go({ end: end.value ? Date.parse(`${end.value}Z`) / 1000 : 0 }) });
-  const quick = el('select', { 'aria-label': 'Ranges', onchange: () => go({ range: Number(quick.value), step: 0 }) }, ...ranges.map((r) => el('option', { value: String(r) }, duration(r))));
+  const quick = el('select', { 'aria-label': 'Ranges', onchange: () => go({ range: Number(quick.value), step: 0 }) }, el('option', { value: '', disabled: true }, '…'), ...ranges.map((r) => el('option', { value: String(r) }, duration(r))));
   const stacked = el('input', { type: 'checkbox', id: 'stacked', onchange: () => go({ stacked: stacked.checked }) });
   const past = el('select', { 'aria-label': 'Queries before', onchange: () => (editor.set(past.value), go({ expr: past.value })) });
   const tabs = (['graph', 'table', 'explain'] as Tab[]).map((t) =>
@@ -93,7 +93,7 @@ export function queryPage(params: URLSearchParams): Page {
 
   function show() {
     range.value = duration(state.range);
-    quick.value = String(state.range);
+    quick.value = ranges.includes(state.range) ? String(state.range) : '';
     step.value = state.step ? duration(state.step) : '';
     step.placeholder = `auto ${duration(stepFor(state.range))}`;
     end.value = state.end ? new Date(state.end * 1000).toISOString().slice(0, 19) : '';
