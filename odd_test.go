@@ -135,9 +135,17 @@ func oddAnswers(t *testing.T, h http.Handler) string {
 	name := `{"ünï.cöde \"total\"\n"}`
 	span := url.Values{"start": {noon.Format(time.RFC3339)}, "end": {noon.Add(3 * time.Hour).Format(time.RFC3339)}, "step": {"15s"}}
 	for _, call := range []struct{ path, expr string }{
-		{"query_range", name}, {"query_range", `{"my.label"="温度"}`}, {"query_range", `started_total`}, {"query_range", `started_seconds`},
-		{"query_range", `rate(started_total[2m])`}, {"series", name}, {"labels", ""}, {"label/__name__/values", ""},
-		{"label/U__my_2e_label/values", ""}, {"label/my.label/values", ""}, {"label/U__a_20_b/values", `{"my.label"=~".+"}`},
+		{"query_range", name},
+		{"query_range", `{"my.label"="温度"}`},
+		{"query_range", `started_total`},
+		{"query_range", `started_seconds`},
+		{"query_range", `rate(started_total[2m])`},
+		{"series", name},
+		{"labels", ""},
+		{"label/__name__/values", ""},
+		{"label/U__my_2e_label/values", ""},
+		{"label/my.label/values", ""},
+		{"label/U__a_20_b/values", `{"my.label"=~".+"}`},
 	} {
 		f := url.Values{}
 		for k, v := range span {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/golang/snappy"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	writev2 "github.com/prometheus/prometheus/prompb/io/prometheus/write/v2"
 	"github.com/stretchr/testify/require"
 
@@ -55,6 +56,16 @@ func TestWriteV2(t *testing.T) {
 	require.Equal(t, http.StatusServiceUnavailable, w.Code)
 	require.Equal(t, "0 0 0", written(w))
 	st.err = nil
+
+	// Exemplars and metadata that are not kept are no fault of the request, and counted.
+	st.result = model.AppendResult{Exemplars: 3, DroppedExemplars: 4, DroppedMetadata: 5}
+	w = do(srv.Handler(), "POST", pathWrite, writeBodyV2(t, symbols, good), v2Headers...)
+	require.Equal(t, http.StatusNoContent, w.Code)
+	require.Equal(t, "2 0 3", written(w))
+	require.Equal(t, 3.0, testutil.ToFloat64(srv.metrics.samples.WithLabelValues("exemplar")))
+	require.Equal(t, 4.0, testutil.ToFloat64(srv.metrics.skipped.WithLabelValues("exemplar")))
+	require.Equal(t, 5.0, testutil.ToFloat64(srv.metrics.skipped.WithLabelValues("metadata")))
+	st.result = model.AppendResult{}
 
 	// A sender of 1.0 would take them for 2.0.
 	w = do(srv.Handler(), "POST", pathWrite, writeBody(t, oneSeries("a")))
