@@ -4,6 +4,9 @@
 // refs, before anything is logged, and says which are refused and why; [Table.Append] adds the samples, after the log is durable.
 // Between the two the log writes the definitions of series that it has not written yet in this generation ([Table.LogOnce]).
 //
+// What a batch says beside samples, exemplars and metadata, are [Rows]: [Table.ResolveRows] makes samples of reserved series of them (model.ReservedLabel), less what
+// is there already and what is too much, and they are logged and appended as others are. Select and Iterate show them to whoever does not hide them.
+//
 // [Names] are what tables that follow one another share: labels, their index, and keys as they arrive. A table holds only samples and which of
 // the series it has, so that the first request of a generation costs about what any other does, and two generations hold their labels once.
 //

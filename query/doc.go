@@ -68,6 +68,11 @@
 // Config.Limits with a [BudgetError]. [WithAccount] hands the account to a caller who wants the counts, an [Explain]; stages are counted
 // by what waits for what, not by the clock, so they are the same on a fast store and on a slow one.
 //
+// # Beside samples
+//
+// Exemplars and metadata lie where samples lie, as rows of reserved series (model.ReservedLabel). Selections and label calls hide those; [Queryable.ExemplarQuerier] and
+// [Queryable.Metadata] select them, by the same plans and within the same budgets.
+//
 // # Use
 //
 // A Queryable is safe for concurrent use, and so are its queriers; nothing is ever written. Close the Queryable
