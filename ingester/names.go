@@ -9,8 +9,8 @@ const minNames = 1 << 13
 // those of the generation that ends, or when they take half of the memory: then the next generation learns anew which series there are.
 // What older tables refer to stays until they are built.
 func (i *Ingester) freshNames(ended *memtable.Table) {
-	n := i.names.Load()
-	if n.Bytes() > i.cfg.MemoryBytes/2 || n.Len() > minNames && int64(n.Len()) > 2*ended.Stats().Series {
+	n, s := i.names.Load(), ended.Stats()
+	if n.Bytes() > i.cfg.MemoryBytes/2 || n.Len() > minNames && int64(n.Len()) > 2*(s.Series+s.Reserved) {
 		i.names.Store(memtable.NewNames())
 	}
 }

@@ -86,3 +86,45 @@ func TestNamesOfTheGone(t *testing.T) {
 		}
 	}
 }
+
+// TestNamesOfExemplars: a series with exemplars has two names. They are no reason to begin anew, and a batch of metadata alone is a generation worth building.
+func TestNamesOfExemplars(t *testing.T) {
+	ctx := context.Background()
+	w := newWorld(t, 1)
+	i := w.open(w.process(memfs.New()), config())
+	const n = minNames/2 + 100
+	first := i.names.Load()
+	for range 2 {
+		b := &model.Batch{Labels: textLabels{}}
+		for k := range n {
+			key := fmt.Appendf(nil, "__name__=s%d", k)
+			b.Series = append(b.Series, model.BatchSeries{Key: key, First: int32(k), Count: 1})
+			b.Samples = append(b.Samples, model.Sample{T: 1, V: 1})
+			b.Exemplars = append(b.Exemplars, model.ExemplarRow{Key: key, T: 1, Count: 1, Row: model.AppendExemplar(model.BeginExemplars(nil), 1, 0)})
+		}
+		b.Metadata = append(b.Metadata, model.MetadataRow{Metric: []byte("s"), Row: model.AppendMetadata(nil, 1, "", "help")})
+		r, err := i.Append(ctx, "a", b)
+		if err != nil || r.Exemplars != n || r.DroppedExemplars+r.DroppedMetadata > 0 {
+			t.Fatal(r, err)
+		}
+		if err := i.Rotate(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := i.BuildStep(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if i.names.Load() != first {
+		t.Fatal("names were dropped though all of them are in use")
+	}
+	b := &model.Batch{Labels: textLabels{}, Metadata: []model.MetadataRow{{Metric: []byte("t"), Row: model.AppendMetadata(nil, 1, "", "alone")}}}
+	if _, err := i.Append(ctx, "a", b); err != nil {
+		t.Fatal(err)
+	}
+	if err := i.Rotate(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := i.BuildStep(ctx); !ok || err != nil {
+		t.Fatal("nothing is built of a generation that has metadata only", err)
+	}
+}

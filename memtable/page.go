@@ -45,7 +45,10 @@ func (t *Table) enter(d *tenantData, ref uint32, limit int) bool {
 func (t *Table) enterReserved(n *int, ref uint32, limit int) bool {
 	t.enterMu.Lock()
 	defer t.enterMu.Unlock()
-	entered, _ := t.enterLocked(ref, n, limit)
+	entered, isNew := t.enterLocked(ref, n, limit)
+	if isNew {
+		t.reserved.Add(1)
+	}
 	return entered
 }
 

@@ -206,7 +206,7 @@ func (t *Table) hasRow(ref uint32, at int64, row []byte, last, limit int) (had, 
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	d := p.series[ref%pageSeries].side
-	if d == nil {
+	if d == nil || d.histograms == nil {
 		return false, false, model.MinTimeMs
 	}
 	n := len(d.samples)

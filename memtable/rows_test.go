@@ -72,7 +72,7 @@ func TestRows(t *testing.T) {
 	require.Equal(t, 2, say(t, tab, 100, &rows, []model.ExemplarRow{exemplars("__name__=m,a=1", 5, 1), exemplars("__name__=m,a=1", 7, 2)}, nil).Exemplars)
 	require.True(t, rows.Empty())
 	require.Equal(t, int64(2), tab.Stats().Rows)
-	require.Equal(t, Stats{Series: 1, Samples: 1, Rows: 2, Bytes: tab.Bytes()}, tab.Stats(), "reserved series do not count as series")
+	require.Equal(t, Stats{Series: 1, Samples: 1, Reserved: 1, Rows: 2, Bytes: tab.Bytes()}, tab.Stats(), "reserved series do not count as series")
 	require.Equal(t, int64(3), tab.Days()[0].Samples)
 
 	// Metadata: each row once, also if it comes twice in a batch, and those that differ beside each other.

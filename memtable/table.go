@@ -50,7 +50,7 @@ type Table struct {
 	tenants   map[string]*tenantData
 
 	samples, histograms atomic.Int64
-	rows                atomic.Int64
+	reserved, rows      atomic.Int64
 	outOfOrder          atomic.Int64
 	duplicates          atomic.Int64
 	overwritten         atomic.Int64
@@ -86,8 +86,8 @@ func (t *Table) Seal() { t.sealed.Store(true) }
 type Stats struct {
 	// Series is the number of series, reserved ones apart, Samples and Histograms of what was accepted, duplicates included.
 	Series, Samples, Histograms int64
-	// Rows counts rows of exemplars and metadata.
-	Rows int64
+	// Reserved is the number of reserved series, Rows of their rows of exemplars and metadata.
+	Reserved, Rows int64
 	// OutOfOrder counts floats that came after a later one of their series, Duplicates those that were there already with the same
 	// value, Overwritten those that took the place of another value. A late sample that overwrites or repeats an
 	// older one than the last is counted as out of order only.
@@ -100,7 +100,7 @@ type Stats struct {
 func (t *Table) Stats() Stats {
 	return Stats{
 		Series: t.series.Load(), Samples: t.samples.Load(), Histograms: t.histograms.Load(),
-		Rows: t.rows.Load(), OutOfOrder: t.outOfOrder.Load(), Duplicates: t.duplicates.Load(), Overwritten: t.overwritten.Load(),
+		Reserved: t.reserved.Load(), Rows: t.rows.Load(), OutOfOrder: t.outOfOrder.Load(), Duplicates: t.duplicates.Load(), Overwritten: t.overwritten.Load(),
 		Bytes: t.Bytes(),
 	}
 }
