@@ -55,6 +55,9 @@ func (r *Roll) Bytes() (n int64) {
 //   - when a rollup is masked for longer than after, by a delete or because it expired.
 //
 // Blocks that a delete masks in part come first to the jobs that apply it: they would not be Rolled afterwards.
+//
+// A quarantined block that is Rolled cannot be read again, so the old rollups count beside it. Where others that are in them were rewritten after it was damaged there is
+// no telling what they have of which: such a day keeps its raw samples, and the rollups that it has, until these expire.
 func PlanRollup(p *catalog.Partition, r *Retention, settings *CompactSettings, after time.Duration, nowMs int64) (*Roll, string) {
 	a, err := agesAt(p, r, nowMs)
 	switch {
@@ -131,6 +134,9 @@ func (r *Roll) barred(p *catalog.Partition, nowMs int64) string {
 			return "a rollup that is needed is quarantined"
 		}
 	}
+	if r.Keep && !p.Thinned && r.again() {
+		return "a block that is in the rollups is quarantined, and others were rewritten since"
+	}
 	for i := range r.Inputs {
 		e := &r.Inputs[i]
 		if !r.Keep && slices.ContainsFunc(p.Masks(e), func(t catalog.Tombstone) bool { return t.Scope == catalog.ScopeAll }) {
@@ -138,6 +144,22 @@ func (r *Roll) barred(p *catalog.Partition, nowMs int64) string {
 		}
 	}
 	return ""
+}
+
+// again reports whether an input that is not Rolled has samples of generations that the old rollups have: it was made of blocks that were, by a merge with
+// late samples or by a delete. To add it to what they say would count these twice.
+func (r *Roll) again() bool {
+	return slices.ContainsFunc(r.Inputs, func(in catalog.Entry) bool {
+		return !in.Rolled && slices.ContainsFunc(r.Old, func(old catalog.Entry) bool { return shareSources(in.Meta, old.Meta) })
+	})
+}
+
+func shareSources(a, b *blocks.Meta) bool {
+	return slices.ContainsFunc(blocks.SourcesOf(a), func(x blocks.Source) bool {
+		return slices.ContainsFunc(blocks.SourcesOf(b), func(y blocks.Source) bool {
+			return x.Writer == y.Writer && x.From <= y.To && y.From <= x.To
+		})
+	})
 }
 
 // maskedRollups reports whether tombstones have masked a rollup for longer than after.
