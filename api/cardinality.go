@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	commonmodel "github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	v1 "github.com/prometheus/prometheus/web/api/v1"
@@ -85,7 +86,7 @@ func (h *handler) parseCount(form url.Values) (*countAsk, error) {
 		a.selectors = append(a.selectors, m)
 	}
 	if len(a.selectors) == 0 {
-		a.selectors = [][]*labels.Matcher{{labels.MustNewMatcher(labels.MatchRegexp, labels.MetricName, ".*")}}
+		a.selectors = [][]*labels.Matcher{{labels.MustNewMatcher(labels.MatchRegexp, commonmodel.MetricNameLabel, ".*")}}
 	}
 	return a, nil
 }
@@ -137,7 +138,7 @@ func (c *counts) count(ctx context.Context, from storage.Queryable, ask *countAs
 
 func (c *counts) add(ls labels.Labels) (err error) {
 	c.series++
-	c.metrics[ls.Get(labels.MetricName)]++
+	c.metrics[ls.Get(commonmodel.MetricNameLabel)]++
 	ls.Range(func(l labels.Label) {
 		values := c.pairs[l.Name]
 		if values == nil {

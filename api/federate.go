@@ -7,6 +7,7 @@ import (
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
+	commonmodel "github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
@@ -41,9 +42,9 @@ func (h *handler) federate(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", string(format))
 	enc := expfmt.NewEncoder(w, format)
 	for len(last) > 0 {
-		name := last[0].Metric.Get(labels.MetricName)
+		name := last[0].Metric.Get(commonmodel.MetricNameLabel)
 		n := 1
-		for n < len(last) && last[n].Metric.Get(labels.MetricName) == name {
+		for n < len(last) && last[n].Metric.Get(commonmodel.MetricNameLabel) == name {
 			n++
 		}
 		for _, f := range families(name, last[:n], format.FormatType() != expfmt.TypeTextPlain) {
@@ -80,7 +81,7 @@ func (h *handler) lastSamples(r *http.Request, selectors [][]*labels.Matcher) (p
 		if err != nil {
 			return nil, err
 		}
-		if sample.Metric = s.Labels(); !ok || !sample.Metric.Has(labels.MetricName) {
+		if sample.Metric = s.Labels(); !ok || !sample.Metric.Has(commonmodel.MetricNameLabel) {
 			continue
 		}
 		if err := hold.Take(128 + 2*int64(sample.Metric.ByteSize())); err != nil {
@@ -89,7 +90,7 @@ func (h *handler) lastSamples(r *http.Request, selectors [][]*labels.Matcher) (p
 		last = append(last, sample)
 	}
 	slices.SortStableFunc(last, func(a, b promql.Sample) int {
-		return cmp.Compare(a.Metric.Get(labels.MetricName), b.Metric.Get(labels.MetricName))
+		return cmp.Compare(a.Metric.Get(commonmodel.MetricNameLabel), b.Metric.Get(commonmodel.MetricNameLabel))
 	})
 	return last, set.Err()
 }
@@ -132,7 +133,7 @@ func families(name string, samples promql.Vector, histograms bool) []*dto.Metric
 		}
 		m := &dto.Metric{TimestampMs: new(s.T)}
 		s.Metric.Range(func(l labels.Label) {
-			if l.Name != labels.MetricName {
+			if l.Name != commonmodel.MetricNameLabel {
 				m.Label = append(m.Label, &dto.LabelPair{Name: new(l.Name), Value: new(l.Value)})
 			}
 		})

@@ -1,7 +1,9 @@
 package api
 
 import (
+	"errors"
 	"io"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -37,7 +39,7 @@ load 1m
 	h, err := New(nil, Components{Engine: e, Queryable: st, Parser: p, Now: func() time.Time { return now }})
 	require.NoError(t, err)
 	get := func(form, accept string) (int, string, []byte) {
-		r := httptest.NewRequest("GET", "/federate?"+form, nil)
+		r := httptest.NewRequest(http.MethodGet, "/federate?"+form, nil)
 		r.Header.Set("Accept", accept)
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
@@ -57,7 +59,7 @@ load 1m
 	histograms, floats := 0, 0
 	for {
 		entry, err := parser.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		require.NoError(t, err)

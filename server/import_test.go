@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -40,7 +41,7 @@ func zipped(t *testing.T, encoding, body string) []byte {
 
 func post(t *testing.T, s *Server, target, contentType, encoding string, body []byte) *httptest.ResponseRecorder {
 	t.Helper()
-	r := httptest.NewRequest("POST", target, bytes.NewReader(body))
+	r := httptest.NewRequest(http.MethodPost, target, bytes.NewReader(body))
 	r.Header.Set("Content-Type", contentType)
 	r.Header.Set("Content-Encoding", encoding)
 	w := httptest.NewRecorder()

@@ -175,7 +175,7 @@ func exemplarRow(key []byte, e *exemplar.Exemplar) model.ExemplarRow {
 // say remembers a TYPE, HELP or UNIT.
 func (d *decoder) say(p textparse.Parser, entry textparse.Entry) {
 	var metric, text []byte
-	set := func(*model.Metadata) {}
+	var set func(*model.Metadata)
 	switch entry {
 	case textparse.EntryType:
 		name, typ := p.Type()
