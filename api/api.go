@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"mime"
 	"net/http"
 	"strconv"
 	"strings"
@@ -29,8 +31,11 @@ const Prefix = "/api/v1"
 type Options struct {
 	// Version and Revision are what status/buildinfo says.
 	Version, Revision string
-	// Flags is what status/flags shows. It must not hold secrets.
-	Flags map[string]string
+	// Flags is what status/flags shows, and Config, as YAML, what status/config does. They must not hold secrets.
+	Flags  map[string]string
+	Config string
+	// Runtime is what status/runtimeinfo says of the process and cannot find out by itself.
+	Runtime Runtime
 	// Timeout bounds every call; it should be that of the engine. Default 2 minutes.
 	Timeout time.Duration
 	// Lookback is the engine's, for the API to tell. Default 5 minutes.
@@ -41,6 +46,16 @@ type Options struct {
 	RemoteReadSampleLimit int
 	// RemoteReadConcurrency bounds the remote reads at a time. Default 10.
 	RemoteReadConcurrency int
+}
+
+// Runtime is what a process knows of itself.
+type Runtime struct {
+	// Directory is where it runs.
+	Directory string
+	// Retention is how long samples are kept if nothing else is said.
+	Retention string
+	// GOGC and GODEBUG are the variables of these names.
+	GOGC, GODEBUG string
 }
 
 func (o *Options) withDefaults() Options {
@@ -107,7 +122,7 @@ func New(opts *Options, c Components) (http.Handler, error) {
 	v1.Register(router)
 	return &handler{
 		router: withSpecification(router, o.Version, c.Logger), timeout: o.Timeout,
-		queryable: queryable{c.Queryable}, said: saidBy(c.Queryable), parser: c.Parser, catalog: c.Catalog, memory: c.Memory, now: c.Now, lookback: o.Lookback,
+		queryable: queryable{c.Queryable}, said: saidBy(c.Queryable), parser: c.Parser, catalog: c.Catalog, memory: c.Memory, now: c.Now, lookback: o.Lookback, config: o.Config,
 	}, nil
 }
 
@@ -123,6 +138,7 @@ type handler struct {
 	memory    *query.Gate
 	now       func() time.Time
 	lookback  time.Duration
+	config    string
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -131,7 +147,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// Prometheus' handlers parse the form too; the second time it does not report what was wrong.
-	if err := r.ParseForm(); err != nil {
+	if err := parseForm(r); err != nil {
 		respondBadData(w, fmt.Errorf("error parsing form values: %w", err))
 		return
 	}
@@ -173,7 +189,32 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel = context.WithTimeout(ctx, h.timeout)
 		defer cancel()
 	}
-	h.own(r).ServeHTTP(&unrouted{ResponseWriter: w, r: r}, r.WithContext(ctx))
+	h.own(r).ServeHTTP(&unrouted{ResponseWriter: w, r: r}, uncompressed(r.WithContext(ctx)))
+}
+
+// formMemory is what a form of parts may hold in memory; the rest of it goes into files. Servers bound forms to less.
+const formMemory = 1 << 20
+
+// parseForm reads parameters from the URL and from a form in the body, of either kind.
+func parseForm(r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return err
+	}
+	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind == "multipart/form-data" {
+		return r.ParseMultipartForm(formMemory)
+	}
+	return nil
+}
+
+// uncompressed takes the wish for compression from a request: whoever mounts the handler compresses, better than Prometheus' handlers do, which know no zstd,
+// and bother with answers of a few bytes.
+func uncompressed(r *http.Request) *http.Request {
+	if r.Header.Get("Accept-Encoding") == "" {
+		return r
+	}
+	r.Header = maps.Clone(r.Header)
+	r.Header.Del("Accept-Encoding")
+	return r
 }
 
 // own returns what answers the request: a page of ours, or Prometheus' handlers.
@@ -186,6 +227,8 @@ func (h *handler) own(r *http.Request) http.Handler {
 		return http.HandlerFunc(h.federate)
 	case r.URL.Path == Prefix+"/metadata" && h.said != nil:
 		return http.HandlerFunc(h.metadata)
+	case r.URL.Path == Prefix+"/status/config":
+		return http.HandlerFunc(h.configStatus)
 	case r.URL.Path == Prefix+"/status/tsdb":
 		return http.HandlerFunc(h.tsdbStatus)
 	case r.URL.Path == Prefix+"/status/catalog" && h.catalog != nil:
@@ -197,6 +240,11 @@ func (h *handler) own(r *http.Request) http.Handler {
 // absent reports whether the path is of a part that is switched off for good, which Prometheus' handlers answer with 500.
 func absent(path string) bool {
 	return strings.HasPrefix(path, Prefix+"/admin/") || strings.HasPrefix(path, Prefix+"/search/")
+}
+
+// configStatus answers GET status/config.
+func (h *handler) configStatus(w http.ResponseWriter, _ *http.Request) {
+	respondData(w, map[string]string{"yaml": h.config})
 }
 
 // respondData answers in the envelope of success.
@@ -214,7 +262,7 @@ func respondData(w http.ResponseWriter, data any, warnings ...string) {
 func respondFailure(w http.ResponseWriter, err error) {
 	status, kind := http.StatusUnprocessableEntity, "execution"
 	switch {
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
 		status, kind = http.StatusServiceUnavailable, "timeout"
 	case errors.Is(err, context.Canceled):
 		status, kind = statusClientGone, "canceled"
@@ -226,6 +274,15 @@ func respondFailure(w http.ResponseWriter, err error) {
 		}
 	}
 	respondError(w, status, kind, err)
+}
+
+// sentence is an error as its reader wants it: without the kind at its end, which the status says.
+func sentence(err error) string {
+	text := err.Error()
+	for _, kind := range []error{model.ErrInvalid, model.ErrLimit, model.ErrNotFound, model.ErrUnavailable} {
+		text = strings.TrimSuffix(text, ": "+kind.Error())
+	}
+	return text
 }
 
 // statusClientGone is for the log and the metrics; nobody is there to read it.
@@ -248,5 +305,5 @@ func respondError(w http.ResponseWriter, status int, kind string, err error) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	// An error here is the client's going away.
-	_ = json.NewEncoder(w).Encode(map[string]string{"status": "error", "errorType": kind, "error": err.Error()})
+	_ = json.NewEncoder(w).Encode(map[string]string{"status": "error", "errorType": kind, "error": sentence(err)})
 }

@@ -200,6 +200,9 @@ func TestErrors(t *testing.T) {
 		{"corrupt labels", fmt.Errorf("x: %w", model.ErrCorrupt), "/label/job/values", "", 500, "execution"},
 		{"timeout", fmt.Errorf("ask writer w1: %w", context.DeadlineExceeded), "/query", "query=up", 503, "timeout"},
 		{"timeout of labels", fmt.Errorf("x: %w", context.DeadlineExceeded), "/labels", "", 503, "unavailable"},
+		{"timeout of series", fmt.Errorf("x: %w", context.DeadlineExceeded), "/series", "match[]=up", 503, "timeout"},
+		{"timeout of counts", fmt.Errorf("x: %w", context.DeadlineExceeded), "/status/tsdb", "", 503, "timeout"},
+		{"timeout of values", fmt.Errorf("x: %w", context.DeadlineExceeded), "/label/job/values", "", 503, "unavailable"},
 		{"write", nil, "/write", "", 404, "not_found"},
 		{"nothing there", nil, "/nosuch", "", 404, "not_found"},
 	} {

@@ -13,6 +13,8 @@
 // before. The form parameter partial_response=true asks for an answer with a warning where a writer cannot be reached or a block is damaged, instead of
 // an error. resolution=auto, raw, 5m or 1h says whether rollups may answer in place of raw samples (query.Resolution).
 //
+// Answers are not compressed: who mounts the handler does that, server and Lambda with gzip and zstd.
+//
 // With explain=true any call that reads is answered with the header X-Varve-Explain: one line of JSON, the fields of
 // query.Explain (stages, gets, lists, bytes_fetched, bytes_needed, cost_usd and more). The body is the same as without.
 //

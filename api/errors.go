@@ -43,9 +43,22 @@ func coat(err error) error {
 	case errors.Is(err, model.ErrUnavailable):
 		return unavailableError{err}
 	case errors.Is(err, context.DeadlineExceeded):
-		return unavailableError{promql.ErrQueryTimeout("storage: " + err.Error())}
+		return promql.ErrQueryTimeout("storage: " + err.Error())
 	case errors.Is(err, model.ErrCorrupt), errors.Is(err, model.ErrVersion):
 		return promql.ErrStorage{Err: err} // error type "internal"
+	}
+	return err
+}
+
+func isTimeout(err error) bool {
+	_, ok := errors.AsType[promql.ErrQueryTimeout](err)
+	return ok
+}
+
+// coatListed is for errors of label calls: there the handlers have no type for a timeout.
+func coatListed(err error) error {
+	if isTimeout(err) {
+		return unavailableError{err}
 	}
 	return err
 }
@@ -78,7 +91,7 @@ func overrideStatus[N comparable](_ N, err error) (int, bool) {
 	switch {
 	case errors.As(err, &budget), errors.As(err, &memory) && memory.Alone():
 		return http.StatusUnprocessableEntity, true // to ask again does not help
-	case errors.Is(err, model.ErrUnavailable), errors.Is(err, tsdb.ErrNotReady):
+	case errors.Is(err, model.ErrUnavailable), errors.Is(err, tsdb.ErrNotReady), isTimeout(err):
 		return http.StatusServiceUnavailable, true
 	case errors.Is(err, model.ErrLimit):
 		return http.StatusTooManyRequests, true
@@ -184,22 +197,37 @@ func (q queryable) ChunkQuerier(mint, maxt int64) (storage.ChunkQuerier, error) 
 type querier struct{ storage.Querier }
 
 func (q querier) Select(ctx context.Context, sorted bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
-	return seriesSet{q.Querier.Select(ctx, sorted, hints, matchers...)}
+	return &seriesSet{SeriesSet: q.Querier.Select(ctx, sorted, hints, matchers...), ctx: ctx}
 }
 
 func (q querier) LabelValues(ctx context.Context, name string, hints *storage.LabelHints, matchers ...*labels.Matcher) ([]string, annotations.Annotations, error) {
 	values, warnings, err := q.Querier.LabelValues(ctx, name, hints, matchers...)
-	return values, warnings, coat(err)
+	return values, warnings, coatListed(coat(err))
 }
 
 func (q querier) LabelNames(ctx context.Context, hints *storage.LabelHints, matchers ...*labels.Matcher) ([]string, annotations.Annotations, error) {
 	names, warnings, err := q.Querier.LabelNames(ctx, hints, matchers...)
-	return names, warnings, coat(err)
+	return names, warnings, coatListed(coat(err))
 }
 
-type seriesSet struct{ storage.SeriesSet }
+// seriesSet ends with its request: not all that walk over one look whether anybody still waits.
+type seriesSet struct {
+	storage.SeriesSet
+	ctx   context.Context //nolint:containedctx // it is that of the Select
+	ended error
+}
 
-func (s seriesSet) Err() error { return coat(s.SeriesSet.Err()) }
+func (s *seriesSet) Next() bool {
+	s.ended = s.ctx.Err()
+	return s.ended == nil && s.SeriesSet.Next()
+}
+
+func (s *seriesSet) Err() error {
+	if err := s.SeriesSet.Err(); err != nil {
+		return coat(err)
+	}
+	return coat(s.ended)
+}
 
 // chunkQuerier encodes what the querier selects.
 type chunkQuerier struct{ querier }

@@ -33,7 +33,6 @@ func newV1(o *Options, c *Components) (*v1.API, error) {
 	c.Parser.RegisterFeatures(registry)
 	var none nothing
 	conf := config.DefaultConfig
-
 	return v1.NewAPI(
 		engine{c.Engine, c.Memory},
 		queryable{c.Queryable},
@@ -42,7 +41,7 @@ func newV1(o *Options, c *Components) (*v1.API, error) {
 		func(context.Context) v1.ScrapePoolsRetriever { return none },
 		func(context.Context) v1.TargetRetriever { return none },
 		func(context.Context) v1.AlertmanagerRetriever { return none },
-		func() config.Config { return conf },
+		func() config.Config { return conf }, // status/config is ours
 		flags,
 		v1.GlobalURLOptions{},
 		func(f http.HandlerFunc) http.HandlerFunc { return f }, // readiness is the server's
@@ -58,7 +57,7 @@ func newV1(o *Options, c *Components) (*v1.API, error) {
 		1<<20, // bytes of a frame of remote read
 		false, // agent
 		origin,
-		runtimeInfo(c.Started, c.Now),
+		runtimeInfo(c.Started, c.Now, o.Runtime),
 		&v1.PrometheusVersion{Version: o.Version, Revision: o.Revision, GoVersion: runtime.Version()},
 		func() []notifications.Notification { return []notifications.Notification{} },
 		func() (<-chan notifications.Notification, func(), bool) { return nil, nil, false },
@@ -80,7 +79,7 @@ func newV1(o *Options, c *Components) (*v1.API, error) {
 	), nil
 }
 
-func runtimeInfo(started time.Time, now func() time.Time) func() (v1.RuntimeInfo, error) {
+func runtimeInfo(started time.Time, now func() time.Time, of Runtime) func() (v1.RuntimeInfo, error) {
 	return func() (v1.RuntimeInfo, error) {
 		host, err := os.Hostname()
 		if err != nil {
@@ -88,6 +87,7 @@ func runtimeInfo(started time.Time, now func() time.Time) func() (v1.RuntimeInfo
 		}
 		return v1.RuntimeInfo{
 			StartTime:           started,
+			CWD:                 of.Directory,
 			Hostname:            host,
 			ServerTime:          now(),
 			ReloadConfigSuccess: true,
@@ -95,6 +95,9 @@ func runtimeInfo(started time.Time, now func() time.Time) func() (v1.RuntimeInfo
 			GoroutineCount:      runtime.NumGoroutine(),
 			GOMAXPROCS:          runtime.GOMAXPROCS(0),
 			GOMEMLIMIT:          debug.SetMemoryLimit(-1),
+			GOGC:                of.GOGC,
+			GODEBUG:             of.GODEBUG,
+			StorageRetention:    of.Retention,
 		}, nil
 	}
 }

@@ -53,6 +53,9 @@ type serveOptions struct {
 
 	logLevel, logFormat string
 	pprof               bool
+
+	// shown is what the status pages tell of the flags.
+	shown shownFlags
 }
 
 func newServe(e *environment) *cobra.Command {
@@ -63,6 +66,11 @@ func newServe(e *environment) *cobra.Command {
 			if err := o.check(); err != nil {
 				return err
 			}
+			shown, err := showFlags(cmd.Flags(), e.env)
+			if err != nil {
+				return err
+			}
+			o.shown = shown
 			return serve(cmd.Context(), o, e)
 		},
 	}

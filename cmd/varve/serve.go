@@ -180,6 +180,7 @@ func (o *serveOptions) server(db *varve.DB, tidier *lifecycle.Lifecycle, reg *pr
 	memory := divideMemory(int64(*o.memoryBudget))
 	reads, err := api.New(&api.Options{
 		Version: b.Version, Revision: b.Revision, Timeout: time.Duration(*o.queryTimeout), Lookback: time.Duration(*o.queryLookback),
+		Flags: o.shown.all, Config: o.shown.given, Runtime: o.shown.runtime,
 	}, api.Components{
 		Engine: db.Engine(), Queryable: db.Queryable(), Parser: db.Parser(), Catalog: db.Catalog(), Memory: db.QueryMemory(), Logger: log, Gatherer: reg, Registerer: reg, Started: started,
 	})
