@@ -20,7 +20,7 @@ func (db *DB) DeleteSeries(ctx context.Context, tenantName string, match []strin
 	if err != nil {
 		return lifecycle.Deleted{ID: id}, err
 	}
-	d := lifecycle.Deleter{Catalog: db.catalog, Flush: func(ctx context.Context, roster *catalog.Roster) []string {
+	d := lifecycle.Deleter{Catalog: db.catalog, Now: db.checked.now, Flush: func(ctx context.Context, roster *catalog.Roster) []string {
 		return FlushWriters(ctx, roster, db.sources.opts.HTTP, map[string]func(context.Context) error{db.Writer(): db.Flush})
 	}}
 	return d.Delete(ctx, req)
