@@ -147,6 +147,21 @@ func TestResultsThatAreNotKept(t *testing.T) {
 	require.Zero(t, r.from("cache"))
 }
 
+// TestResultsAreTheCallers: who gets a result may change it, and the next one is as it was.
+func TestResultsAreTheCallers(t *testing.T) {
+	r := openResults(t)
+	for n := range 30 {
+		r.append(noon.Add(time.Duration(n)*time.Minute), map[string]float64{"a": float64(n)})
+	}
+	for range 3 {
+		r.same("m", noon, noon.Add(10*time.Minute), time.Minute)
+		got, err := r.db.QueryRange(t.Context(), "default", "m", noon, noon.Add(10*time.Minute), time.Minute)
+		require.NoError(t, err)
+		got.Value.(promql.Matrix)[0].Floats[3].F = -1
+	}
+	require.NotZero(t, r.from("cache"))
+}
+
 // TestResultsStayTrue does at random what changes answers, and compares each answer with an evaluation.
 func TestResultsStayTrue(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())

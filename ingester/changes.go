@@ -13,6 +13,8 @@ import (
 type changes struct {
 	mu       sync.Mutex
 	byTenant map[string]*watch
+	// before is above every moment of a watch that was let go, so that no later one of the tenant takes it for one of its own.
+	before uint64
 }
 
 // watch is what is remembered of one tenant.
@@ -35,6 +37,8 @@ const (
 	changeGrainMs = 5000
 	// maxChanges bounds the log of a tenant: some hours of data that comes in order.
 	maxChanges = 4096
+	// maxWatched bounds the tenants: whoever may ask for any name must not fill the memory.
+	maxWatched = 1024
 )
 
 // since returns a moment that is now, and the smallest timestamp of what was appended after an earlier one, math.MaxInt64 for nothing. It is not ok if that is
@@ -44,11 +48,7 @@ func (c *changes) since(tenantName string, moment uint64) (now uint64, minMs int
 	defer c.mu.Unlock()
 	w := c.byTenant[tenantName]
 	if w == nil {
-		if c.byTenant == nil {
-			c.byTenant = map[string]*watch{}
-		}
-		w = &watch{seq: 1, from: 1}
-		c.byTenant[tenantName] = w
+		w = c.watch(tenantName)
 	}
 	if moment < w.from || moment > w.seq {
 		return w.seq, 0, false
@@ -58,6 +58,23 @@ func (c *changes) since(tenantName string, moment uint64) (now uint64, minMs int
 		return w.seq, math.MaxInt64, true
 	}
 	return w.seq, w.log[i].minMs, true
+}
+
+// watch begins to remember what comes to the tenant. Of too many it lets another one go. The caller holds mu.
+func (c *changes) watch(tenantName string) *watch {
+	if c.byTenant == nil {
+		c.byTenant = map[string]*watch{}
+	}
+	for name, w := range c.byTenant {
+		if len(c.byTenant) < maxWatched {
+			break
+		}
+		c.before = max(c.before, w.seq)
+		delete(c.byTenant, name)
+	}
+	w := &watch{seq: c.before + 1, from: c.before + 1}
+	c.byTenant[tenantName] = w
+	return w
 }
 
 // note remembers an append. It comes after the samples can be read, and before they are acknowledged: who asks for a moment, then reads, and later

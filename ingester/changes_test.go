@@ -3,6 +3,7 @@ package ingester
 import (
 	"math"
 	"math/rand/v2"
+	"strconv"
 	"testing"
 	"time"
 
@@ -78,4 +79,29 @@ func TestChangesLoseNothing(t *testing.T) {
 	}
 	require.NotZero(t, unknown, "the log is bounded")
 	require.LessOrEqual(t, len(c.byTenant["a"].log), maxChanges)
+}
+
+// TestChangesOfManyTenants: names that nobody has are asked for, and what was told of a tenant that was let go is not taken up again.
+func TestChangesOfManyTenants(t *testing.T) {
+	var c changes
+	moment, _, _ := c.since("a", 0)
+	for range 10 {
+		c.note("a", batchAt(7))
+	}
+	late, _, _ := c.since("a", moment)
+	for n := range 3 * maxWatched {
+		c.since(strconv.Itoa(n), 0)
+	}
+	require.LessOrEqual(t, len(c.byTenant), maxWatched)
+	delete(c.byTenant, "a") // if chance has spared it
+	c.before = max(c.before, late)
+	now, _, ok := c.since("a", late)
+	require.False(t, ok)
+	require.Greater(t, now, late)
+	c.note("a", batchAt(3))
+	_, _, ok = c.since("a", late)
+	require.False(t, ok, "what came meanwhile is not known")
+	_, least, ok := c.since("a", now)
+	require.True(t, ok)
+	require.EqualValues(t, 3, least)
 }

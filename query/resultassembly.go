@@ -99,12 +99,16 @@ func (a *assembly) result() *promql.Result {
 	}
 	a.k.cache.steps.WithLabelValues("cache").Add(float64(steps))
 	accountOf(a.ctx).kept(steps)
-	return &promql.Result{Value: joinStretches(parts), Warnings: notes}
+	series := joinStretches(parts)
+	if len(parts) == 1 {
+		series = ownCopy(series) // the cache has these points too, and the caller may do with his what he likes
+	}
+	return &promql.Result{Value: series, Warnings: notes}
 }
 
 // keep offers the stretches of pieces of which something was evaluated to the cache. What is kept of a piece is continued.
 func (a *assembly) keep() {
-	if a.passing {
+	if a.passing || a.w.rolled(ResolutionOf(a.ctx)) {
 		return
 	}
 	for i, p := range a.pieces {

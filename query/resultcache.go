@@ -57,7 +57,7 @@ func (c *ResultCache) wrap(e promql.QueryEngine, lookback time.Duration, q stora
 	if opts == nil {
 		opts = promql.NewPrometheusQueryOpts(false, 0, nil)
 	}
-	if opts.EnablePerStepStats() || g.step <= 0 || g.step > dayMs || g.count() < 2 {
+	if opts.EnablePerStepStats() || g.step <= 0 || g.step > dayMs || g.count() < 2 || g.isLong() {
 		return nil
 	}
 	reach, ok := reachOf(parsed, opts.LookbackDelta(), lookback)

@@ -36,6 +36,12 @@ func (g grid) span() int64 {
 	return dayMs
 }
 
+// maxPieces bounds the pieces of a query, which are looked up one by one.
+const maxPieces = 4096
+
+// isLong reports whether the grid has more pieces than that.
+func (g grid) isLong() bool { return g.end/g.span()-g.start/g.span() >= maxPieces }
+
 // piece is what a query asks of one stretch: the steps from first to last of the stretch that begins at begin.
 type piece struct{ begin, first, last int64 }
 

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"math"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -54,5 +55,18 @@ func TestReach(t *testing.T) {
 		require.NoError(t, err)
 		_, ok := reachOf(e, 0, 5*time.Minute)
 		require.False(t, ok, expr)
+	}
+}
+
+func TestLongGrids(t *testing.T) {
+	for g, long := range map[grid]bool{
+		{start: 0, end: 31 * dayMs, step: 15_000}:               false,
+		{start: 0, end: 366 * dayMs, step: 15_000}:              true,
+		{start: 0, end: 11_000 * dayMs, step: dayMs}:            true,
+		{start: 0, end: 9 * 366 * dayMs, step: dayMs}:           false,
+		{start: -1 << 62, end: 1 << 62, step: dayMs}:            true,
+		{start: math.MinInt64, end: math.MaxInt64, step: dayMs}: true,
+	} {
+		require.Equal(t, long, g.isLong(), "%+v", g)
 	}
 }

@@ -45,11 +45,14 @@ func within[P any](points []P, r model.TimeRange, at func(P) int64) []P {
 
 // size is about what the stretch takes in memory.
 func (s *stretch) size() int64 {
-	const sampleBytes, seriesBytes, histogramBytes = 16, 96, 512
+	const sampleBytes, seriesBytes = 16, 96
 	n := int64(512)
 	for i := range s.series {
 		x := &s.series[i]
-		n += seriesBytes + int64(x.Metric.ByteSize()) + sampleBytes*int64(len(x.Floats)) + histogramBytes*int64(len(x.Histograms))
+		n += seriesBytes + int64(x.Metric.ByteSize()) + sampleBytes*int64(len(x.Floats))
+		for _, p := range x.Histograms {
+			n += sampleBytes + int64(p.H.Size())
+		}
 	}
 	return n
 }

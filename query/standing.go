@@ -124,13 +124,14 @@ func (w *witness) present() *present {
 	return &present{w, w.latest}
 }
 
-// rolled reports whether windows of rollups may be read, of which a few beside the range have a say, so that its steps are not independent.
+// rolled reports whether windows of rollups may be read, or may have been since, of which a few beside the range have a say, so that its steps are not independent.
 func (w *witness) rolled(asked Resolution) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return slices.ContainsFunc(w.first.Partitions, func(p *catalog.Partition) bool {
+	windows := func(p *catalog.Partition) bool {
 		return len(p.Rollups) > 0 && (p.Thinned && asked != ResolutionRaw || asked != ResolutionDefault && asked != ResolutionRaw)
-	})
+	}
+	return slices.ContainsFunc(w.first.Partitions, windows) || w.latest != nil && slices.ContainsFunc(w.latest.Partitions, windows)
 }
 
 // look reads the first view.
@@ -195,6 +196,7 @@ func (w *witness) mark(v *view, r model.TimeRange) uint64 {
 			maphash.WriteComparable(&h, [...]uint64{e.Order, number(p.GravestoneMs != 0)})
 			for _, t := range p.Masks(e) {
 				h.WriteString(t.ID)
+				h.WriteByte('\n')
 			}
 		}
 	}
