@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/promqltest"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/stretchr/testify/require"
@@ -27,7 +28,7 @@ const cases = 2434
 
 // TestPromQL runs Prometheus' acceptance suite over each path: every case passes. The suite runs in a process of its own, whose report is the only way to learn of single cases.
 func TestPromQL(t *testing.T) {
-	for _, p := range []path{memtablePath, flushedPath, coldPath, parquetPath, lambdaPath} {
+	for _, p := range []path{memtablePath, flushedPath, coldPath, parquetPath, lambdaPath, httpPath} {
 		t.Run(string(p), func(t *testing.T) {
 			t.Parallel()
 			report, err := runChild(p)
@@ -50,7 +51,11 @@ func TestSuite(t *testing.T) {
 	if p == "" {
 		t.Skip("run by TestPromQL")
 	}
-	engine := query.NewEngine(&query.EngineOptions{MaxSamples: promqltest.DefaultMaxSamplesPerQuery, StartTimestamps: true, Timeout: 100 * time.Second}, query.NewParser(), nil, nil)
+	language := query.NewParser()
+	var engine promql.QueryEngine = query.NewEngine(&query.EngineOptions{MaxSamples: promqltest.DefaultMaxSamplesPerQuery, StartTimestamps: true, Timeout: 100 * time.Second}, language, nil, nil)
+	if p == httpPath {
+		engine = newOverHTTP(engine, language)
+	}
 	promqltest.RunBuiltinTestsWithStorage(t, engine, func(t testing.TB) storage.Storage {
 		s, err := newStore(t, p)
 		require.NoError(t, err)

@@ -31,6 +31,7 @@ const (
 	flushedPath  path = "flushed"  // the same, flushing after every transaction
 	coldPath     path = "cold"     // closed after every transaction, and read by a new queryable without sources
 	lambdaPath   path = "lambda"   // as varve-lambda reads: half of the transactions in blocks, half in the log in the bucket, and no source to ask
+	httpPath     path = "http"     // a memtable, asked over the HTTP API as well
 	parquetPath  path = "parquet"  // as cold, with the blocks of each day merged into one of parquet, so that each transaction is late data
 )
 
