@@ -71,17 +71,20 @@ func (r Restore) Plan(p *Partition) (plan RestorePlan, err error) {
 	switch {
 	case plan.None():
 		return plan, nil
-	case r.keepsRollups(p) && r.UndoDeletes && slices.ContainsFunc(plan.Deletes, asked):
+	case r.keepsRollups(p) && r.UndoDeletes && len(Asked(plan.Deletes)) > 0:
+		deletes := Asked(plan.Deletes)
 		return plan, fmt.Errorf("raw samples have expired since, and rollups that hold what came after the snapshot cannot get back what was deleted "+
-			"(%d deletes, the first %s); exactly as it was the day can be restored: %w", len(plan.Deletes), plan.Deletes[0], model.ErrInvalid)
+			"(%d deletes, the first %s); exactly as it was the day can be restored: %w", len(deletes), deletes[0], model.ErrInvalid)
 	case r.keepsRollups(p):
 		return plan, nil
 	}
 	return plan, r.planRollups(p, &plan)
 }
 
-// asked reports whether somebody asked for the delete, other than retention, whose tombstones come again.
-func asked(id string) bool { return !strings.HasPrefix(id, RetentionPrefix) }
+// Asked returns the deletes that somebody asked for: those that are not of retention, whose tombstones come again.
+func Asked(deletes []string) []string {
+	return slices.DeleteFunc(slices.Clone(deletes), func(id string) bool { return strings.HasPrefix(id, RetentionPrefix) })
+}
 
 // keepsRollups reports whether the rollups stay as they are.
 func (r Restore) keepsRollups(p *Partition) bool { return p.Thinned && !r.Exact && len(p.Rollups) > 0 }
@@ -172,8 +175,8 @@ func (r Restore) apply(p *Partition, nowMs int64) error {
 	if err != nil {
 		return err
 	}
-	if len(plan.Deletes) > 0 && !r.UndoDeletes {
-		return fmt.Errorf("series were deleted since the snapshot (%d deletes, the first %s), and would come back: %w", len(plan.Deletes), plan.Deletes[0], model.ErrInvalid)
+	if deletes := Asked(plan.Deletes); len(deletes) > 0 && !r.UndoDeletes {
+		return fmt.Errorf("series were deleted since the snapshot (%d deletes, the first %s), and would come back: %w", len(deletes), deletes[0], model.ErrInvalid)
 	}
 	keep := r.keepsRollups(p)
 	p.retire(plan.Retire, nil, nowMs)

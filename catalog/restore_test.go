@@ -125,6 +125,24 @@ func TestRestoreDeletes(t *testing.T) {
 	}
 }
 
+// TestRestoreExpired: what retention has hidden since is no delete that somebody asked for, be its tombstone in force or applied; it comes back unasked, and expires again.
+func TestRestoreExpired(t *testing.T) {
+	tomb := AddTombstone{ID: RetentionPrefix + "x-1", Range: testDay.Range(), Matchers: `{a="b"}`, CreatedMs: 1_700_000_000_000}
+	applied := merged("m", 1, 2)
+	applied.Tombstones = []string{tomb.ID}
+	for _, ops := range [][]Operation{
+		{tomb},
+		{tomb, Replace{Inputs: blockIDs(1, 2), Outputs: []*blocks.Meta{applied}}},
+	} {
+		_, restore := restoreWorld(t, ops...)
+		p, err := restore(Restore{})
+		require.NoError(t, err)
+		require.Equal(t, blockIDs(1, 2), live(p))
+		require.Empty(t, p.Tombstones)
+	}
+	require.Equal(t, []string{"x"}, Asked([]string{tomb.ID, "x"}))
+}
+
 // TestRestoreMasks: what was masked when the snapshot was made is masked when it comes back.
 func TestRestoreMasks(t *testing.T) {
 	ctx := context.Background()

@@ -48,6 +48,7 @@ func TestRestoreRollups(t *testing.T) {
 			snap, err := s.CreateSnapshot(ctx, "t", "then")
 			require.NoError(t, err)
 			require.Equal(t, int64(4), snap.Days[0].Blocks)
+			require.Equal(t, addedSamples(t, s), snap.Days[0].Samples, "rollups hold the same samples again")
 			for _, op := range c.ops {
 				_, err := s.Commit(ctx, "t", testDay, op)
 				require.NoError(t, err, "%v", op)
@@ -88,4 +89,13 @@ func TestImportRollups(t *testing.T) {
 	res, err = s.Commit(t.Context(), "t", testDay, Import{from})
 	require.NoError(t, err)
 	require.Equal(t, Already, res.Outcome)
+}
+
+// addedSamples is how many samples the live raw blocks of the day have.
+func addedSamples(t *testing.T, s *Store) (n int64) {
+	for _, e := range mustPartition(t, s).Blocks {
+		n += e.Samples
+	}
+	require.NotZero(t, n)
+	return n
 }

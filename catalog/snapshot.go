@@ -29,7 +29,7 @@ type Snapshot struct {
 // SnapshotDay is where a day lies in the object, and how much it is.
 type SnapshotDay struct {
 	Day model.Day
-	// Blocks, Samples and Bytes are the sums over the day's blocks, rollups included.
+	// Blocks and Bytes are the sums over the day's blocks, rollups included. Samples are those of raw blocks: rollups hold the same ones again.
 	Blocks, Samples, Bytes int64
 	// offset and length are those of the day's section.
 	offset, length int64

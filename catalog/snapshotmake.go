@@ -130,7 +130,10 @@ func (s *Store) writeSnapshot(ctx context.Context, tenantName string, ref Snapsh
 			}
 			d := SnapshotDay{Day: p.Day}
 			for _, e := range p.All() {
-				d.Blocks, d.Samples, d.Bytes = d.Blocks+1, d.Samples+e.Samples, d.Bytes+e.Size
+				d.Blocks, d.Bytes = d.Blocks+1, d.Bytes+e.Size
+				if e.Format.ResolutionMs() == 0 {
+					d.Samples += e.Samples
+				}
 			}
 			snap.Days, sections = append(snap.Days, d), append(sections, section)
 		}

@@ -15,11 +15,13 @@ import (
 
 // Erasure is the report on one delete: where in the bucket the deleted samples still are, or may be.
 type Erasure struct {
-	Tenant    string          `json:"tenant"`
-	ID        string          `json:"id"`
-	Matchers  string          `json:"matchers"`
-	Range     model.TimeRange `json:"range"`
-	CreatedMs int64           `json:"created_ms"`
+	Tenant   string `json:"tenant"`
+	ID       string `json:"id"`
+	Matchers string `json:"matchers"`
+	// MinMs and MaxMs are the first and the last moment that was deleted.
+	MinMs     int64 `json:"min_ms"`
+	MaxMs     int64 `json:"max_ms"`
+	CreatedMs int64 `json:"created_ms"`
 	// Erased: nothing in the bucket holds what was deleted. Copies elsewhere (snapshots exported to other buckets, caches of queriers until they are told, versions that the
 	// store itself keeps of deleted objects) are beyond its sight.
 	Erased bool `json:"erased"`
@@ -62,7 +64,7 @@ func ReportErasure(ctx context.Context, b *blob.Bucket, c *catalog.Store, tenant
 		return nil, err
 	}
 	e := &erasure{bucket: b, catalog: c, masks: masks, report: &Erasure{
-		Tenant: d.Tenant, ID: d.ID, Matchers: d.Matchers, Range: d.Range, CreatedMs: d.CreatedMs, Holders: []Holder{},
+		Tenant: d.Tenant, ID: d.ID, Matchers: d.Matchers, MinMs: d.Range.MinMs, MaxMs: d.Range.MaxMs, CreatedMs: d.CreatedMs, Holders: []Holder{},
 		Unreached: append([]string{}, chain[len(chain)-1].Unreached...),
 	}}
 	// Catalogs before the list, the root after them: what was retired when they were read is listed or gone, and a snapshot that the root does not name cannot name it.

@@ -88,11 +88,12 @@ func Restore(ctx context.Context, at Place, tenant, name string, opts RestoreOpt
 	if err == nil && len(revived) > 0 {
 		err = r.addRequests(ctx, at, snap, catalog.SnapshotKey(tenant, ref), revived)
 	}
+	deletes := catalog.Asked(r.Deletes)
 	switch {
 	case err != nil || opts.DryRun:
 		return r, err
-	case len(r.Deletes) > 0 && !opts.UndoDeletes:
-		return r, fmt.Errorf("restore: series were deleted since snapshot %s (%d deletes, the first %s), and would come back: %w", name, len(r.Deletes), r.Deletes[0], model.ErrInvalid)
+	case len(deletes) > 0 && !opts.UndoDeletes:
+		return r, fmt.Errorf("restore: series were deleted since snapshot %s (%d deletes, the first %s), and would come back: %w", name, len(deletes), deletes[0], model.ErrInvalid)
 	}
 	return r, each(func(op catalog.Restore, day model.Day) error {
 		_, err := at.Catalog.Commit(ctx, tenant, day, op)
