@@ -230,3 +230,14 @@ func TestDamageIsNotAbsence(t *testing.T) {
 	_, _, err = w.ask(WithPartialResponse(w.ctx()), e, w.queryable(), `{__name__=~".+"}[1d]`)
 	require.ErrorIs(t, err, model.ErrCorrupt)
 }
+
+// TestMissingBlock: the error of a block that is gone names its object, which somebody has to restore.
+func TestMissingBlock(t *testing.T) {
+	w := newDamageWorld(t, blocks.Native)
+	require.NoError(t, w.bucket.Delete(t.Context(), blocks.Key(w.victim)))
+	e := NewEngine(nil, NewParser(), nil, nil)
+	defer e.Close()
+	_, _, err := w.ask(w.ctx(), e, w.queryable(), `{__name__=~".+"}[1d]`)
+	require.ErrorIs(t, err, model.ErrCorrupt)
+	require.ErrorContains(t, err, "block "+blocks.Key(w.victim)+" is in the catalog but not in the bucket")
+}

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/varvedb/varve/blob"
+	"github.com/varvedb/varve/blocks"
 	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/model"
 )
@@ -155,9 +156,9 @@ func lost(reads *reads, v *view, question *question, gone map[string]error) erro
 		case err == nil:
 			continue
 		case blob.IsDenied(err):
-			err = fmt.Errorf("block %s of %s/%s is in the catalog, but it is missing or may not be read: %v: %w", b.ID, v.tenant, b.Day.Dashed(), err, model.ErrCorrupt)
+			err = fmt.Errorf("block %s is in the catalog, but it is missing or may not be read: %v: %w", blocks.Key(b.Meta), err, model.ErrCorrupt)
 		default:
-			err = fmt.Errorf("block %s of %s/%s is in the catalog but not in the bucket: %w", b.ID, v.tenant, b.Day.Dashed(), model.ErrCorrupt)
+			err = fmt.Errorf("block %s is in the catalog but not in the bucket: %w", blocks.Key(b.Meta), model.ErrCorrupt)
 		}
 		if !reads.partial {
 			return err
