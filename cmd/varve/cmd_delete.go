@@ -160,7 +160,7 @@ func printDeleted(w io.Writer, d *lifecycle.Deleted, failure error, asJSON bool)
 		_, err := fmt.Fprintf(w, "delete %s was interrupted; go on with --id %s\n", d.ID, d.ID)
 		return err
 	}
-	_, err := fmt.Fprintf(w, "delete %s: hidden from queries on %d days; varve delete --report %s tells when it is erased\n", d.ID, d.Days, d.ID)
+	_, err := fmt.Fprintf(w, "delete %s: hidden from queries on %d day%s; varve delete --report %s tells when it is erased\n", d.ID, d.Days, plural(d.Days), d.ID)
 	return err
 }
 
@@ -170,7 +170,7 @@ func printErasure(w io.Writer, r *lifecycle.Erasure, asJSON bool) error {
 		enc.SetIndent("", "  ")
 		return enc.Encode(r)
 	}
-	fmt.Fprintf(w, "delete %s of %s, asked for at %s: ", r.ID, strings.ReplaceAll(r.Matchers, "\n", " or "), time.UnixMilli(r.CreatedMs).UTC().Format(time.RFC3339))
+	fmt.Fprintf(w, "delete %s of %s%s, asked for at %s: ", r.ID, strings.ReplaceAll(r.Matchers, "\n", " or "), deletedTimes(r), time.UnixMilli(r.CreatedMs).UTC().Format(time.RFC3339))
 	if r.Erased {
 		_, err := fmt.Fprintln(w, "erased, nothing in the bucket holds it")
 		return err
@@ -183,6 +183,17 @@ func printErasure(w io.Writer, r *lifecycle.Erasure, asJSON bool) error {
 		fmt.Fprintf(w, "  writer %s could not be reached: what it held in memory was not deleted\n", id)
 	}
 	return err
+}
+
+// deletedTimes says from when to when was deleted, if that is not everything.
+func deletedTimes(r *lifecycle.Erasure) (s string) {
+	if r.MinMs > model.MinTimeMs {
+		s += " from " + clock(r.MinMs)
+	}
+	if r.MaxMs < model.MaxTimeMs {
+		s += " to " + clock(r.MaxMs)
+	}
+	return s
 }
 
 // deleter is the server.Deleter of a process.

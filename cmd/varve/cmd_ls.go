@@ -56,7 +56,7 @@ func newLs(e *environment) *cobra.Command {
 	f := cmd.Flags()
 	o.location.register(f)
 	f.StringVar(&o.tenant, "tenant", tenant.Default, "tenant whose blocks are listed")
-	f.StringVar(&o.start, "start", "", "first day: RFC 3339, seconds since 1970, now-24h (default the first)")
+	f.StringVar(&o.start, "start", "", "first day: YYYY-MM-DD, or a moment of it: RFC 3339, seconds since 1970, now-24h (default the first)")
 	f.StringVar(&o.end, "end", "", "last day (default the last)")
 	f.BoolVar(&o.live, "live", false, "only live blocks")
 	f.BoolVar(&o.sql, "sql", false, "print the live parquet blocks as read_parquet([...])")
@@ -124,18 +124,18 @@ func runLs(ctx context.Context, o *lsOptions, e *environment) (err error) {
 func (o *lsOptions) days(now time.Time) (r model.TimeRange, err error) {
 	r = model.TimeRange{MinMs: -1 << 60, MaxMs: 1 << 60}
 	if o.start != "" {
-		t, err := parseTime(o.start, now)
+		day, err := parseDay(o.start, now)
 		if err != nil {
 			return r, usagef("--start: %w", err)
 		}
-		r.MinMs = model.DayOf(t.UnixMilli()).Range().MinMs
+		r.MinMs = day.Range().MinMs
 	}
 	if o.end != "" {
-		t, err := parseTime(o.end, now)
+		day, err := parseDay(o.end, now)
 		if err != nil {
 			return r, usagef("--end: %w", err)
 		}
-		r.MaxMs = model.DayOf(t.UnixMilli()).Range().MaxMs
+		r.MaxMs = day.Range().MaxMs
 	}
 	return r, nil
 }

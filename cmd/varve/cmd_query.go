@@ -213,8 +213,11 @@ func evaluate(ctx context.Context, r *varve.Reader, tenantName, expr string, m m
 
 func warn(e *environment, r *promql.Result, expr string) {
 	warnings, infos := annotations(r, expr)
-	for _, w := range append(warnings, infos...) {
-		fmt.Fprintln(e.err, "warning: "+strings.TrimSpace(w))
+	for _, w := range warnings {
+		fmt.Fprintln(e.err, "warning: "+strings.TrimPrefix(strings.TrimSpace(w), "PromQL warning: "))
+	}
+	for _, i := range infos {
+		fmt.Fprintln(e.err, "info: "+strings.TrimPrefix(strings.TrimSpace(i), "PromQL info: "))
 	}
 }
 

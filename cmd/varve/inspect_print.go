@@ -23,14 +23,14 @@ func (r *report) print(w io.Writer) error {
 	if r.Catalog != nil {
 		blank(t, r.Roster != nil)
 		r.Catalog.printTenant(t)
-		title(t, "Catalogs of tenant "+r.Catalog.Tenant, len(r.Catalog.Days), "DAY\tCOMMITS\tBLOCKS\tSAMPLES\tBYTES\tPER SAMPLE\tROLLUPS\tCATALOG\tRETIRED\tDROPPED\tFLUSHED")
+		title(t, "Catalogs of tenant "+r.Catalog.Tenant, len(r.Catalog.Days), "DAY\tCOMMITS\tBLOCKS\tSAMPLES\tBYTES\tBYTES/SAMPLE\tROLLUPS\tCATALOG\tRETIRED\tDROPPED\tFLUSHED")
 		for _, x := range r.Catalog.Days {
 			row(t, x.Day, x.Generation, x.Blocks, x.Samples, size(x.BlockBytes), perSample(x.BlockBytes, x.Samples), rollups(&x), size(int64(x.Bytes)), x.Retired, x.Dropped, flushed(x.Flushed))
 		}
 	}
 	if r.Blocks != nil {
 		blank(t, r.Catalog != nil)
-		title(t, "Blocks", len(r.Blocks), "DAY\tID\tFORMAT\tORDER\tFROM\tTO\tSERIES\tSAMPLES\tBYTES\tPER SAMPLE\tWRITER\tGENERATION")
+		title(t, "Blocks", len(r.Blocks), "DAY\tID\tFORMAT\tORDER\tFROM\tTO\tSERIES\tSAMPLES\tBYTES\tBYTES/SAMPLE\tWRITER\tGENERATION")
 		for _, x := range r.Blocks {
 			row(t, x.Day, x.ID, x.Format, x.Order, clock(x.MinMs), clock(x.MaxMs), x.Series, x.Samples, size(x.Bytes), perSample(x.Bytes, x.Samples), origin(&x), x.Generation)
 		}
@@ -40,6 +40,13 @@ func (r *report) print(w io.Writer) error {
 		title(t, "Quarantined blocks, which merges leave alone", len(r.Quarantined), "DAY\tID\tSINCE\tREASON")
 		for _, x := range r.Quarantined {
 			row(t, x.Day, x.ID, clock(x.AtMs), x.Reason)
+		}
+	}
+	if len(r.Claims) > 0 {
+		blank(t, true)
+		title(t, "Jobs that a worker has claimed, and others leave alone until then", len(r.Claims), "DAY\tJOB\tWORKER\tUNTIL")
+		for _, x := range r.Claims {
+			row(t, x.Day, x.Job, x.Holder, clock(x.UntilMs))
 		}
 	}
 	if r.WAL != nil {
@@ -85,6 +92,8 @@ func row(w io.Writer, cells ...any) {
 // rollups says what a day has of them.
 func rollups(x *dayRow) string {
 	switch {
+	case x.Thinned && x.Rollups == 0:
+		return "expired"
 	case x.Thinned:
 		return size(x.RollupBytes) + ", samples have expired"
 	case x.Rollups == 0:

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/varvedb/varve/blob"
 	"github.com/varvedb/varve/blocks"
@@ -23,7 +24,9 @@ type report struct {
 	Blocks  []blockRow   `json:"blocks,omitzero"`
 	// Quarantined are blocks that merges leave alone.
 	Quarantined []quarantineRow `json:"quarantined,omitempty"`
-	WAL         *walPart        `json:"wal,omitempty"`
+	// Claims are jobs that workers are at, or were at when they ended, which others leave alone for a while.
+	Claims []claimRow `json:"claims,omitempty"`
+	WAL    *walPart   `json:"wal,omitempty"`
 	// Problems are what could not be read; the rest is shown all the same.
 	Problems []string `json:"problems,omitzero"`
 }
@@ -96,6 +99,13 @@ type blockRow struct {
 	Rolled bool `json:"rolled,omitempty"`
 }
 
+type claimRow struct {
+	Day     string `json:"day"`
+	Job     string `json:"job"`
+	Holder  string `json:"holder"`
+	UntilMs int64  `json:"until_ms"`
+}
+
 type quarantineRow struct {
 	Day    string `json:"day"`
 	ID     string `json:"id"`
@@ -151,7 +161,7 @@ func (i *inspector) inspect(ctx context.Context, what string) (*report, error) {
 		if what != "catalog" {
 			r.Blocks = blockRows(parts)
 		}
-		r.Quarantined = quarantineRows(parts)
+		r.Quarantined, r.Claims = quarantineRows(parts), claimRows(parts, time.Now().UnixMilli())
 	}
 	if all || what == "wal" {
 		r.WAL = i.wal(ctx, roster)
@@ -245,6 +255,18 @@ func quarantineRows(parts []*catalog.Partition) (rows []quarantineRow) {
 	for _, p := range parts {
 		for _, q := range p.Quarantined {
 			rows = append(rows, quarantineRow{p.Day.Dashed(), q.ID, q.AtMs, q.Reason})
+		}
+	}
+	return rows
+}
+
+// claimRows are the claims that keep other workers from jobs at this time.
+func claimRows(parts []*catalog.Partition, nowMs int64) (rows []claimRow) {
+	for _, p := range parts {
+		for _, c := range p.Claims {
+			if c.InForce(nowMs) {
+				rows = append(rows, claimRow{p.Day.Dashed(), c.Job, c.Holder, c.UntilMs})
+			}
 		}
 	}
 	return rows

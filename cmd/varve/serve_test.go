@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/varvedb/varve"
+	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/ingester"
 	"github.com/varvedb/varve/model"
 )
@@ -170,6 +171,35 @@ func TestAdoptCommand(t *testing.T) {
 	out, warnings := varveRun("query", "kept", "--bucket", bucket, "--time", "1")
 	require.Contains(t, out, `{__name__="kept"}  7`)
 	require.Empty(t, warnings)
+}
+
+func TestParseDay(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for s, want := range map[string]string{"2026-01-02": "2026-01-02", "now-1d": "2026-01-01", "2026-01-02T00:30:00+02:00": "2026-01-01", "86400": "1970-01-02"} {
+		got, err := parseDay(s, now)
+		require.NoError(t, err, s)
+		require.Equal(t, want, got.Dashed(), s)
+	}
+	for _, s := range []string{"", "2026-13-01", "2026-01", "20260101T"} {
+		_, err := parseDay(s, now)
+		require.ErrorContains(t, err, "YYYY-MM-DD", s)
+	}
+}
+
+// TestPrintDay: the column of rollups, and the jobs that are claimed.
+func TestPrintDay(t *testing.T) {
+	for want, x := range map[string]dayRow{
+		"-": {Blocks: 1}, "expired": {Thinned: true}, "1.0 KiB, samples have expired": {Thinned: true, Rollups: 2, RollupBytes: 1024},
+		"1.0 KiB of 1 blocks": {Rollups: 2, RollupBytes: 1024, Blocks: 2, Rolled: 1}, "1.0 KiB": {Rollups: 2, RollupBytes: 1024, Blocks: 1, Rolled: 1},
+	} {
+		require.Equal(t, want, rollups(&x))
+	}
+	p := &catalog.Partition{Claims: []catalog.Claim{{Job: "old", Holder: "w", UntilMs: 999}, {Job: "rollup", Holder: "w", UntilMs: 1000}}}
+	rows := claimRows([]*catalog.Partition{p}, 1000)
+	require.Equal(t, []claimRow{{p.Day.Dashed(), "rollup", "w", 1000}}, rows)
+	var out strings.Builder
+	require.NoError(t, (&report{Claims: rows}).print(&out))
+	require.Contains(t, out.String(), "rollup  w       1970-01-01T00:00:01Z")
 }
 
 func TestParseTime(t *testing.T) {

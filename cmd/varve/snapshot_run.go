@@ -204,11 +204,11 @@ func restoreSnapshot(ctx context.Context, o *snapshotOptions, name string, b *bl
 			if bound.text == "" {
 				continue
 			}
-			at, err := parseTime(bound.text, time.Now())
+			day, err := parseDay(bound.text, time.Now())
 			if err != nil {
 				return err
 			}
-			*bound.ms = at.UnixMilli()
+			*bound.ms = day.Range().MinMs
 		}
 	}
 	c := catalog.New(b, nil, catalog.Components{})
@@ -227,8 +227,12 @@ func restoreSnapshot(ctx context.Context, o *snapshotOptions, name string, b *bl
 	if r.Lost > 0 {
 		fmt.Fprintf(e.out, "lost with --exact: %d blocks written since, up to %s samples\n", r.Lost, humanize.Comma(r.LostSamples))
 	}
-	if len(r.Deletes) > 0 {
-		fmt.Fprintf(e.out, "deletes since, which come back: %s\n", strings.Join(r.Deletes, ", "))
+	deletes := catalog.Asked(r.Deletes)
+	if len(deletes) > 0 {
+		fmt.Fprintf(e.out, "deletes since, whose series come back: %s\n", strings.Join(deletes, ", "))
+	}
+	if len(deletes) < len(r.Deletes) {
+		fmt.Fprintln(e.out, "what retention rules have hidden since comes back, and expires again unless the rules are changed first")
 	}
 	return nil
 }

@@ -9,6 +9,8 @@ import (
 	"github.com/dustin/go-humanize"
 	prommodel "github.com/prometheus/common/model"
 	"github.com/spf13/pflag"
+
+	"github.com/varvedb/varve/model"
 )
 
 // byteSize is a flag of bytes: 512MiB, 2GiB, 1048576.
@@ -61,6 +63,18 @@ func intervalFlag(f *pflag.FlagSet, name string, value time.Duration, usage stri
 	i := interval(value)
 	f.Var(&i, name, usage)
 	return &i
+}
+
+// parseDay reads a moment that stands for its UTC day: a date, or what parseTime reads.
+func parseDay(s string, now time.Time) (model.Day, error) {
+	if t, err := time.Parse(time.DateOnly, s); err == nil {
+		return model.DayOf(t.UnixMilli()), nil
+	}
+	t, err := parseTime(s, now)
+	if err != nil {
+		return 0, usagef("day %q is not YYYY-MM-DD, seconds since 1970, RFC 3339, now, or now-1h", s)
+	}
+	return model.DayOf(t.UnixMilli()), nil
 }
 
 // parseTime reads a moment: seconds since 1970, RFC 3339, now, or now-1h.
