@@ -45,7 +45,10 @@ func (s *Server) importText(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer memory.free()
 	sent := &arrived{Reader: r.Body}
+	// A decompressor waits for its head at once.
+	stop := s.bodyDeadline(w, -1)
 	body, closeBody, err := plainBody(sent, r.Header.Get("Content-Encoding"))
+	stop()
 	if err != nil {
 		return err
 	}
@@ -62,6 +65,10 @@ func (s *Server) importText(w http.ResponseWriter, r *http.Request) error {
 		}
 		if err != nil {
 			return fmt.Errorf("read body: %w, %s", sent.fault(err), out.sofar())
+		}
+		// Little that was sent may be much to read, with nothing in it to append.
+		if err := r.Context().Err(); err != nil {
+			return fmt.Errorf("%w, %s", err, out.sofar())
 		}
 		result, err := s.c.Appender.Append(r.Context(), name, &c.Batch)
 		if err != nil {

@@ -1,15 +1,18 @@
 package server
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/prometheus/prometheus/model/labels"
@@ -143,4 +146,23 @@ func (s *told) Append(_ context.Context, _ string, b *model.Batch) (r model.Appe
 		}
 	}
 	return r, nil
+}
+
+// TestBodyThatNeverComes: who announces a body and sends none of it is answered when its time is over, whatever reads it, and nothing is held for it.
+func TestBodyThatNeverComes(t *testing.T) {
+	for _, to := range [][2]string{{pathImport, ""}, {pathImport, "gzip"}, {pathImport, "zstd"}, {pathWrite, "snappy"}} {
+		srv := New(&Options{BodyTimeout: time.Millisecond}, Components{Appender: &told{}, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+		hs := httptest.NewServer(srv.Handler())
+		defer hs.Close()
+		c, err := net.Dial("tcp", hs.Listener.Addr().String())
+		require.NoError(t, err)
+		defer c.Close()
+		_, err = fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Encoding: %s\r\nContent-Length: 100\r\n\r\n", to[0], to[1])
+		require.NoError(t, err)
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, http.StatusRequestTimeout, resp.StatusCode, to)
+		require.Zero(t, srv.admission.used.Load(), to)
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/varvedb/varve/model"
 	"github.com/varvedb/varve/protocol/remotewrite"
@@ -77,8 +78,10 @@ func statusOf(err error) (status int, errorType string, retryAfter int) {
 	return http.StatusInternalServerError, "internal", 0
 }
 
-// answerError writes the error in the form that the caller of the route reads: JSON as the Prometheus API has it, else a line of text.
+// answerError writes the error in the form that the caller of the route reads: JSON as the Prometheus API has it, else a line of text. The answer ends
+// the request.
 func answerError(w http.ResponseWriter, r *http.Request, status int, errorType, text string) {
+	endBody(w, status)
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
 	if strings.HasPrefix(r.URL.Path, pathAPI) && r.URL.Path != pathWrite {
@@ -103,4 +106,17 @@ func sentence(err error) string {
 		text = strings.TrimSuffix(text, ": "+kind.Error())
 	}
 	return text
+}
+
+// restOfBody is how long a sender who was refused may take for what it still sends.
+const restOfBody = 5 * time.Second
+
+// endBody limits how long the rest of a body is waited for: net/http reads what is left of a short one before it sends the answer, so that clients read it, and
+// for one that never comes it would wait as long as the connection is open.
+func endBody(w http.ResponseWriter, status int) {
+	end := time.Now()
+	if status != http.StatusRequestTimeout {
+		end = end.Add(restOfBody)
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(end) // an error: no connection beneath
 }

@@ -21,7 +21,7 @@ type decoder struct {
 	eof         bool // # EOF was seen
 
 	c       Chunk
-	text    []byte // the lines of a chunk that matter, each with an end
+	text    []byte // the lines of a chunk that matter, each with an end, and for OpenMetrics endOfText behind them
 	numbers []int  // their numbers
 	starts  []int  // where they begin in text
 	keys    []byte
@@ -44,6 +44,9 @@ func (d *decoder) decode(lines []byte, before int) *Chunk {
 	d.keys, d.rows = d.keys[:0], d.rows[:0]
 	d.changed = map[string]bool{}
 	d.gather(lines, before)
+	if d.openMetrics {
+		d.text = append(d.text, endOfText...)
+	}
 	for at := 0; at < len(d.numbers); {
 		at = d.parse(at)
 	}
@@ -82,6 +85,9 @@ func (d *decoder) gather(lines []byte, before int) {
 	}
 }
 
+// endOfText is what the parser of OpenMetrics wants to see behind the last line.
+const endOfText = "# EOF\n"
+
 func isEOF(line []byte) bool { return string(bytes.TrimRight(line, " \t")) == "# EOF" }
 
 // comment reads a TYPE or HELP of the text format; other comments are passed over.
@@ -105,7 +111,7 @@ func (d *decoder) parse(at int) (next int) {
 	rest := d.text[d.starts[at]:]
 	var p textparse.Parser
 	if d.openMetrics {
-		p = textparse.NewOpenMetricsParser(append(bytes.Clone(rest), "# EOF\n"...), labels.NewSymbolTable())
+		p = textparse.NewOpenMetricsParser(rest, labels.NewSymbolTable())
 	} else {
 		p = textparse.NewPromParser(rest, labels.NewSymbolTable(), false)
 	}

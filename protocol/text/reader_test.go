@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -225,4 +226,21 @@ func BenchmarkReader(b *testing.B) {
 		}
 	}
 	b.ReportMetric(5000*float64(b.N)/b.Elapsed().Seconds(), "samples/s")
+}
+
+// TestBadLinesAreCheap: what a line that does not parse takes does not depend on how many lines follow it.
+func TestBadLinesAreCheap(t *testing.T) {
+	for _, openMetrics := range []bool{false, true} {
+		took := func(lines int) float64 {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			c, err := NewReader(strings.NewReader(strings.Repeat("a\n", lines)), &Options{OpenMetrics: openMetrics, ChunkBytes: 64 << 10}).Next()
+			runtime.ReadMemStats(&after)
+			require.NoError(t, err)
+			require.Equal(t, lines, c.BadLines)
+			return float64(after.TotalAlloc-before.TotalAlloc) / float64(lines)
+		}
+		few, many := took(1000), took(20_000)
+		require.Less(t, many, 2*few, "OpenMetrics %v: bytes allocated for a bad line", openMetrics)
+	}
 }
