@@ -22,7 +22,9 @@ import (
 const FederatePath = "/federate"
 
 // federate answers GET /federate with the last sample of each series that matches one of match[] and has one within the lookback, in a form that scrapers
-// read. Native histograms go into the protobuf form alone, the others have no words for them. Staleness markers are not told.
+// read. Native histograms go into the protobuf form alone, the others have no words for them; those with custom buckets are told as classic ones in each form.
+// Staleness markers are not told. A series without the label instance has it told as empty, as Prometheus does: else a scraper that honours labels would give it
+// that of this server.
 func (h *handler) federate(w http.ResponseWriter, r *http.Request) {
 	selectors, err := h.parser.ParseMetricSelectors(r.Form["match[]"])
 	if err != nil {
@@ -119,7 +121,7 @@ func families(name string, samples promql.Vector, histograms bool) []*dto.Metric
 	for _, s := range samples {
 		kind := dto.MetricType_UNTYPED
 		switch {
-		case s.H != nil && !histograms:
+		case s.H != nil && !histograms && !s.H.UsesCustomBuckets():
 			continue
 		case s.H != nil && s.H.CounterResetHint == histogram.GaugeType:
 			kind = dto.MetricType_GAUGE_HISTOGRAM
@@ -137,7 +139,12 @@ func families(name string, samples promql.Vector, histograms bool) []*dto.Metric
 				m.Label = append(m.Label, &dto.LabelPair{Name: new(l.Name), Value: new(l.Value)})
 			}
 		})
-		if s.H != nil {
+		if !s.Metric.Has(commonmodel.InstanceLabel) {
+			m.Label = append(m.Label, &dto.LabelPair{Name: new(commonmodel.InstanceLabel), Value: new("")})
+		}
+		if s.H != nil && s.H.UsesCustomBuckets() {
+			m.Histogram = classic(s.H)
+		} else if s.H != nil {
 			m.Histogram = exposed(s.H)
 		} else {
 			m.Untyped = &dto.Untyped{Value: new(s.F)}
@@ -153,6 +160,21 @@ func exposed(h *histogram.FloatHistogram) *dto.Histogram {
 		SampleCountFloat: new(h.Count), SampleSum: new(h.Sum), Schema: new(h.Schema), ZeroThreshold: new(h.ZeroThreshold), ZeroCountFloat: new(h.ZeroCount),
 		PositiveSpan: spans(h.PositiveSpans), PositiveCount: h.PositiveBuckets, NegativeSpan: spans(h.NegativeSpans), NegativeCount: h.NegativeBuckets,
 	}
+}
+
+// classic is a histogram with custom buckets in the form of the exposition: its buckets, each with all below it.
+func classic(h *histogram.FloatHistogram) *dto.Histogram {
+	out := &dto.Histogram{SampleCountFloat: new(h.Count), SampleSum: new(h.Sum)}
+	it := h.PositiveBucketIterator()
+	more, sum := it.Next(), 0.0
+	for i, bound := range h.CustomValues {
+		for more && int(it.At().Index) <= i {
+			sum += it.At().Count
+			more = it.Next()
+		}
+		out.Bucket = append(out.Bucket, &dto.Bucket{UpperBound: new(bound), CumulativeCountFloat: new(sum)})
+	}
+	return out
 }
 
 func spans(list []histogram.Span) (out []*dto.BucketSpan) {

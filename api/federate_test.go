@@ -51,7 +51,7 @@ load 1m
 	code, kind, body := get("match[]=up&match[]=old&match[]=up%7Bjob=%22a%22%7D", "text/plain")
 	require.Equal(t, 200, code)
 	require.True(t, strings.HasPrefix(kind, "text/plain"), kind)
-	require.Equal(t, "# TYPE up untyped\nup{job=\"a\"} 10 540000\nup{job=\"c \\\"\\\\\"} -0.5 540000\n", string(body))
+	require.Equal(t, "# TYPE up untyped\nup{job=\"a\",instance=\"\"} 10 540000\nup{job=\"c \\\"\\\\\",instance=\"\"} -0.5 540000\n", string(body))
 
 	_, kind, body = get("match[]=up", "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited")
 	parser, err := textparse.New(body, kind, labels.NewSymbolTable(), textparse.ParserOptions{})
@@ -82,4 +82,30 @@ load 1m
 		require.Equal(t, 400, code)
 		require.NotEmpty(t, body)
 	}
+}
+
+// TestFederateCustomBuckets: histograms with custom buckets go as classic ones, also into the text, as from Prometheus.
+func TestFederateCustomBuckets(t *testing.T) {
+	st := promqltest.LoadedStorage(t, "load 1m\n  up 1\n")
+	now := time.Unix(60, 0)
+	app := st.Appender(t.Context())
+	_, err := app.AppendHistogram(0, labels.FromStrings("__name__", "h", "instance", "i"), now.UnixMilli(), nil, &histogram.FloatHistogram{
+		Schema: histogram.CustomBucketsSchema, Count: 7, Sum: 4.5, CustomValues: []float64{1, 2, 3}, PositiveSpans: []histogram.Span{{Offset: 0, Length: 1}, {Offset: 1, Length: 2}},
+		PositiveBuckets: []float64{1, 2, 4},
+	})
+	require.NoError(t, err)
+	require.NoError(t, app.Commit())
+	h, err := New(nil, Components{Engine: query.NewEngine(nil, query.NewParser(), nil, nil), Queryable: st, Parser: query.NewParser(), Now: func() time.Time { return now }})
+	require.NoError(t, err)
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("GET", "/federate?match[]=h", nil))
+	require.Equal(t, 200, w.Code)
+	require.Equal(t, `# TYPE h histogram
+h_bucket{instance="i",le="1"} 1 60000
+h_bucket{instance="i",le="2"} 1 60000
+h_bucket{instance="i",le="3"} 3 60000
+h_bucket{instance="i",le="+Inf"} 7 60000
+h_sum{instance="i"} 4.5 60000
+h_count{instance="i"} 7 60000
+`, w.Body.String())
 }
