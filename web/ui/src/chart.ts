@@ -2,7 +2,7 @@ import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import type { Series } from './api';
 import { el } from './dom';
-import { series as show, short, time } from './format';
+import { many, number, series as show, short, time } from './format';
 
 // A graph of a matrix. Drag to zoom; a click on a line of the legend shows that series alone.
 
@@ -22,7 +22,7 @@ export function grid(list: Series[], start: number, end: number, step: number): 
     const row = new Array<number | null>(n).fill(null);
     for (const [t, v] of s.values ?? s.histograms?.map(([t, h]) => [t, h.count] as const) ?? []) {
       const i = Math.round((t - start) / step);
-      const f = parseFloat(v.replace('+Inf', 'Infinity').replace('-Inf', '-Infinity'));
+      const f = number(v);
       if (i >= 0 && i < n && Number.isFinite(f)) row[i] = f;
     }
     return row;
@@ -46,7 +46,7 @@ export function newChart(list: Series[], start: number, end: number, step: numbe
   const drawn = list.slice(0, most);
   const [at, rows] = grid(drawn, start, end, step);
   const lines = stacked ? stack(rows) : rows;
-  const plot = el('div', { class: 'plot' });
+  const plot = el('div', { class: 'plot', role: 'img', 'aria-label': `Graph of ${many(drawn.length, 'series', 'series')} from ${time(start)} to ${time(end)} UTC; the table has the values` });
   const readout = el('div', { class: 'readout muted', 'aria-live': 'off' }, '\u00a0');
   const style = getComputedStyle(document.documentElement);
   const dark = style.colorScheme === 'dark';

@@ -58,6 +58,11 @@ export function table<T>(columns: Column<T>[], rows: T[], caption: string, most 
   return el('div', { class: 'scroll' }, el('table', {}, el('caption', {}, caption), el('thead', {}, el('tr', {}, ...heads)), body), more);
 }
 
-function compare(a: string | number, b: string | number): number {
-  return typeof a === 'number' && typeof b === 'number' ? a - b : String(a).localeCompare(String(b));
+export function compare(a: string | number, b: string | number): number {
+  if (typeof a === 'number' && typeof b === 'number') {
+    // NaN is below all numbers, so that there is an order.
+    if (Number.isNaN(a) || Number.isNaN(b)) return Number(Number.isNaN(b)) - Number(Number.isNaN(a));
+    return a < b ? -1 : Number(a > b);
+  }
+  return String(a).localeCompare(String(b));
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { bytes, duration, many, parseDuration, series, short, stepFor, time } from './format';
+import { bytes, duration, many, number, parseDuration, series, short, stepFor, time } from './format';
 
 test.each([['15s', 15], ['1h30m', 5400], ['1.5h', 5400], ['90', 90], ['2w', 1_209_600], ['250ms', 0.25], ['', NaN], ['5x', NaN], ['-5m', NaN], ['5m junk', NaN]])('parseDuration(%s)', (text, want) => {
   expect(parseDuration(text)).toBe(want);
@@ -15,6 +15,7 @@ test('a range makes at most 250 points', () => {
 });
 
 test('numbers', () => {
+  expect(['+Inf', '-Inf', 'NaN', '1e+308', '-0.5'].map(number)).toEqual([Infinity, -Infinity, NaN, 1e308, -0.5]);
   expect(bytes(0)).toBe('0 B');
   expect(bytes(1536)).toBe('1.50 KiB');
   expect(many(1, 'day')).toBe('1 day');

@@ -17,6 +17,11 @@ export function count(n: number): string {
   return n.toLocaleString('en-US');
 }
 
+/** number of a value as the API writes it: "+Inf" too. */
+export function number(text: string): number {
+  return Number(text.replace('Inf', 'Infinity'));
+}
+
 /** many is a count with its noun: "1 block", "2 blocks". */
 export function many(n: number, one: string, more = `${one}s`): string {
   return `${count(n)} ${n === 1 ? one : more}`;

@@ -28,12 +28,13 @@ async function route(fresh = false) {
     shown.changed(place.params);
     return;
   }
+  const draft = place.page === 'query' ? shown?.draft() : undefined;
   shown?.destroy();
   shown = undefined;
   loading?.abort();
   const mine = (loading = new AbortController());
   if (place.page === 'query') {
-    shown = queryPage(place.params);
+    shown = queryPage(place.params, draft);
     main.replaceChildren(shown.dom);
     shown.focus();
     return;
@@ -123,6 +124,10 @@ document.addEventListener('keydown', (e) => {
   stroke();
 });
 
+document.querySelector('.skip')!.addEventListener('click', (e) => {
+  e.preventDefault(); // the address says which page it is
+  main.focus();
+});
 byId('theme').addEventListener('click', nextTheme);
 byId('help').addEventListener('click', () => keys.showModal());
 window.addEventListener('hashchange', () => void route());

@@ -3,7 +3,7 @@ import { newChart, type Chart } from './chart';
 import { el, table } from './dom';
 import { newEditor } from './editor';
 import { explained } from './explain';
-import { count, duration, parseDuration, series, stepFor, time } from './format';
+import { count, duration, number, parseDuration, series, stepFor, time } from './format';
 import { settings } from './settings';
 import { readQuery, writeQuery, type QueryState, type Tab } from './state';
 
@@ -14,20 +14,23 @@ export interface Page {
   /** changed is called when the address changed while the page is shown. */
   changed: (params: URLSearchParams) => void;
   focus: () => void;
+  /** draft is what is in the editor, whether it was run or not. */
+  draft: () => string;
   destroy: () => void;
 }
 
 const ranges = [300, 900, 3600, 10_800, 21_600, 43_200, 86_400, 604_800, 2_678_400];
 
-export function queryPage(params: URLSearchParams): Page {
+/** queryPage makes the page; draft, if given, is in the editor in place of the address's query. */
+export function queryPage(params: URLSearchParams, draft?: string): Page {
   let state = readQuery(params);
   let chart: Chart | undefined;
   let running: AbortController | undefined;
   let last: { answer: Answer<Result>; start: number; end: number; step: number } | undefined;
 
-  const out = el('section', { class: 'result', 'aria-live': 'polite' });
+  const out = el('section', { class: 'result', id: 'result', role: 'tabpanel' });
   const status = el('p', { class: 'status muted', role: 'status' });
-  const editor = newEditor(state.expr, () => go({ expr: editor.text() }));
+  const editor = newEditor(draft ?? state.expr, () => go({ expr: editor.text() }));
 
   const range = el('input', { id: 'range', size: 6, value: duration(state.range), spellcheck: false, onchange: () => typed(range, (v) => go({ range: v, step: 0 })) });
   const step = el('input', { id: 'step', size: 6, placeholder: 'auto', spellcheck: false, onchange: () => (step.value.trim() ? typed(step, (v) => go({ step: v })) : go({ step: 0 })) });
@@ -36,7 +39,7 @@ export function queryPage(params: URLSearchParams): Page {
   const stacked = el('input', { type: 'checkbox', id: 'stacked', onchange: () => go({ stacked: stacked.checked }) });
   const past = el('select', { 'aria-label': 'Queries before', onchange: () => (editor.set(past.value), go({ expr: past.value })) });
   const tabs = (['graph', 'table', 'explain'] as Tab[]).map((t) =>
-    el('button', { type: 'button', role: 'tab', id: `tab-${t}`, onclick: () => go({ tab: t }) }, t[0]!.toUpperCase() + t.slice(1)),
+    el('button', { type: 'button', role: 'tab', id: `tab-${t}`, 'aria-controls': 'result', onclick: () => go({ tab: t }) }, t[0]!.toUpperCase() + t.slice(1)),
   );
   const dom = el(
     'div',
@@ -55,10 +58,21 @@ export function queryPage(params: URLSearchParams): Page {
       el('label', {}, stacked, ' stacked'),
       past,
     ),
-    el('div', { class: 'tabs', role: 'tablist' }, ...tabs),
+    el('div', { class: 'tabs', role: 'tablist', 'aria-label': 'Result', onkeydown: (e: KeyboardEvent) => turn(e) }, ...tabs),
     status,
     out,
   );
+
+  /** turn goes from tab to tab by the arrows, as screen readers tell people to. */
+  function turn(e: KeyboardEvent) {
+    const at = tabs.findIndex((b) => b === document.activeElement);
+    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: -1 }[e.key];
+    if (at < 0 || to === undefined) return;
+    e.preventDefault();
+    const b = tabs.at(to % tabs.length)!;
+    b.focus();
+    b.click();
+  }
 
   function typed(input: HTMLInputElement, use: (seconds: number) => void) {
     const v = parseDuration(input.value);
@@ -83,7 +97,7 @@ export function queryPage(params: URLSearchParams): Page {
     const before = state;
     state = readQuery(params);
     show();
-    if (state.expr !== editor.text()) editor.set(state.expr);
+    if (state.expr !== before.expr && state.expr !== editor.text()) editor.set(state.expr);
     const same = before.expr === state.expr && before.range === state.range && before.end === state.end && before.step === state.step;
     const kind = (t: Tab) => t === 'table';
     if (same && last && kind(before.tab) === kind(state.tab) && before.tab !== state.tab) draw();
@@ -98,7 +112,12 @@ export function queryPage(params: URLSearchParams): Page {
     step.placeholder = `auto ${duration(stepFor(state.range))}`;
     end.value = state.end ? new Date(state.end * 1000).toISOString().slice(0, 19) : '';
     stacked.checked = state.stacked;
-    tabs.forEach((b) => b.setAttribute('aria-selected', String(b.id === `tab-${state.tab}`)));
+    tabs.forEach((b) => {
+      const now = b.id === `tab-${state.tab}`;
+      b.setAttribute('aria-selected', String(now));
+      b.tabIndex = now ? 0 : -1;
+    });
+    out.setAttribute('aria-labelledby', `tab-${state.tab}`);
     past.replaceChildren(el('option', { value: '', disabled: true, selected: true }, 'Before…'), ...settings.queries().map((q) => el('option', { value: q }, q.length > 80 ? `${q.slice(0, 80)}…` : q)));
     past.hidden = settings.queries().length === 0;
   }
@@ -166,6 +185,7 @@ export function queryPage(params: URLSearchParams): Page {
   return {
     dom,
     changed,
+    draft: () => editor.text(),
     focus: () => editor.focus(),
     destroy: () => {
       running?.abort();
@@ -175,13 +195,23 @@ export function queryPage(params: URLSearchParams): Page {
   };
 }
 
+/** newest is the value of a series; of a range of samples the last one, with how many there are. */
+export function newest(s: Series): { at: number; sort: number; text: string } {
+  const float = s.value ?? s.values?.at(-1);
+  const histogram = s.histogram ?? s.histograms?.at(-1);
+  const n = (s.values?.length ?? 0) + (s.histograms?.length ?? 0);
+  const more = n > 1 ? `, the last of ${count(n)}` : '';
+  if (float && (!histogram || float[0] > histogram[0])) return { at: float[0], sort: number(float[1]), text: float[1] + more };
+  if (histogram) return { at: histogram[0], sort: number(histogram[1].count), text: `count ${histogram[1].count}, sum ${histogram[1].sum}${more}` };
+  return { at: NaN, sort: NaN, text: '' };
+}
+
 function values(list: Series[]): HTMLElement {
-  const shown = (s: Series) => s.value?.[1] ?? (s.histogram ? `count ${s.histogram[1].count}, sum ${s.histogram[1].sum}` : '');
   return table<Series>(
     [
       { title: 'Series', value: (s) => series(s.metric) },
-      { title: 'Value', number: true, value: (s) => Number(s.value?.[1] ?? s.histogram?.[1].count ?? NaN), show: shown },
-      { title: 'Time (UTC)', number: true, value: (s) => s.value?.[0] ?? s.histogram?.[0] ?? 0, show: (s) => time(s.value?.[0] ?? s.histogram?.[0] ?? NaN) },
+      { title: 'Value', number: true, value: (s) => newest(s).sort, show: (s) => newest(s).text },
+      { title: 'Time (UTC)', number: true, value: (s) => newest(s).at, show: (s) => time(newest(s).at) },
     ],
     list,
     'Values',

@@ -35,6 +35,9 @@ function decode(s: string): string {
   }
 }
 
+// Times of the API end with the year 9999. What is beyond is not shown anywhere.
+const latest = 253_402_300_799;
+
 export function readQuery(p: URLSearchParams): QueryState {
   const number = (name: string, or: number) => {
     const v = Number(p.get(name));
@@ -43,8 +46,8 @@ export function readQuery(p: URLSearchParams): QueryState {
   const tab = p.get('tab') as Tab;
   return {
     expr: p.get('q') ?? '',
-    range: Math.max(1, number('range', 3600)),
-    end: number('end', 0),
+    range: Math.min(latest, Math.max(1, number('range', 3600))),
+    end: Math.min(latest, number('end', 0)),
     step: number('step', 0),
     tab: ['graph', 'table', 'explain'].includes(tab) ? tab : 'graph',
     stacked: p.get('stacked') === '1',
