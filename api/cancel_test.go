@@ -90,7 +90,7 @@ func (it countedIterator) Next() chunkenc.ValueType {
 	return it.Iterator.Next()
 }
 
-func (it countedIterator) Seek(t int64) chunkenc.ValueType {
+func (it countedIterator) Seek(t int64) chunkenc.ValueType { //nolint:govet // chunkenc has its own Seek
 	it.c.did(1)
 	return it.Iterator.Seek(t)
 }
