@@ -210,6 +210,7 @@ func (e *evaluation) newWorker() *worker {
 // evaluate fills the batch and returns it.
 func (w *worker) evaluate(ctx context.Context, b *batch) *batch {
 	n := w.grid.n
+	w.series.ctx = ctx
 	b.values = grown(b.values, n*len(b.series))
 	b.out = make([]evaluated, len(b.series))
 	for i, s := range b.series {

@@ -96,6 +96,9 @@ func (f foreign) eval(s *series, out []float64) error {
 	}
 	do, points, ts := promql.FunctionCalls[f.call.Func.Name], s.paired(), s.windows.grid.startMs+int64(s.windows.first)*s.windows.grid.stepMs
 	for i, w := range s.windows.at {
+		if err := s.walk(w); err != nil {
+			return err
+		}
 		out[i] = absent
 		if w.lo < w.hi {
 			c.matrix[0].Floats = points[w.lo:w.hi:w.hi]

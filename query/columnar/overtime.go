@@ -50,6 +50,9 @@ func firsts(s *series, out []float64) error {
 func sums(s *series, out []float64) error {
 	kind := s.summands()
 	for i, w := range s.windows.at {
+		if err := s.walk(w); err != nil {
+			return err
+		}
 		switch v := s.v[w.lo:w.hi]; {
 		case len(v) == 0:
 			out[i] = absent
@@ -80,6 +83,9 @@ func sum(v []float64) float64 {
 func means(s *series, out []float64) error {
 	kind := s.summands()
 	for i, w := range s.windows.at {
+		if err := s.walk(w); err != nil {
+			return err
+		}
 		v := s.v[w.lo:w.hi]
 		count := float64(len(v))
 		switch {
@@ -125,6 +131,9 @@ func mean(v []float64) float64 {
 // deviations are roots of variances.
 func deviations(s *series, out []float64) error {
 	for i, w := range s.windows.at {
+		if err := s.walk(w); err != nil {
+			return err
+		}
 		out[i] = absent
 		if w.lo < w.hi {
 			out[i] = math.Sqrt(variance(s.v[w.lo:w.hi]))
@@ -135,6 +144,9 @@ func deviations(s *series, out []float64) error {
 
 func variances(s *series, out []float64) error {
 	for i, w := range s.windows.at {
+		if err := s.walk(w); err != nil {
+			return err
+		}
 		out[i] = absent
 		if w.lo < w.hi {
 			out[i] = variance(s.v[w.lo:w.hi])

@@ -78,6 +78,9 @@ type quantiles float64
 
 func (q quantiles) eval(s *series, out []float64) error {
 	for i, w := range s.windows.at {
+		if err := s.walk(w); err != nil {
+			return err
+		}
 		out[i] = absent
 		if w.lo < w.hi {
 			s.sorted = append(s.sorted[:0], s.v[w.lo:w.hi]...)

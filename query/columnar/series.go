@@ -1,6 +1,7 @@
 package columnar
 
 import (
+	"context"
 	"errors"
 	"math"
 	"slices"
@@ -50,6 +51,22 @@ type series struct {
 	keys   []int64
 	blocks []int64
 	call   engineCall
+
+	ctx    context.Context //nolint:containedctx // that of the evaluation under way
+	walked int64           // samples since it was last looked at
+}
+
+// lookEvery is after how many samples of windows it is looked whether anybody still waits: some milliseconds.
+const lookEvery = 1 << 20
+
+// walk is to be called before the samples of a window are walked one by one. It returns an error once nobody waits any more: long windows of one series at many steps take
+// seconds.
+func (s *series) walk(w window) error {
+	if s.walked += int64(w.hi - w.lo); s.walked < lookEvery {
+		return nil
+	}
+	s.walked = 0
+	return ended(s.ctx)
 }
 
 // load decodes a series. markers says whether staleness markers are kept.
