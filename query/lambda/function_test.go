@@ -375,6 +375,8 @@ func TestTooLong(t *testing.T) {
 	read := func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set(explainHeader, "{}")
+		w.Header().Set("Access-Control-Allow-Origin", "https://a.example")
+		w.Header().Add("Vary", "Origin")
 		if r.URL.Path == "/api/v1/wrong" {
 			w.WriteHeader(http.StatusBadRequest)
 		}
@@ -391,7 +393,8 @@ func TestTooLong(t *testing.T) {
 	t.Run("refused", func(t *testing.T) {
 		f := function(t, Config{}, read)
 		a := invoke(t, f, asked{path: "/api/v1/x"})
-		if a.status != http.StatusUnprocessableEntity || !strings.Contains(a.body, fmt.Sprintf("%d bytes", len(body))) || !strings.Contains(a.body, "Accept-Encoding") || a.headers["x-varve-explain"] != "{}" {
+		if a.status != http.StatusUnprocessableEntity || !strings.Contains(a.body, fmt.Sprintf("%d bytes", len(body))) || !strings.Contains(a.body, "Accept-Encoding") || a.headers["x-varve-explain"] != "{}" ||
+			a.headers["access-control-allow-origin"] != "https://a.example" || !strings.Contains(a.headers["vary"], "Origin") {
 			t.Errorf("answered %+v", a)
 		}
 		a = invoke(t, f, asked{path: "/api/v1/x", headers: gz})

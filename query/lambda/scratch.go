@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/varvedb/varve/blob"
@@ -34,8 +35,10 @@ func (f *Function) openScratch(ctx context.Context, openers map[string]blob.Open
 // shorten gives what is answered in place of an answer that does not fit: the place where it lies, or what to do.
 func (f *Function) shorten(ctx context.Context, w *recorder) *recorder {
 	out := &recorder{header: http.Header{}}
-	if e := w.header.Get(explainHeader); e != "" {
-		out.header.Set(explainHeader, e)
+	for name, values := range w.header {
+		if keeps(name) {
+			out.header[name] = values
+		}
 	}
 	if f.scratch == nil {
 		respond(out, http.StatusUnprocessableEntity, "execution", fmt.Sprintf("the answer has %s, and AWS Lambda sends at most %d: ask for fewer series, a shorter range or a longer step%s; "+
@@ -56,6 +59,12 @@ func (f *Function) shorten(ctx context.Context, w *recorder) *recorder {
 
 // explainHeader is the header of package api that an answer keeps wherever its body is.
 const explainHeader = "X-Varve-Explain"
+
+// keeps reports a header that says something of the request and not of the body, and so is that of any answer: without those for browsers a page of another
+// origin is not shown why it gets no answer.
+func keeps(name string) bool {
+	return http.CanonicalHeaderKey(explainHeader) == name || name == "Vary" || strings.HasPrefix(name, "Access-Control-")
+}
 
 func (w *recorder) length() string {
 	if enc := w.header.Get("Content-Encoding"); enc != "" {
