@@ -85,6 +85,33 @@ await step('the explain panel has stages, GETs, bytes, cost and cache', async ()
   await shot('explain');
 });
 
+await step('arrows turn the tabs, and the skip link leads to the content', async () => {
+  await page.getByRole('tab', { name: 'Explain' }).focus();
+  await press('ArrowLeft');
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'tab-table');
+  await page.getByRole('tab', { name: 'Table', selected: true }).waitFor();
+  await page.getByRole('tabpanel', { name: 'Table' }).waitFor();
+  await page.locator('.skip').focus();
+  await press('Enter');
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'page');
+  await page.getByRole('tab', { selected: true }).waitFor();
+});
+
+await step('what is not run yet stays when the colors change', async () => {
+  await editor.click();
+  await press('ControlOrMeta+a');
+  await page.keyboard.type('vector(1) + 5');
+  for (let i = 0; i < 3; i++) await page.locator('#theme').click();
+  assert.equal((await editor.innerText()).trim(), 'vector(1) + 5');
+});
+
+await step('a range of samples and an end beyond all calendars', async () => {
+  await page.evaluate(() => (location.hash = `#/query?q=${encodeURIComponent('up[1m]')}&range=900&tab=table`));
+  await page.locator('td', { hasText: /^1/ }).first().waitFor();
+  await page.evaluate(() => (location.hash = '#/query?q=up&range=900&end=1e18&tab=table'));
+  await page.getByText('No series.').waitFor();
+});
+
 await step('a mistake is named, with its place', async () => {
   await editor.click();
   await press('ControlOrMeta+a');

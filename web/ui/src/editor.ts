@@ -5,8 +5,9 @@ import { lintKeymap } from '@codemirror/lint';
 import { EditorState, Prec } from '@codemirror/state';
 import { drawSelection, EditorView, keymap, placeholder } from '@codemirror/view';
 import { tags } from '@lezer/highlight';
-import { PromQLExtension } from '@prometheus-io/codemirror-promql';
+import { newCompleteStrategy, PromQLExtension } from '@prometheus-io/codemirror-promql';
 import { headers, prefix } from './api';
+import { quoted } from './utf8';
 
 // The PromQL editor: completion of metrics, labels, values and functions from the server; marks of errors.
 
@@ -31,13 +32,24 @@ export interface Editor {
 
 /** newEditor makes an editor; run is called by Enter (Shift-Enter makes a line). */
 export function newEditor(text: string, run: () => void): Editor {
-  const promql = new PromQLExtension().setComplete({
+  const names = newCompleteStrategy({
     remote: {
       url: '',
       apiPrefix: prefix,
       httpMethod: 'POST',
       fetchFn: (input, init) => fetch(input, { ...init, headers: { ...(init?.headers as Record<string, string>), ...headers() } }),
       cache: { maxAge: 60_000 },
+    },
+  });
+  const promql = new PromQLExtension().setComplete({
+    completeStrategy: {
+      promQL: async (at) => {
+        const found = await names.promQL(at);
+        if (!found) return found;
+        const before = at.state.sliceDoc(0, found.from);
+        return { ...found, options: found.options.map((o) => (o.type === 'constant' && o.apply === undefined ? { ...o, apply: quoted(o.label, before) } : o)) };
+      },
+      destroy: () => names.destroy?.(),
     },
   });
   const view = new EditorView({
