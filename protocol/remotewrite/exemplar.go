@@ -114,25 +114,32 @@ func (r *Request) exemplarV2(w *seriesWalk, b []byte, at int) error {
 			}
 		}
 	}
-	if err := r.exemplarLabels(w, &e, refs.refs, at); err != nil || w.fault != nil {
+	fault, err := r.exemplarLabels(&e, refs.refs, at)
+	if err != nil {
 		return err
+	}
+	if fault != nil {
+		r.DroppedExemplars++
+		if w.badExemplar == nil {
+			w.badExemplar = fault
+		}
+		return nil
 	}
 	return r.keepExemplar(w, &e)
 }
 
-// exemplarLabels looks up references. One that leads nowhere is a fault of the series.
-func (r *Request) exemplarLabels(w *seriesWalk, e *openExemplar, refs []byte, at int) error {
+// exemplarLabels looks up references. One that leads nowhere is a fault of the exemplar: the samples beside it stay.
+func (r *Request) exemplarLabels(e *openExemplar, refs []byte, at int) (fault, err error) {
 	var name []byte
 	n := 0
 	for i := 0; i < len(refs); n++ {
 		ref, next := uvarint(refs, i)
 		if next < 0 {
-			return malformed(at, "labels_refs of an exemplar are cut off")
+			return nil, malformed(at, "labels_refs of an exemplar are cut off")
 		}
 		i = next
 		if uint64(uint32(ref)) >= uint64(len(r.v2.symbols)) {
-			w.blame(model.ReasonLabels, badRef("labels_refs of an exemplar", uint32(ref), len(r.v2.symbols)))
-			return nil
+			return badRef("labels_refs of an exemplar", uint32(ref), len(r.v2.symbols)), nil
 		}
 		text := r.v2.text(uint32(ref))
 		if n&1 == 0 {
@@ -142,9 +149,9 @@ func (r *Request) exemplarLabels(w *seriesWalk, e *openExemplar, refs []byte, at
 		e.add(name, text)
 	}
 	if n&1 == 1 {
-		w.blame(model.ReasonLabels, oddRefs("labels_refs of an exemplar", n))
+		return oddRefs("labels_refs of an exemplar", n), nil
 	}
-	return nil
+	return nil, nil
 }
 
 // keepExemplar puts an exemplar into the batch, in one row with that before it if series and time are the same.

@@ -86,9 +86,11 @@ func eachLabel(key []byte, fn func(name, value []byte) bool) error {
 // nameField is how a label __name__ begins in the ordinary encoding: the name, and the tag of the value.
 const nameField = "\x0a\x08__name__\x12"
 
-// isName reports whether a label is a metric name in the ordinary encoding, as it is in nearly every series.
+// isName reports whether a label of less than 128 bytes is a metric name in the ordinary encoding, as it is in nearly every series. The value ends the
+// label: what came behind it could be another name.
 func isName(label []byte) bool {
-	return len(label) > len(nameField) && label[1] == nameField[1] && string(label[:len(nameField)]) == nameField && label[len(nameField)] > 0
+	n := len(label) - len(nameField) - 1
+	return n > 0 && label[1] == nameField[1] && string(label[:len(nameField)]) == nameField && int(label[len(nameField)]) == n
 }
 
 // eachLabel calls fn for each label of a key of the request's version until fn returns false.

@@ -93,9 +93,6 @@ func (r *Request) metadataV2(w *seriesWalk) error {
 	if *m == (metadataV2{}) {
 		return nil
 	}
-	if int(w.metric) < len(s.told) && s.told[w.metric] {
-		return nil
-	}
 	n := uint32(min(len(s.symbols), noSymbol))
 	switch {
 	case m.help >= n:
@@ -103,6 +100,9 @@ func (r *Request) metadataV2(w *seriesWalk) error {
 		return nil
 	case m.unit >= n:
 		w.blame(model.ReasonLabels, badRef("unit_ref", m.unit, len(s.symbols)))
+		return nil
+	}
+	if int(w.metric) < len(s.told) && s.told[w.metric] {
 		return nil
 	}
 	if len(s.told) < len(s.symbols) {

@@ -87,6 +87,10 @@ type seriesWalk struct {
 	// fault is a permanent one of this series alone, of the reason.
 	fault  error
 	reason model.Reason
+	// lost are the native histograms that are none, for the reason lostFault that is the first one's, and badExemplar is what is wrong with one
+	// of the exemplars: none is in the batch, while the rest of the series may be.
+	lost                   int
+	lostFault, badExemplar error
 	// first is what was in the batch before it.
 	first mark
 
@@ -103,6 +107,9 @@ func (w *seriesWalk) blame(reason model.Reason, err error) {
 		w.fault, w.reason = err, reason
 	}
 }
+
+// partial reports whether something of the series is not in the batch for a fault of its own.
+func (w *seriesWalk) partial() bool { return w.lost > 0 || w.badExemplar != nil }
 
 // mark is how much was in a batch at some moment.
 type mark struct{ samples, histograms, exemplars int }
@@ -223,7 +230,7 @@ func (r *Request) finish(w *seriesWalk, key []byte) error {
 	case w.fault != nil:
 	case w.labels > o.MaxLabels:
 		w.blame(model.ReasonLimit, fmt.Errorf("%d labels, at most %d are accepted: %w", w.labels, o.MaxLabels, model.ErrInvalid))
-	case samples+histograms+exemplars == 0:
+	case samples+histograms+exemplars == 0 && !w.partial():
 		r.empty++
 		return nil
 	case w.labels == 0:
@@ -232,9 +239,15 @@ func (r *Request) finish(w *seriesWalk, key []byte) error {
 		w.blame(model.ReasonLabels, fmt.Errorf("the series has no label __name__: %w", model.ErrInvalid))
 	}
 	if w.fault != nil {
-		r.reject(r.textOf(w, key), w.reason, w.fault, max(1, samples+histograms))
+		r.reject(r.textOf(w, key), w.reason, w.fault, max(1, samples+histograms+w.lost))
 		r.forget(w.first)
 		return nil //nolint:nilerr // the fault is the series' own and was noted
+	}
+	if w.lost > 0 {
+		r.reject(r.textOf(w, key), model.ReasonHistogram, w.lostFault, w.lost)
+	}
+	if w.badExemplar != nil {
+		r.reject(r.textOf(w, key), model.ReasonLabels, w.badExemplar, 0)
 	}
 	for i := range r.Batch.Exemplars[w.first.exemplars:] {
 		r.Batch.Exemplars[w.first.exemplars+i].Key = key

@@ -210,7 +210,7 @@ func (r *Request) finishV2(w *seriesWalk, at int) error {
 	if err != nil {
 		return err
 	}
-	if w.fault == nil && w.labels > 0 && r.mark() == w.first {
+	if w.fault == nil && w.labels > 0 && r.mark() == w.first && !w.partial() {
 		w.blame(model.ReasonLabels, fmt.Errorf("the series has no sample, histogram or exemplar: %w", model.ErrInvalid))
 	}
 	if w.fault == nil && w.named {
