@@ -58,17 +58,28 @@ func (h *richSample) asFloat() *histogram.FloatHistogram {
 	return h.whole.ToFloat(nil)
 }
 
-// setHint notes on h, whose sender did not say, that its counters were not reset since prev, the sample before it. It says nothing
+// unsure reports whether the neighbours decide over the hint. They do where the sender said that there was no reset, too: it spoke of the sample that it had sent
+// before, which may not have arrived, may be deleted, or may have others of another sender behind it. That there was one is taken from any sender.
+func (h *richSample) unsure() bool {
+	return h.hint() == histogram.UnknownCounterReset || h.hint() == histogram.NotCounterReset
+}
+
+func (h *richSample) note(hint histogram.CounterResetHint) {
+	if h.float != nil {
+		h.float.CounterResetHint = hint
+	} else {
+		h.whole.CounterResetHint = hint
+	}
+}
+
+// setHint notes on h, which is unsure, whether its counters were not reset since prev, the sample before it if that is a histogram. It says nothing
 // where they were, of a sample that has none before it among what was read, after a gauge, and around staleness: Prometheus does not
 // either, and its engine looks for itself then. Prometheus knows from when the sample was appended; here the neighbours at the
 // time of reading decide.
 func (h *richSample) setHint(prev richSample) {
-	if prev.hint() == histogram.GaugeType || prev.stale() || h.stale() || h.asFloat().DetectReset(prev.asFloat()) {
+	h.note(histogram.UnknownCounterReset) // or the comparison would believe it
+	if !prev.isHistogram() || prev.hint() == histogram.GaugeType || prev.stale() || h.stale() || h.asFloat().DetectReset(prev.asFloat()) {
 		return
 	}
-	if h.float != nil {
-		h.float.CounterResetHint = histogram.NotCounterReset
-	} else {
-		h.whole.CounterResetHint = histogram.NotCounterReset
-	}
+	h.note(histogram.NotCounterReset)
 }

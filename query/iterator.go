@@ -131,9 +131,9 @@ func (it *iterator) Err() error { return it.err }
 // loadRich decodes the histogram, or sample with a start timestamp, at the position.
 func (it *iterator) loadRich() bool {
 	hist, err := decodeRich(it.columns.H[it.i])
-	if err == nil && hist.isHistogram() && hist.hint() == histogram.UnknownCounterReset {
+	if err == nil && hist.isHistogram() && hist.unsure() {
 		var prev richSample
-		if prev, err = it.previous(); err == nil && prev.isHistogram() {
+		if prev, err = it.previous(); err == nil {
 			hist.setHint(prev)
 		}
 	}
