@@ -26,6 +26,8 @@ const (
 	// importChunk is how much text is appended at a time; importMemory is about what that takes in all its forms.
 	importChunk  = 1 << 20
 	importMemory = 16 << 20
+	// maxBadLines end an import, as little of what is sent seems to be meant for here.
+	maxBadLines = 10_000
 	// importWindow bounds the memory of a zstd decoder.
 	importWindow = 8 << 20
 )
@@ -76,6 +78,9 @@ func (s *Server) importText(w http.ResponseWriter, r *http.Request) error {
 		}
 		s.metrics.stored(result)
 		out.add(c, result)
+		if out.bad > maxBadLines {
+			return fmt.Errorf("gave up after %d lines that do not parse, is this the text format? %s: %w", out.bad, out.complaint(), model.ErrInvalid)
+		}
 	}
 	if out.bad+out.refused > 0 {
 		s.failWith(w, r, http.StatusBadRequest, out.complaint())

@@ -122,6 +122,10 @@ func TestImportOfRubbish(t *testing.T) {
 		require.Equal(t, 400, w.Code, "%s: %s", name, w.Body)
 		require.Greater(t, w.Body.Len(), 15, name)
 	}
+	w := post(t, srv, pathImport, "", "gzip", zipped(t, "gzip", strings.Repeat("a 1 1\n", 10)+strings.Repeat("x\n", 3_000_000)))
+	require.Equal(t, 400, w.Code)
+	require.Contains(t, w.Body.String(), "gave up after")
+	require.Contains(t, w.Body.String(), "line 11: ")
 	require.Equal(t, 415, post(t, srv, pathImport, "", "br", []byte("a 1 1\n")).Code)
 	require.Equal(t, 204, post(t, srv, pathImport, "", "", nil).Code)
 }
