@@ -98,7 +98,7 @@ func TestFederateCustomBuckets(t *testing.T) {
 	h, err := New(nil, Components{Engine: query.NewEngine(nil, query.NewParser(), nil, nil), Queryable: st, Parser: query.NewParser(), Now: func() time.Time { return now }})
 	require.NoError(t, err)
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest("GET", "/federate?match[]=h", nil))
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/federate?match[]=h", nil))
 	require.Equal(t, 200, w.Code)
 	require.Equal(t, `# TYPE h histogram
 h_bucket{instance="i",le="1"} 1 60000
