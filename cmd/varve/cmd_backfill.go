@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	commonmodel "github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/relabel"
+	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/varvedb/varve/blob"
+	"github.com/varvedb/varve/catalog"
+	"github.com/varvedb/varve/migrate"
+	"github.com/varvedb/varve/model"
+	"github.com/varvedb/varve/tenant"
+)
+
+const backfillHelp = `Brings history in: writes blocks straight into the bucket and commits them, day by day. No server is needed, and one may run beside it.
+
+  --from prometheus DIR       a data directory of Prometheus or a snapshot of one: blocks and log; or a single block
+  --from openmetrics FILE…    OpenMetrics with times
+  --from text FILE…           Prometheus' text format with times
+  --from victoria FILE…       lines of JSON of VictoriaMetrics' /api/v1/export
+
+Files may end with .gz or .zst; - is standard input. It may be ended at any moment, and run again: what was done is not done again, what was half done is completed.
+Where a series has another value for a time that is in the bucket already, the new one is shown.
+
+What cannot be read is named, counted and left out; --strict stops at the first. Docs: docs/backfill.md.
+`
+
+// backfillMemory is the limit that the command gives Go's collector; mapped files and the program itself come on top.
+const backfillMemory = 400 << 20
+
+type backfillOptions struct {
+	location
+	tenant, from, name     string
+	start, end             string
+	match                  []string
+	relabel, tempDir       string
+	dryRun, strict, asJSON bool
+	parallel               int
+	sortMiB                int
+}
+
+func newBackfill(e *environment) *cobra.Command {
+	o := &backfillOptions{}
+	cmd := &cobra.Command{
+		Use: "backfill --from KIND PATH…", Short: "Bring history in from other databases", Long: backfillHelp,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("want the directory or files to read")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return runBackfill(cmd.Context(), o, args, e) },
+	}
+	f := cmd.Flags()
+	o.location.register(f)
+	f.StringVar(&o.tenant, "tenant", tenant.Default, "tenant that gets the samples")
+	f.StringVar(&o.from, "from", "", "what is read: prometheus, openmetrics, text or victoria")
+	f.StringVar(&o.name, "name", "", "name of the job; under another name the same samples are taken over once more")
+	f.StringVar(&o.start, "start", "", "first time, RFC 3339 or Unix seconds (default everything)")
+	f.StringVar(&o.end, "end", "", "last time, RFC 3339 or Unix seconds (default everything)")
+	f.StringArrayVar(&o.match, "match", nil, "selector of the series to take, by their labels at the source")
+	f.StringVar(&o.relabel, "relabel", "", "YAML file with a list of relabelling rules, as metric_relabel_configs of Prometheus")
+	f.StringVar(&o.tempDir, "temp-dir", "", "where samples in no order are sorted (default that of the system)")
+	f.BoolVar(&o.dryRun, "dry-run", false, "count, estimate, and write nothing")
+	f.BoolVar(&o.strict, "strict", false, "stop at the first thing that cannot be read")
+	f.BoolVar(&o.asJSON, "json", false, "print progress and the summary as lines of JSON")
+	f.IntVar(&o.parallel, "parallel", 2, "days to work on at one time, about 100 MiB each")
+	f.IntVar(&o.sortMiB, "sort-memory", 128, "MiB of samples to sort in memory before the disk is used")
+	return cmd
+}
+
+func runBackfill(ctx context.Context, o *backfillOptions, paths []string, e *environment) (err error) {
+	cfg, err := o.config()
+	if err != nil {
+		return err
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(backfillMemory)
+	}
+	skips := migrate.NewSkips(o.strict)
+	src, err := o.source(paths, skips)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, src.Close()) }()
+	bar := newBackfillBar(e, o.asJSON)
+	c := migrate.Components{Now: time.Now, Progress: bar.show}
+	if !o.dryRun {
+		url, err := o.forReading()
+		if err != nil {
+			return err
+		}
+		if c.Bucket, err = blob.Open(ctx, forWriting(url), openers(), nil); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, c.Bucket.Close()) }()
+		c.Catalog = catalog.New(c.Bucket, nil, catalog.Components{})
+	}
+	r, err := migrate.Run(ctx, cfg, c, src, skips)
+	bar.end()
+	if r == nil {
+		return err
+	}
+	if o.asJSON {
+		return errors.Join(err, json.NewEncoder(e.out).Encode(map[string]any{"summary": r}))
+	}
+	printBackfill(e.out, r)
+	return err
+}
+
+// config are the flags as a job takes them.
+func (o *backfillOptions) config() (*migrate.Config, error) {
+	if err := tenant.Check(o.tenant); err != nil {
+		return nil, usagef("--tenant: %w", err)
+	}
+	if o.parallel < 1 || o.sortMiB < 1 {
+		return nil, usagef("--parallel and --sort-memory must be more than 0")
+	}
+	cfg := &migrate.Config{
+		Tenant: o.tenant, Name: o.name, DryRun: o.dryRun, Parallel: o.parallel, TempDir: o.tempDir, SortBytes: int64(o.sortMiB) << 20,
+		Range: &model.TimeRange{MinMs: model.MinTimeMs, MaxMs: model.MaxTimeMs},
+	}
+	for _, t := range []struct {
+		flag, value string
+		to          *int64
+	}{{"start", o.start, &cfg.Range.MinMs}, {"end", o.end, &cfg.Range.MaxMs}} {
+		if t.value == "" {
+			continue
+		}
+		at, err := parseTime(t.value, time.Now())
+		if err != nil {
+			return nil, usagef("--%s is %q, want RFC 3339 or Unix seconds", t.flag, t.value)
+		}
+		*t.to = at.UnixMilli()
+	}
+	if cfg.Range.Empty() {
+		return nil, usagef("--start is after --end")
+	}
+	if len(o.match) > 1 {
+		return nil, usagef("--match is given %d times; one selector may have several matchers", len(o.match))
+	}
+	for _, m := range o.match {
+		ms, err := parser.NewParser(parser.Options{}).ParseMetricSelector(m)
+		if err != nil {
+			return nil, usagef("--match: %w", err)
+		}
+		cfg.Matchers = ms
+	}
+	return cfg, o.readRelabel(cfg)
+}
+
+func (o *backfillOptions) readRelabel(cfg *migrate.Config) error {
+	if o.relabel == "" {
+		return nil
+	}
+	b, err := os.ReadFile(o.relabel)
+	if err != nil {
+		return usagef("--relabel: %w", err)
+	}
+	if err := yaml.Unmarshal(b, &cfg.Relabel); err != nil {
+		return usagef("--relabel: %s: %w", o.relabel, err)
+	}
+	for i, r := range cfg.Relabel {
+		if r == nil {
+			r = &relabel.Config{}
+		}
+		if err := r.Validate(commonmodel.UTF8Validation); err != nil {
+			return usagef("--relabel: %s: rule %d: %w", o.relabel, i+1, err)
+		}
+	}
+	return nil
+}
+
+// source opens what is to be read.
+func (o *backfillOptions) source(paths []string, skips *migrate.Skips) (migrate.Source, error) {
+	files := &migrate.FileOptions{TempDir: o.tempDir, SortBytes: int64(o.sortMiB) << 20, Stdin: os.Stdin}
+	switch o.from {
+	case "prometheus":
+		if len(paths) != 1 {
+			return nil, usagef("want one directory, got %d: %s", len(paths), strings.Join(paths, " "))
+		}
+		return migrate.OpenTSDB(paths[0], skips, &migrate.TSDBOptions{TempDir: o.tempDir, SortBytes: files.SortBytes})
+	case "openmetrics", "text":
+		return migrate.NewText(paths, o.from == "openmetrics", skips, files), nil
+	case "victoria":
+		return migrate.NewVictoria(paths, skips, files), nil
+	case "":
+		return nil, usagef("--from is not given: prometheus, openmetrics, text or victoria")
+	}
+	return nil, usagef("--from is %q, want prometheus, openmetrics, text or victoria", o.from)
+}

@@ -1,0 +1,150 @@
+package migrate
+
+import (
+	"container/heap"
+	"context"
+	"iter"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/varvedb/varve/index"
+	"github.com/varvedb/varve/model"
+)
+
+// merged makes one sequence of series in the order of blocks of several such, each of which has a series once. Of equal timestamps the one of the first or last
+// sequence is kept. A series is valid until the next one is asked for.
+func merged(ctx context.Context, inputs []iter.Seq2[model.Series, error], wins winner) iter.Seq2[model.Series, error] {
+	return func(yield func(model.Series, error) bool) {
+		h := make(heads, 0, len(inputs))
+		for n, in := range inputs {
+			next, stop := iter.Pull2(in)
+			defer stop()
+			e := &head{next: next, n: n}
+			ok, err := e.advance()
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if ok {
+				h = append(h, e)
+			}
+		}
+		heap.Init(&h)
+		out := &partsSeries{wins: wins}
+		var group []*head
+		for len(h) > 0 {
+			group = h.take(group[:0])
+			out.parts = out.parts[:0]
+			for _, e := range group {
+				out.parts = append(out.parts, e.s)
+			}
+			if err := ctx.Err(); err != nil {
+				yield(nil, err)
+				return
+			}
+			if !yield(out, nil) {
+				return
+			}
+			for _, e := range group {
+				ok, err := e.advance()
+				if err != nil {
+					yield(nil, err)
+					return
+				}
+				if ok {
+					heap.Push(&h, e)
+				}
+			}
+		}
+	}
+}
+
+// head is a sequence with its next series.
+type head struct {
+	next func() (model.Series, error, bool)
+	n    int
+	s    model.Series
+	ls   labels.Labels
+	name string
+}
+
+func (e *head) advance() (bool, error) {
+	s, err, ok := e.next()
+	if err != nil || !ok {
+		return false, err
+	}
+	e.s, e.ls = s, s.Labels()
+	e.name = e.ls.Get(index.MetricName)
+	return true, nil
+}
+
+// heads is a heap of sequences by their next series, then by their number.
+type heads []*head
+
+func (h heads) Len() int      { return len(h) }
+func (h heads) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+func (h heads) Less(i, j int) bool {
+	a, b := h[i], h[j]
+	if a.name != b.name {
+		return a.name < b.name
+	}
+	if c := labels.Compare(a.ls, b.ls); c != 0 {
+		return c < 0
+	}
+	return a.n < b.n
+}
+
+// Push implements heap.Interface.
+func (h *heads) Push(x any) { *h = append(*h, x.(*head)) }
+
+// Pop implements heap.Interface.
+func (h *heads) Pop() any {
+	last := (*h)[len(*h)-1]
+	*h = (*h)[:len(*h)-1]
+	return last
+}
+
+// take moves the sequences that stand at the first series to group.
+func (h *heads) take(group []*head) []*head {
+	for len(*h) > 0 && (len(group) == 0 || labels.Equal((*h)[0].ls, group[0].ls)) {
+		group = append(group, heap.Pop(h).(*head))
+	}
+	return group
+}
+
+// partsSeries is a series of several parts, each of which is in order.
+type partsSeries struct {
+	parts []model.Series
+	wins  winner
+}
+
+// Labels implements model.Series.
+func (s *partsSeries) Labels() labels.Labels { return s.parts[0].Labels() }
+
+// Samples implements model.Series.
+func (s *partsSeries) Samples(dst *model.Columns, r model.TimeRange) error {
+	if len(s.parts) == 1 {
+		return s.parts[0].Samples(dst, r)
+	}
+	if dst.Len() > 0 {
+		c := &model.Columns{}
+		if err := s.Samples(c, r); err != nil {
+			return err
+		}
+		return (&columnSeries{s.Labels(), c}).Samples(dst, r)
+	}
+	ascending := true
+	for _, p := range s.parts {
+		n := dst.Len()
+		if err := p.Samples(dst, r); err != nil {
+			return err
+		}
+		if n > 0 && dst.Len() > n && dst.T[n] <= dst.T[n-1] {
+			ascending = false
+		}
+	}
+	if !ascending {
+		*dst = *ordered(dst, s.wins)
+	}
+	return nil
+}

@@ -1,0 +1,145 @@
+package migrate
+
+import (
+	"sync"
+	"time"
+
+	"github.com/varvedb/varve/blocks"
+	"github.com/varvedb/varve/model"
+)
+
+// Progress is how far a job is. Samples that it passes over because an earlier run has committed them count too.
+type Progress struct {
+	Days      int           `json:"days"`
+	DaysTotal int           `json:"days_total"`
+	Samples   int64         `json:"samples"`
+	Expected  int64         `json:"samples_expected"` // about; 0 if it is not known
+	Elapsed   time.Duration `json:"-"`
+}
+
+// Report is what came of a job.
+type Report struct {
+	// Days that have samples, of which Already were complete before the job began.
+	Days    int `json:"days"`
+	Already int `json:"days_already_complete"`
+	// Blocks were committed by this run: Series (summed over the blocks), Samples, of which Histograms are native histograms, and Bytes. A dry run
+	// has built only the first of them, and Bytes is what all would come to by it.
+	Blocks     int   `json:"blocks"`
+	Series     int64 `json:"series"`
+	Samples    int64 `json:"samples"`
+	Histograms int64 `json:"histograms"`
+	Bytes      int64 `json:"bytes"`
+	// MinMs and MaxMs are the first and last timestamp among them.
+	MinMs int64 `json:"min_ms"`
+	MaxMs int64 `json:"max_ms"`
+	// Dropped series were dropped by relabelling.
+	Dropped int64 `json:"series_dropped"`
+	// Skipped counts by kind what could not be taken over; Named are the first.
+	Skipped map[string]int64 `json:"skipped"`
+	Named   []Skip           `json:"skipped_first"`
+	DryRun  bool             `json:"dry_run"`
+	// Requests is about how many writes of objects the blocks need, catalogs included. Dry runs only.
+	Requests int64 `json:"requests,omitempty"`
+}
+
+// counters are what a job has done. Safe for concurrent use.
+type counters struct {
+	started time.Time
+
+	mu       sync.Mutex // guards what follows
+	progress Progress
+	r        Report
+	// built are the samples and bytes of blocks that a dry run has built.
+	built, builtBytes int64
+}
+
+func (c *counters) expect(days []Extent) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.progress.DaysTotal = len(days)
+	for i := range days {
+		c.progress.Expected += days[i].Samples
+	}
+}
+
+func (c *counters) dayDone() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.progress.Days++
+}
+
+func (c *counters) passed(samples int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.progress.Samples += samples
+}
+
+// day counts a day with samples.
+func (c *counters) day(already bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.r.Days++
+	if already {
+		c.r.Already++
+	}
+}
+
+func (c *counters) dropped() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.r.Dropped++
+}
+
+// part counts a block; in a dry run m may be one that was counted but not built, of no size.
+func (c *counters) part(m *blocks.Meta) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := &c.r
+	if r.Samples == 0 {
+		r.MinMs, r.MaxMs = m.MinT, m.MaxT
+	}
+	r.MinMs, r.MaxMs = min(r.MinMs, m.MinT), max(r.MaxMs, m.MaxT)
+	r.Blocks++
+	r.Series += m.Series
+	r.Samples += m.Samples
+	r.Histograms += m.Histograms
+	r.Bytes += m.Size
+	if m.Size > 0 {
+		c.built, c.builtBytes = c.built+m.Samples, c.builtBytes+m.Size
+	}
+}
+
+// needsBuilt reports whether a dry run has built nothing yet that tells how large a block becomes.
+func (c *counters) needsBuilt() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.built == 0
+}
+
+func (j *job) progress() {
+	if j.c.Progress == nil {
+		return
+	}
+	j.count.mu.Lock()
+	defer j.count.mu.Unlock()
+	p := j.count.progress
+	p.Elapsed = j.c.Now().Sub(j.count.started)
+	j.c.Progress(p)
+}
+
+func (j *job) report() *Report {
+	j.count.mu.Lock()
+	defer j.count.mu.Unlock()
+	r := j.count.r
+	r.Skipped, r.Named, r.DryRun = j.skips.Counts(), j.skips.Named(), j.cfg.DryRun
+	if r.DryRun && j.count.built > 0 {
+		r.Bytes = int64(float64(r.Samples) / float64(j.count.built) * float64(j.count.builtBytes))
+		const partBytes = 8 << 20 // of an upload
+		// A block is begun, ended and committed; a day is entered in the root and made complete.
+		r.Requests = r.Bytes/partBytes + 3*int64(r.Blocks) + 2*int64(r.Days)
+	}
+	return &r
+}
+
+// rangeOf is the part of a day that the job takes.
+func (j *job) rangeOf(day model.Day) model.TimeRange { return j.cfg.Range.Intersect(day.Range()) }

@@ -1,0 +1,167 @@
+package migrate
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"io"
+	"iter"
+	"os"
+	"strings"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/varvedb/varve/model"
+)
+
+// FileOptions are the tunables of sources of files; nil means defaults.
+type FileOptions struct {
+	// TempDir and SortBytes are for sorting, see Config.
+	TempDir   string
+	SortBytes int64
+	// Stdin is read where a path is "-".
+	Stdin io.Reader
+}
+
+// format reads one kind of file: it calls add for each sample.
+type format interface {
+	// name is that of the format, and whatever else decides what a file of it means.
+	name() string
+	read(ctx context.Context, f *file) error
+}
+
+// Files are files whose samples come in any order, sorted on local disk before the first day. Of equal timestamps the sample that was read last is kept.
+type Files struct {
+	format format
+	paths  []string
+	opts   FileOptions
+	skips  *Skips
+	sorter *sorter
+	print  string
+}
+
+var _ Source = (*Files)(nil)
+
+func newFiles(f format, paths []string, skips *Skips, o *FileOptions) *Files {
+	s := &Files{format: f, paths: paths, skips: skips}
+	if o != nil {
+		s.opts = *o
+	}
+	number(&s.opts.SortBytes, 128<<20)
+	return s
+}
+
+// Days implements Source. It reads and sorts all files.
+func (s *Files) Days(ctx context.Context, r model.TimeRange, want Want) ([]Extent, error) {
+	s.sorter = newSorter(s.opts.TempDir, s.opts.SortBytes, lastWins)
+	sum := sha256.New()
+	fmt.Fprintf(sum, "%q", s.format.name())
+	for _, path := range s.paths {
+		if err := s.readFile(ctx, path, sum, r, want); err != nil {
+			return nil, fmt.Errorf("read %s: %w", path, err)
+		}
+	}
+	if err := s.sorter.finish(); err != nil {
+		return nil, err
+	}
+	s.print = hex.EncodeToString(sum.Sum(nil)[:16])
+	extents := map[model.Day]*Extent{}
+	for d, n := range s.sorter.counts {
+		extents[d] = &Extent{Day: d, Samples: n, Fingerprint: s.print}
+	}
+	return inOrder(extents), nil
+}
+
+// readFile reads a file, of which it takes the sum as well; one that ends with .gz or .zst is compressed.
+func (s *Files) readFile(ctx context.Context, path string, sum hash.Hash, r model.TimeRange, want Want) error {
+	in := s.opts.Stdin
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = f.Close() }() // it was only read
+		in = f
+	}
+	switch {
+	case in == nil:
+		return fmt.Errorf("there is no standard input: %w", model.ErrInvalid)
+	case strings.HasSuffix(path, ".gz"):
+		z, err := gzip.NewReader(in)
+		if err != nil {
+			return err
+		}
+		in = z
+	case strings.HasSuffix(path, ".zst"):
+		z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1))
+		if err != nil {
+			return err
+		}
+		defer z.Close()
+		in = z
+	}
+	f := &file{path: path, in: io.TeeReader(in, sum), s: s, r: r, want: want, known: map[string]bool{}}
+	return s.format.read(ctx, f)
+}
+
+// Series implements Source. Matchers were applied by Days.
+func (s *Files) Series(ctx context.Context, r model.TimeRange, _ Want) iter.Seq2[model.Series, error] {
+	return s.sorter.series(ctx, model.DayOf(r.MinMs))
+}
+
+// Close implements Source.
+func (s *Files) Close() error {
+	if s.sorter == nil {
+		return nil
+	}
+	return s.sorter.close()
+}
+
+// file is a file that is being read.
+type file struct {
+	path string
+	in   io.Reader
+	s    *Files
+	r    model.TimeRange
+	want Want
+	// known are keys of series of which it is known whether they are wanted.
+	known map[string]bool
+}
+
+// maxKnownKeys bounds file.known.
+const maxKnownKeys = 1 << 20
+
+// add adds a sample of a line.
+func (f *file) add(line int64, key []byte, ls func() (labels.Labels, error), t int64, v float64) error {
+	if t < model.MinTimeMs || t > model.MaxTimeMs {
+		return f.skip(line, 1, fmt.Sprintf("timestamp %d ms is not of the years 1 to 9999", t))
+	}
+	if !f.r.Contains(t) {
+		return nil
+	}
+	want, ok := f.known[string(key)]
+	if !ok {
+		l, err := ls()
+		if err != nil {
+			return err
+		}
+		want = f.want(l)
+		if len(f.known) >= maxKnownKeys {
+			clear(f.known)
+		}
+		f.known[string(key)] = want
+	}
+	if !want {
+		return nil
+	}
+	return f.s.sorter.add(key, ls, t, v, nil)
+}
+
+// skip notes a line that cannot be taken over.
+func (f *file) skip(line, samples int64, reason string) error {
+	return f.s.skips.Add(Skip{Kind: "line", Where: f.path, Line: line, Samples: samples, Reason: reason})
+}

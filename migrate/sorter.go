@@ -1,0 +1,217 @@
+package migrate
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+	"slices"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/varvedb/varve/index"
+	"github.com/varvedb/varve/model"
+)
+
+// winner says which of two samples of one series and time is kept.
+type winner bool
+
+const (
+	firstWins winner = false
+	lastWins  winner = true
+)
+
+// sorter puts samples that come in any order into the order of blocks, day by day. It holds a bounded number of them and writes the rest as sorted runs into a
+// directory of its own. add and finish are called by one goroutine; then series by any number of them; close last.
+type sorter struct {
+	parent string // where dir is made
+	dir    string
+	budget int64
+	wins   winner
+
+	held   int64
+	open   map[string]*openSeries
+	runs   []*run
+	counts map[model.Day]int64
+}
+
+// openSeries is a series of the run that is being gathered.
+type openSeries struct {
+	labels  labels.Labels
+	columns model.Columns // in the order in which they came
+	sorted  bool          // which is strictly ascending
+}
+
+// What a series and a sample take in memory, about.
+const (
+	seriesBytes = 300
+	sampleBytes = 24
+)
+
+// maxDays bounds the days of one source: thirty years. More of them are a clock that was wrong, or a wrong unit of time.
+const maxDays = 11_000
+
+func newSorter(parent string, budget int64, wins winner) *sorter {
+	return &sorter{parent: parent, budget: max(budget, 1<<16), wins: wins, open: map[string]*openSeries{}, counts: map[model.Day]int64{}}
+}
+
+// add adds a sample of the series with the key, whose labels are asked for if it is new: h if it is not nil, else v. h is kept. A timestamp outside the years that are kept is the
+// caller's to refuse.
+func (s *sorter) add(key []byte, ls func() (labels.Labels, error), t int64, v float64, h []byte) error {
+	o, ok := s.open[string(key)]
+	if !ok {
+		l, err := ls()
+		if err != nil {
+			return err
+		}
+		o = &openSeries{labels: l, sorted: true}
+		s.open[string(key)] = o
+		s.held += seriesBytes + int64(len(key)) + int64(l.Len())*32
+	}
+	s.append(o, t, v, h)
+	if s.held >= s.budget {
+		return s.spill()
+	}
+	return nil
+}
+
+// addColumns adds samples of a series. What is in c is copied, histograms excepted.
+func (s *sorter) addColumns(ls labels.Labels, c *model.Columns) error {
+	key := ls.Bytes(nil)
+	for i, t := range c.T {
+		var h []byte
+		if c.H != nil {
+			h = c.H[i]
+		}
+		if err := s.add(key, func() (labels.Labels, error) { return ls, nil }, t, c.V[i], h); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *sorter) append(o *openSeries, t int64, v float64, h []byte) {
+	c := &o.columns
+	if n := c.Len(); n > 0 && t <= c.T[n-1] {
+		o.sorted = false
+	}
+	if h != nil {
+		c.AppendHistogram(t, h)
+	} else {
+		c.Append(t, v)
+	}
+	s.held += sampleBytes + int64(len(h))
+	s.counts[model.DayOf(t)]++
+}
+
+// finish ends the adding.
+func (s *sorter) finish() error {
+	if len(s.counts) > maxDays {
+		return fmt.Errorf("samples lie on %d days, at most %d: a wrong unit of time? %w", len(s.counts), maxDays, model.ErrInvalid)
+	}
+	return s.spill()
+}
+
+// spill writes what is held as a run.
+func (s *sorter) spill() error {
+	if len(s.open) == 0 {
+		return nil
+	}
+	if s.dir == "" {
+		dir, err := os.MkdirTemp(s.parent, "varve-sort-")
+		if err != nil {
+			return fmt.Errorf("sort: %w", err)
+		}
+		s.dir = dir
+	}
+	all := make([]*openSeries, 0, len(s.open))
+	for _, o := range s.open {
+		s.order(o)
+		all = append(all, o)
+	}
+	// Series under two keys but with the same labels are put one behind the other, in the order of their first samples, so that it does not depend on the map.
+	slices.SortFunc(all, func(a, b *openSeries) int {
+		switch {
+		case index.Less(a.labels, b.labels):
+			return -1
+		case index.Less(b.labels, a.labels):
+			return 1
+		}
+		return cmp.Compare(a.columns.T[0], b.columns.T[0])
+	})
+	all = s.unite(all)
+	r, err := writeRun(s.dir, len(s.runs), all)
+	if err != nil {
+		return fmt.Errorf("sort: write run %d: %w", len(s.runs), err)
+	}
+	s.runs = append(s.runs, r)
+	s.open, s.held = map[string]*openSeries{}, 0
+	return nil
+}
+
+// unite makes one of neighbours that have the same labels.
+func (s *sorter) unite(all []*openSeries) []*openSeries {
+	out := all[:0]
+	for _, o := range all {
+		if n := len(out); n > 0 && labels.Equal(out[n-1].labels, o.labels) {
+			c := &out[n-1].columns
+			for i := range o.columns.T {
+				c.AppendAt(&o.columns, i)
+			}
+			*c = *ordered(c, s.wins)
+			continue
+		}
+		out = append(out, o)
+	}
+	return out
+}
+
+// order sorts the samples of a series, one a timestamp.
+func (s *sorter) order(o *openSeries) {
+	if !o.sorted {
+		o.columns = *ordered(&o.columns, s.wins)
+	}
+}
+
+// ordered returns the samples in order of time, one a timestamp.
+func ordered(c *model.Columns, wins winner) *model.Columns {
+	at := make([]int, c.Len())
+	for i := range at {
+		at[i] = i
+	}
+	slices.SortStableFunc(at, func(a, b int) int { return cmp.Compare(c.T[a], c.T[b]) })
+	out := &model.Columns{T: make([]int64, 0, len(at)), V: make([]float64, 0, len(at))}
+	for k, i := range at {
+		if wins == lastWins && k+1 < len(at) && c.T[at[k+1]] == c.T[i] || wins == firstWins && k > 0 && c.T[at[k-1]] == c.T[i] {
+			continue
+		}
+		out.AppendAt(c, i)
+	}
+	return out
+}
+
+// series are those of a day, in order. finish was called.
+func (s *sorter) series(ctx context.Context, day model.Day) iter.Seq2[model.Series, error] {
+	var inputs []iter.Seq2[model.Series, error]
+	for _, r := range s.runs {
+		if at, ok := r.days[day]; ok {
+			inputs = append(inputs, r.read(at))
+		}
+	}
+	return merged(ctx, inputs, s.wins)
+}
+
+// close removes the runs.
+func (s *sorter) close() error {
+	var errs []error
+	for _, r := range s.runs {
+		errs = append(errs, r.f.Close())
+	}
+	if s.dir != "" {
+		errs = append(errs, os.RemoveAll(s.dir))
+	}
+	s.runs, s.dir = nil, ""
+	return errors.Join(errs...)
+}

@@ -1,0 +1,89 @@
+package migrate
+
+import (
+	"iter"
+
+	"github.com/varvedb/varve/blocks"
+)
+
+// stream hands out the series of a day, part after part. For one goroutine.
+type stream struct {
+	next func() (blocks.BuildSeries, error, bool)
+	stop func()
+	pass func(samples int64)
+	// head is the next series if ok; its columns are used again for the one after it.
+	head blocks.BuildSeries
+	ok   bool
+	err  error
+}
+
+// newStream begins the stream; pass is told of the samples of each series as it comes.
+func newStream(in iter.Seq2[blocks.BuildSeries, error], pass func(int64)) *stream {
+	s := &stream{pass: pass}
+	s.next, s.stop = iter.Pull2(in)
+	s.advance()
+	return s
+}
+
+func (s *stream) advance() {
+	s.head, s.err, s.ok = s.next()
+	if s.err != nil {
+		s.ok = false
+	}
+	if s.ok {
+		s.pass(int64(s.head.Columns.Len()))
+	}
+}
+
+// limits are where a part ends, see Config.PartSamples. It is decided by the samples alone: whoever reads the day again finds the same parts.
+type limits struct{ samples, series int64 }
+
+// part are the series of the next part, after which the stream stands at the part behind it.
+func (s *stream) part(l limits) iter.Seq2[blocks.BuildSeries, error] {
+	return func(yield func(blocks.BuildSeries, error) bool) {
+		var samples, series int64
+		for s.ok {
+			metric := s.head.Labels.Get("__name__")
+			samples += int64(s.head.Columns.Len())
+			series++
+			if !yield(s.head, nil) {
+				return
+			}
+			if s.advance(); !s.ok {
+				break
+			}
+			full := samples >= 2*l.samples || series >= l.series
+			if full || samples >= l.samples && s.head.Labels.Get("__name__") != metric {
+				return
+			}
+		}
+		if s.err != nil {
+			yield(blocks.BuildSeries{}, s.err)
+		}
+	}
+}
+
+// drain passes over a part.
+func (s *stream) drain(l limits) error { return s.count(l, &blocks.Meta{}) }
+
+// count passes over a part and counts it.
+func (s *stream) count(l limits, m *blocks.Meta) error {
+	for b, err := range s.part(l) {
+		if err != nil {
+			return err
+		}
+		t := b.Columns.T
+		if m.Samples == 0 {
+			m.MinT, m.MaxT = t[0], t[len(t)-1]
+		}
+		m.MinT, m.MaxT = min(m.MinT, t[0]), max(m.MaxT, t[len(t)-1])
+		m.Series++
+		m.Samples += int64(len(t))
+		for _, h := range b.Columns.H {
+			if h != nil {
+				m.Histograms++
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,98 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/varvedb/varve/model"
+	"github.com/varvedb/varve/protocol/text"
+)
+
+// NewText reads files in Prometheus' text format or OpenMetrics, whose samples must have a time.
+func NewText(paths []string, openMetrics bool, skips *Skips, o *FileOptions) *Files {
+	return newFiles(textFormat{openMetrics}, paths, skips, o)
+}
+
+type textFormat struct{ openMetrics bool }
+
+func (t textFormat) name() string {
+	if t.openMetrics {
+		return "openmetrics 1"
+	}
+	return "text 1"
+}
+
+// noTime stands for a time that is not given. It is that of no sample.
+const noTime = math.MinInt64
+
+func (t textFormat) read(ctx context.Context, f *file) error {
+	r := text.NewReader(f.in, &text.Options{OpenMetrics: t.openMetrics, DefaultMs: noTime})
+	b := labels.NewScratchBuilder(16)
+	timeless := int64(0)
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		c, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if errors.Is(err, model.ErrInvalid) {
+			// What comes behind such a line is not read.
+			return f.skip(0, 0, err.Error())
+		}
+		if err != nil {
+			return err
+		}
+		if err := t.bad(f, c); err != nil {
+			return err
+		}
+		for i := range c.Batch.Series {
+			s := &c.Batch.Series[i]
+			sample := c.Batch.Samples[s.First]
+			if sample.T == noTime {
+				timeless++
+				continue
+			}
+			if err := f.add(0, s.Key, decodeKey(c.Batch.Labels, s.Key, &b), sample.T, sample.V); err != nil {
+				return err
+			}
+		}
+	}
+	if timeless > 0 {
+		return f.s.skips.Add(Skip{Kind: "samples", Where: f.path, Samples: timeless, Reason: "they have no time"})
+	}
+	return nil
+}
+
+// bad notes the lines that do not parse.
+func (t textFormat) bad(f *file, c *text.Chunk) error {
+	for _, bad := range c.Bad {
+		if err := f.skip(int64(bad.Number), 0, bad.Err.Error()); err != nil {
+			return err
+		}
+	}
+	if more := c.BadLines - len(c.Bad); more > 0 {
+		last := c.Bad[len(c.Bad)-1].Number
+		return f.s.skips.Add(Skip{
+			Kind: "line", Where: f.path, Line: int64(last), Count: int64(more), Reason: fmt.Sprintf("and %d lines behind it that do not parse", more),
+		})
+	}
+	return nil
+}
+
+func decodeKey(d model.LabelDecoder, key []byte, b *labels.ScratchBuilder) func() (labels.Labels, error) {
+	return func() (labels.Labels, error) {
+		b.Reset()
+		if err := d.Decode(key, b); err != nil {
+			return labels.EmptyLabels(), err
+		}
+		b.Sort()
+		return b.Labels(), nil
+	}
+}

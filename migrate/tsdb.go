@@ -1,0 +1,215 @@
+package migrate
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/prometheus/tsdb"
+
+	"github.com/varvedb/varve/model"
+)
+
+// TSDBOptions are the tunables of OpenTSDB; nil means defaults.
+type TSDBOptions struct {
+	// TempDir and SortBytes are for the log, see Config.
+	TempDir   string
+	SortBytes int64
+}
+
+// TSDB is a data directory of Prometheus, a snapshot of one, or a single block. Blocks are read as they are needed; the log (wal, wbl), which holds what is in no block yet, is
+// sorted on local disk first. Head chunks are not read: all of their samples are in the log. Nothing is written to the directory, so it may be one
+// that a Prometheus works on, though a snapshot is better: that one may delete a block before its turn comes.
+type TSDB struct {
+	dir    string
+	opts   TSDBOptions
+	skips  *Skips
+	blocks []*tsdbBlock
+	// log is what the log has, nil if there is none; logPrint changes when it does.
+	log      *sorter
+	logPrint string
+}
+
+var _ Source = (*TSDB)(nil)
+
+// OpenTSDB opens the blocks of the directory. Blocks that cannot be opened, and directories that were half-written, go to skips. Close it.
+func OpenTSDB(dir string, skips *Skips, o *TSDBOptions) (*TSDB, error) {
+	t := &TSDB{dir: dir, skips: skips}
+	if o != nil {
+		t.opts = *o
+	}
+	number(&t.opts.SortBytes, 128<<20)
+	if err := t.open(); err != nil {
+		return nil, fmt.Errorf("open %s: %w", dir, errors.Join(err, t.Close()))
+	}
+	return t, nil
+}
+
+func (t *TSDB) open() error {
+	if _, err := os.Stat(filepath.Join(t.dir, "meta.json")); err == nil {
+		return t.openBlock(t.dir)
+	}
+	entries, err := os.ReadDir(t.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: %w", err, model.ErrNotFound)
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		path := filepath.Join(t.dir, e.Name())
+		name, half := cutHalf(e.Name())
+		if len(name) != ulidLength || strings.Trim(name, ulidLetters) != "" || !e.IsDir() {
+			continue
+		}
+		if half != "" {
+			err = t.skips.Add(Skip{Kind: "directory", Where: path, Reason: half})
+		} else {
+			err = t.openBlock(path)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	t.dropParents()
+	if len(t.blocks) == 0 && len(t.skips.Named()) == 0 && !t.hasLog() {
+		return fmt.Errorf("there is no block and no log in it: %w", model.ErrNotFound)
+	}
+	return nil
+}
+
+// Names of blocks are ULIDs.
+const (
+	ulidLength  = 26
+	ulidLetters = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+)
+
+// cutHalf takes off a name what Prometheus puts behind those of directories that are not complete, and says what that means.
+func cutHalf(name string) (id, half string) {
+	for suffix, why := range map[string]string{
+		".tmp-for-creation": "the block was not written to its end", ".tmp-for-deletion": "the block is being deleted", ".tmp": "the block was not written to its end",
+	} {
+		if s, ok := strings.CutSuffix(name, suffix); ok {
+			return s, why
+		}
+	}
+	return name, ""
+}
+
+// maxBlockDays bounds what a block may say that it holds.
+const maxBlockDays = 1000
+
+func (t *TSDB) openBlock(dir string) error {
+	b, err := tsdb.OpenBlock(nil, dir, nil, nil)
+	if err != nil {
+		return t.skips.Add(Skip{Kind: "block", Where: dir, Reason: err.Error()})
+	}
+	m := b.Meta()
+	if span := m.MaxTime - m.MinTime; span < 0 || span > maxBlockDays*model.MsPerDay || m.MinTime < model.MinTimeMs || m.MaxTime > model.MaxTimeMs {
+		why := fmt.Sprintf("it says that its samples lie from %d to %d ms", m.MinTime, m.MaxTime)
+		return errors.Join(t.skips.Add(Skip{Kind: "block", Where: dir, Samples: int64(m.Stats.NumSamples), Reason: why}), b.Close())
+	}
+	nb, err := newTSDBBlock(b, dir, t.skips)
+	if err != nil {
+		return errors.Join(t.skips.Add(Skip{Kind: "block", Where: dir, Reason: err.Error()}), b.Close())
+	}
+	t.blocks = append(t.blocks, nb)
+	return nil
+}
+
+// dropParents lets go of blocks that another one was made of and which were not deleted yet, and puts the others in order: those made later last.
+func (t *TSDB) dropParents() {
+	parents := map[string]bool{}
+	for _, b := range t.blocks {
+		for _, p := range b.meta.Compaction.Parents {
+			parents[p.ULID.String()] = true
+		}
+	}
+	t.blocks = slices.DeleteFunc(t.blocks, func(b *tsdbBlock) bool {
+		gone := parents[b.meta.ULID.String()]
+		if gone {
+			_ = b.close() // it was only read
+		}
+		return gone
+	})
+	slices.SortFunc(t.blocks, func(a, b *tsdbBlock) int {
+		return cmp.Or(cmp.Compare(a.meta.MinTime, b.meta.MinTime), a.meta.ULID.Compare(b.meta.ULID))
+	})
+}
+
+// Days implements Source. It reads the log.
+func (t *TSDB) Days(ctx context.Context, r model.TimeRange, want Want) ([]Extent, error) {
+	if t.hasLog() {
+		if err := t.readLog(ctx, r, want); err != nil {
+			return nil, err
+		}
+	}
+	extents := map[model.Day]*Extent{}
+	at := func(d model.Day) *Extent {
+		if extents[d] == nil {
+			extents[d] = &Extent{Day: d}
+		}
+		return extents[d]
+	}
+	for _, b := range t.blocks {
+		b.extents(r, at)
+	}
+	if t.log != nil {
+		for d, n := range t.log.counts {
+			e := at(d)
+			e.Samples += n
+			e.Fingerprint += "log " + t.logPrint
+		}
+	}
+	return inOrder(extents), nil
+}
+
+// inOrder are the extents, ascending. All but the last are whole.
+func inOrder(extents map[model.Day]*Extent) []Extent {
+	out := make([]Extent, 0, len(extents))
+	for _, e := range extents {
+		out = append(out, *e)
+	}
+	slices.SortFunc(out, func(a, b Extent) int { return cmp.Compare(a.Day, b.Day) })
+	for i := range out {
+		out[i].Whole = out[i].Whole || i < len(out)-1
+	}
+	return out
+}
+
+// Series implements Source.
+func (t *TSDB) Series(ctx context.Context, r model.TimeRange, want Want) iter.Seq2[model.Series, error] {
+	var inputs []iter.Seq2[model.Series, error]
+	for _, b := range t.blocks {
+		if b.samples().Overlaps(r) {
+			inputs = append(inputs, b.series(ctx, r, want))
+		}
+	}
+	if t.log != nil {
+		inputs = append(inputs, t.log.series(ctx, model.DayOf(r.MinMs)))
+	}
+	if len(inputs) == 1 {
+		return inputs[0]
+	}
+	return merged(ctx, inputs, lastWins)
+}
+
+// Close implements Source.
+func (t *TSDB) Close() error {
+	var errs []error
+	for _, b := range t.blocks {
+		errs = append(errs, b.close())
+	}
+	t.blocks = nil
+	if t.log != nil {
+		errs = append(errs, t.log.close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,249 @@
+package migrate
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/tsdb/chunks"
+	"github.com/prometheus/prometheus/tsdb/record"
+	"github.com/prometheus/prometheus/tsdb/tombstones"
+	"github.com/prometheus/prometheus/tsdb/wlog"
+
+	"github.com/varvedb/varve/model"
+)
+
+func (t *TSDB) hasLog() bool {
+	info, err := os.Stat(filepath.Join(t.dir, "wal"))
+	return err == nil && info.IsDir()
+}
+
+// logReader reads the log of Prometheus into a sorter.
+type logReader struct {
+	t       *TSDB
+	r       model.TimeRange
+	want    Want
+	out     *sorter
+	print   hash.Hash
+	decoder record.Decoder
+	// series are those that are wanted, by reference; deleted what was deleted of them.
+	series  map[chunks.HeadSeriesRef]labels.Labels
+	deleted map[chunks.HeadSeriesRef]tombstones.Intervals
+	// fromMs is where the blocks end: what is older is in them, or was deleted from them.
+	fromMs int64
+
+	seriesBuf []record.RefSeries
+	samples   []record.RefSample
+	whole     []record.RefHistogramSample
+	float     []record.RefFloatHistogramSample
+	stones    []tombstones.Stone
+}
+
+// readLog sorts what the log has in the range.
+func (t *TSDB) readLog(ctx context.Context, r model.TimeRange, want Want) error {
+	l := &logReader{
+		t: t, r: r, want: want, out: newSorter(t.opts.TempDir, t.opts.SortBytes, firstWins), print: sha256.New(), decoder: record.NewDecoder(nil, nil),
+		series: map[chunks.HeadSeriesRef]labels.Labels{}, deleted: map[chunks.HeadSeriesRef]tombstones.Intervals{}, fromMs: math.MinInt64,
+	}
+	t.log = l.out
+	for _, b := range t.blocks {
+		// Blocks of out-of-order samples, or of some series, say nothing about how far the others have come.
+		if c := &b.meta.Compaction; !c.FromOutOfOrder() && !c.FromStaleSeries() && !c.FromSelectedSeries() {
+			l.fromMs = max(l.fromMs, b.meta.MaxTime)
+		}
+	}
+	if from, ok, err := wlog.ReadMinValidTime(filepath.Join(t.dir, "wal")); err == nil && ok {
+		l.fromMs = max(l.fromMs, from) // a checkpoint that cannot be read is named below
+	}
+	// Deletes come after the samples that they are about, so they are read first.
+	dir := filepath.Join(t.dir, "wal")
+	if err := l.readDir(ctx, dir, l.takeDeletes); err != nil {
+		return err
+	}
+	l.spreadDeletes()
+	if err := l.readDir(ctx, dir, l.takeSamples); err != nil {
+		return err
+	}
+	// Out-of-order samples lie in a log of their own, and may be older than the blocks.
+	l.fromMs = math.MinInt64
+	if _, err := os.Stat(filepath.Join(t.dir, "wbl")); err == nil {
+		if err := l.readSegments(ctx, wlog.SegmentRange{Dir: filepath.Join(t.dir, "wbl"), First: -1, Last: -1}, l.takeSamples); err != nil {
+			return err
+		}
+	}
+	t.logPrint = hex.EncodeToString(l.print.Sum(nil)[:16])
+	return l.out.finish()
+}
+
+// readDir reads a log from its checkpoint on.
+func (l *logReader) readDir(ctx context.Context, dir string, take func([]byte) error) error {
+	first := -1
+	checkpoint, n, err := wlog.LastCheckpoint(dir)
+	if err == nil {
+		first = n + 1
+		if err := l.readSegments(ctx, wlog.SegmentRange{Dir: checkpoint, First: -1, Last: -1}, take); err != nil {
+			return err
+		}
+	} else if !errors.Is(err, record.ErrNotFound) {
+		return fmt.Errorf("find checkpoint in %s: %w", dir, err)
+	}
+	return l.readSegments(ctx, wlog.SegmentRange{Dir: dir, First: first, Last: -1}, take)
+}
+
+// readSegments reads segments up to their end, or to where they are damaged, as Prometheus does.
+func (l *logReader) readSegments(ctx context.Context, at wlog.SegmentRange, take func([]byte) error) (err error) {
+	in, err := wlog.NewSegmentsRangeReader(at)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, in.Close()) }()
+	r := wlog.NewReader(in)
+	for n := 0; r.Next(); n++ {
+		if n%256 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		err := take(r.Record())
+		if errors.Is(err, errRecord) {
+			err = l.t.skips.Add(Skip{Kind: "log", Where: wlog.SegmentName(at.Dir, r.Segment()), Offset: r.Offset(), Reason: err.Error()})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := r.Err(); err != nil && !errors.Is(err, io.EOF) {
+		s := Skip{Kind: "log", Where: at.Dir, Reason: err.Error() + "; the rest of the log is left out"}
+		if c := (*wlog.CorruptionErr)(nil); errors.As(err, &c) && c.Segment >= 0 {
+			s.Where, s.Offset = wlog.SegmentName(c.Dir, c.Segment), c.Offset
+		}
+		return l.t.skips.Add(s)
+	}
+	return nil
+}
+
+// errRecord: a record cannot be decoded.
+var errRecord = errors.New("record does not decode")
+
+func badRecord(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", errRecord, err)
+}
+
+// takeDeletes notes what was deleted, and which series there are.
+func (l *logReader) takeDeletes(rec []byte) (err error) {
+	switch l.decoder.Type(rec) {
+	case record.Series:
+		return l.takeSeries(rec)
+	case record.Tombstones:
+	default:
+		return nil
+	}
+	l.stones, err = l.decoder.Tombstones(rec, l.stones[:0])
+	for _, s := range l.stones {
+		ref := chunks.HeadSeriesRef(s.Ref)
+		for _, i := range s.Intervals {
+			l.deleted[ref] = l.deleted[ref].Add(i)
+		}
+	}
+	return badRecord(err)
+}
+
+// spreadDeletes makes what was deleted of a series deleted of all its references: one that ended and came again has several, and a delete names the last.
+func (l *logReader) spreadDeletes() {
+	if len(l.deleted) == 0 {
+		return
+	}
+	byLabels := map[string]tombstones.Intervals{}
+	var b []byte
+	for ref, intervals := range l.deleted {
+		if ls, ok := l.series[ref]; ok {
+			b = ls.Bytes(b)
+			for _, i := range intervals {
+				byLabels[string(b)] = byLabels[string(b)].Add(i)
+			}
+		}
+	}
+	for ref, ls := range l.series {
+		b = ls.Bytes(b)
+		if intervals, ok := byLabels[string(b)]; ok {
+			l.deleted[ref] = intervals
+		}
+	}
+}
+
+func (l *logReader) takeSeries(rec []byte) (err error) {
+	l.seriesBuf, err = l.decoder.Series(rec, l.seriesBuf[:0])
+	for _, s := range l.seriesBuf {
+		if l.want(s.Labels) {
+			l.series[s.Ref] = s.Labels
+		}
+	}
+	return badRecord(err)
+}
+
+// takeSamples takes series and samples.
+func (l *logReader) takeSamples(rec []byte) (err error) {
+	l.print.Write(rec)
+	switch l.decoder.Type(rec) {
+	case record.Series:
+		return l.takeSeries(rec)
+	case record.Samples, record.SamplesV2:
+		l.samples, err = l.decoder.Samples(rec, l.samples[:0])
+		for _, s := range l.samples {
+			var h []byte
+			if s.ST != 0 {
+				h = model.FloatWithStart(s.ST, s.V)
+			}
+			if err := l.add(s.Ref, s.T, s.V, h); err != nil {
+				return err
+			}
+		}
+		return badRecord(err)
+	case record.HistogramSamples, record.CustomBucketsHistogramSamples, record.HistogramSamplesV2:
+		l.whole, err = l.decoder.HistogramSamples(rec, l.whole[:0])
+		for _, s := range l.whole {
+			h, err := wholeHistogram(s.T, s.ST, s.H)
+			if err == nil {
+				err = l.add(s.Ref, s.T, 0, h)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return badRecord(err)
+	case record.FloatHistogramSamples, record.CustomBucketsFloatHistogramSamples, record.FloatHistogramSamplesV2:
+		l.float, err = l.decoder.FloatHistogramSamples(rec, l.float[:0])
+		for _, s := range l.float {
+			h, err := floatHistogram(s.T, s.ST, s.FH)
+			if err == nil {
+				err = l.add(s.Ref, s.T, 0, h)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return badRecord(err)
+	}
+	return nil
+}
+
+// add adds a sample, if it is wanted.
+func (l *logReader) add(ref chunks.HeadSeriesRef, t int64, v float64, h []byte) error {
+	ls, ok := l.series[ref]
+	if !ok || t < l.fromMs || !l.r.Contains(t) || isDeleted(l.deleted[ref], t) {
+		return nil
+	}
+	var key [8]byte
+	binary.LittleEndian.PutUint64(key[:], uint64(ref))
+	return l.out.add(key[:], func() (labels.Labels, error) { return ls, nil }, t, v, h)
+}
