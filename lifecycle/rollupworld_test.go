@@ -1,7 +1,6 @@
 package lifecycle
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"math"
@@ -14,7 +13,6 @@ import (
 
 	"github.com/varvedb/varve/blocks"
 	"github.com/varvedb/varve/catalog"
-	"github.com/varvedb/varve/index"
 	"github.com/varvedb/varve/model"
 	"github.com/varvedb/varve/rollup"
 )
@@ -64,21 +62,7 @@ func (w *rollWorld) scrape(fromHour, toHour int64, fresh bool, series ...int) *b
 		}
 		in = append(in, blocks.BuildSeries{Labels: ls, Columns: c})
 	}
-	slices.SortFunc(in, func(a, b blocks.BuildSeries) int {
-		if index.Less(a.Labels, b.Labels) {
-			return -1
-		}
-		return 1
-	})
-	w.gen++
-	var b bytes.Buffer
-	m, err := blocks.Build(context.Background(), &blocks.Params{Tenant: "t", Day: testDay, Writer: "w", Generation: w.gen, CreatedMs: w.nowMs}, seqOf(in), &b)
-	require.NoError(w.t, err)
-	_, err = w.own.PutIfAbsent(context.Background(), blocks.Key(m), b.Bytes())
-	require.NoError(w.t, err)
-	_, err = w.catalog.Commit(context.Background(), "t", testDay, catalog.Add{Writer: "w", Generation: w.gen, Meta: m})
-	require.NoError(w.t, err)
-	return m
+	return w.add(in)
 }
 
 // forget forgets the samples of a series in the range, as a delete does.

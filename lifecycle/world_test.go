@@ -90,6 +90,11 @@ func (w *world) flush() *blocks.Meta {
 		}
 		in = append(in, blocks.BuildSeries{Labels: labels.FromStrings("__name__", fmt.Sprintf("m%d", i%3), "i", fmt.Sprint(i)), Columns: c})
 	}
+	return w.add(in)
+}
+
+// add makes a block of the series, as the writer's next generation.
+func (w *world) add(in []blocks.BuildSeries) *blocks.Meta {
 	slices.SortFunc(in, func(a, b blocks.BuildSeries) int {
 		if index.Less(a.Labels, b.Labels) {
 			return -1

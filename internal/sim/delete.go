@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/varvedb/varve/blob"
 	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/lifecycle"
 	"github.com/varvedb/varve/model"
@@ -158,6 +159,18 @@ func (w *world) deleteSettled() {
 
 // checkErased demands that tombstones are gone when they have done their work.
 func (w *world) checkErased() {
+	w.eachPartition(func(_ *blob.Bucket, p *catalog.Partition) error {
+		for _, t := range p.Tombstones {
+			if !strings.HasPrefix(t.ID, "retention-") { // those come when time has passed
+				return fmt.Errorf("tombstone %s is left", t.ID)
+			}
+		}
+		return nil
+	})
+}
+
+// eachPartition calls check with each partition of the bucket, unless a violation is known; its error is one.
+func (w *world) eachPartition(check func(bucket *blob.Bucket, p *catalog.Partition) error) {
 	if w.violation != nil {
 		return
 	}
@@ -170,14 +183,12 @@ func (w *world) checkErased() {
 		}
 		for _, day := range root.Days {
 			p, err := c.Catalog.Partition(context.Background(), tenant, day, nil)
-			if err != nil {
-				w.broken("read catalog %s %s: %w", tenant, day, err)
-				return
+			if err == nil {
+				err = check(c.Bucket, p)
 			}
-			for _, t := range p.Tombstones {
-				if !strings.HasPrefix(t.ID, "retention-") { // those come when time has passed
-					w.broken("%s %s: tombstone %s is left", tenant, day, t.ID)
-				}
+			if err != nil {
+				w.broken("%s %v: %w", tenant, day, err)
+				return
 			}
 		}
 	}

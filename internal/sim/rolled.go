@@ -101,27 +101,12 @@ func rollUp(samples reading) windows {
 // checkRollups demands that the rollups of a day whose blocks are all in them say what the blocks say. Where tombstones wait to be applied, windows are hidden of which
 // samples are not; and of a day that has lost raw samples rollups know more than its blocks.
 func (w *world) checkRollups() {
-	if w.violation != nil {
-		return
-	}
-	c, _ := w.components(nil, 0)
-	for _, tenant := range tenants {
-		root, err := c.Catalog.Root(context.Background(), tenant, nil)
-		if err != nil {
-			w.broken("read root %s: %w", tenant, err)
-			return
+	w.eachPartition(func(bucket *blob.Bucket, p *catalog.Partition) error {
+		if err := w.checkRolledDay(bucket, p); err != nil {
+			return fmt.Errorf("rollups: %w", err)
 		}
-		for _, day := range root.Days {
-			p, err := c.Catalog.Partition(context.Background(), tenant, day, nil)
-			if err == nil {
-				err = w.checkRolledDay(c.Bucket, p)
-			}
-			if err != nil {
-				w.broken("rollups of %s %v: %w", tenant, day, err)
-				return
-			}
-		}
-	}
+		return nil
+	})
 }
 
 func (w *world) checkRolledDay(bucket *blob.Bucket, p *catalog.Partition) error {

@@ -16,27 +16,15 @@ import (
 // It looks at windows of which it is sure: each sample was sent once, acknowledged, and no delete came near; and at those all of whose samples were deleted. Where a sample was sent
 // twice, rollups may have counted both, and a delete takes whole windows with it when the samples have gone of which they could be made anew.
 func (w *world) checkThinned() {
-	if w.violation != nil {
-		return
-	}
-	c, _ := w.components(nil, 0)
-	for _, tenant := range tenants {
-		root, err := c.Catalog.Root(context.Background(), tenant, nil)
-		if err != nil {
-			w.broken("read root %s: %w", tenant, err)
-			return
+	w.eachPartition(func(bucket *blob.Bucket, p *catalog.Partition) error {
+		if !p.Thinned {
+			return nil
 		}
-		for _, day := range root.Days {
-			p, err := c.Catalog.Partition(context.Background(), tenant, day, nil)
-			if err == nil && p.Thinned {
-				err = w.checkThinnedDay(c.Bucket, p)
-			}
-			if err != nil {
-				w.broken("rollups of %s %v, which has lost raw samples: %w", tenant, day, err)
-				return
-			}
+		if err := w.checkThinnedDay(bucket, p); err != nil {
+			return fmt.Errorf("rollups, of a day that has lost raw samples: %w", err)
 		}
-	}
+		return nil
+	})
 }
 
 func (w *world) checkThinnedDay(bucket *blob.Bucket, p *catalog.Partition) error {
