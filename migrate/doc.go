@@ -3,7 +3,9 @@
 //
 // A [Source] says on which days it has samples and gives the series of a time range in the order of blocks. [Run] takes it day by day: matchers,
 // relabelling and the range are applied on the way, each day becomes one block or, if it is large, several, each built and uploaded as a stream and
-// committed by catalog.Add. Sources whose samples come in any order sort them on local disk first (sorter).
+// committed by catalog.Add. Sources whose samples come in any order sort them on local disk first (spill).
+//
+// The sources lie in rooms of their own, by where they read: prom (blocks and log of Prometheus), lines (files), and so on. A source knows migrate and spill, and no other source.
 //
 // # Exactly once
 //

@@ -42,6 +42,9 @@ type Config struct {
 	PartSamples, PartSeries int64
 }
 
+// DefaultSortBytes is how much is held in memory where samples are sorted.
+const DefaultSortBytes = 128 << 20
+
 // Components are what a job works with.
 type Components struct {
 	Bucket  *blob.Bucket
@@ -60,7 +63,7 @@ func (c *Config) fill() error {
 		whole = whole.Intersect(*c.Range)
 	}
 	c.Range = &whole
-	number(&c.SortBytes, 128<<20)
+	number(&c.SortBytes, DefaultSortBytes)
 	number(&c.PartSamples, 100_000_000)
 	number(&c.PartSeries, 500_000)
 	number(&c.Parallel, 2)

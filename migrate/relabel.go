@@ -7,19 +7,20 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/relabel"
 
+	"github.com/varvedb/varve/migrate/spill"
 	"github.com/varvedb/varve/model"
 )
 
 // relabelled are the series under their new labels, sorted anew. Where two become one, the samples of the later one win.
 func (d *dayJob) relabelled(ctx context.Context, in iter.Seq2[model.Series, error]) iter.Seq2[model.Series, error] {
 	return func(yield func(model.Series, error) bool) {
-		s := newSorter(d.cfg.TempDir, d.cfg.SortBytes/int64(d.cfg.Parallel), lastWins)
-		defer func() { _ = s.close() }() // runs are rubbish once they were read
+		s := spill.New(d.cfg.TempDir, d.cfg.SortBytes/int64(d.cfg.Parallel), spill.LastWins)
+		defer func() { _ = s.Close() }() // runs are rubbish once they were read
 		if err := d.sortRelabelled(in, s); err != nil {
 			yield(nil, err)
 			return
 		}
-		for series, err := range s.series(ctx, d.e.Day) {
+		for series, err := range s.Series(ctx, d.e.Day) {
 			if !yield(series, err) {
 				return
 			}
@@ -27,7 +28,7 @@ func (d *dayJob) relabelled(ctx context.Context, in iter.Seq2[model.Series, erro
 	}
 }
 
-func (d *dayJob) sortRelabelled(in iter.Seq2[model.Series, error], s *sorter) error {
+func (d *dayJob) sortRelabelled(in iter.Seq2[model.Series, error], s *spill.Sorter) error {
 	b := labels.NewBuilder(labels.EmptyLabels())
 	var c model.Columns
 	for series, err := range in {
@@ -45,9 +46,9 @@ func (d *dayJob) sortRelabelled(in iter.Seq2[model.Series, error], s *sorter) er
 		if err := series.Samples(&c, d.rangeOf(d.e.Day)); err != nil {
 			return err
 		}
-		if err := s.addColumns(b.Labels(), &c); err != nil {
+		if err := s.AddColumns(b.Labels(), &c); err != nil {
 			return err
 		}
 	}
-	return s.finish()
+	return s.Finish()
 }

@@ -1,8 +1,10 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"iter"
+	"slices"
 
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -35,6 +37,19 @@ type Extent struct {
 	Whole bool
 }
 
+// InOrder are the extents, ascending. All but the last are whole.
+func InOrder(extents map[model.Day]*Extent) []Extent {
+	out := make([]Extent, 0, len(extents))
+	for _, e := range extents {
+		out = append(out, *e)
+	}
+	slices.SortFunc(out, func(a, b Extent) int { return cmp.Compare(a.Day, b.Day) })
+	for i := range out {
+		out[i].Whole = out[i].Whole || i < len(out)-1
+	}
+	return out
+}
+
 // wanted returns the Want of matchers that all must match.
 func wanted(ms []*labels.Matcher) Want {
 	return func(ls labels.Labels) bool {
@@ -45,23 +60,4 @@ func wanted(ms []*labels.Matcher) Want {
 		}
 		return true
 	}
-}
-
-// columnSeries is a series whose samples are decoded.
-type columnSeries struct {
-	labels  labels.Labels
-	columns *model.Columns
-}
-
-// Labels implements model.Series.
-func (s *columnSeries) Labels() labels.Labels { return s.labels }
-
-// Samples implements model.Series.
-func (s *columnSeries) Samples(dst *model.Columns, r model.TimeRange) error {
-	for i, t := range s.columns.T {
-		if r.Contains(t) {
-			dst.AppendAt(s.columns, i)
-		}
-	}
-	return nil
 }

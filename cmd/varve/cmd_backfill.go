@@ -18,6 +18,8 @@ import (
 	"github.com/varvedb/varve/blob"
 	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/migrate"
+	"github.com/varvedb/varve/migrate/lines"
+	"github.com/varvedb/varve/migrate/prom"
 	"github.com/varvedb/varve/model"
 	"github.com/varvedb/varve/tenant"
 )
@@ -183,17 +185,17 @@ func (o *backfillOptions) readRelabel(cfg *migrate.Config) error {
 
 // source opens what is to be read.
 func (o *backfillOptions) source(paths []string, skips *migrate.Skips) (migrate.Source, error) {
-	files := &migrate.FileOptions{TempDir: o.tempDir, SortBytes: int64(o.sortMiB) << 20, Stdin: os.Stdin}
+	files := &lines.FileOptions{TempDir: o.tempDir, SortBytes: int64(o.sortMiB) << 20, Stdin: os.Stdin}
 	switch o.from {
 	case "prometheus":
 		if len(paths) != 1 {
 			return nil, usagef("want one directory, got %d: %s", len(paths), strings.Join(paths, " "))
 		}
-		return migrate.OpenTSDB(paths[0], skips, &migrate.TSDBOptions{TempDir: o.tempDir, SortBytes: files.SortBytes})
+		return prom.OpenTSDB(paths[0], skips, &prom.TSDBOptions{TempDir: o.tempDir, SortBytes: files.SortBytes})
 	case "openmetrics", "text":
-		return migrate.NewText(paths, o.from == "openmetrics", skips, files), nil
+		return lines.NewText(paths, o.from == "openmetrics", skips, files), nil
 	case "victoria":
-		return migrate.NewVictoria(paths, skips, files), nil
+		return lines.NewVictoria(paths, skips, files), nil
 	case "":
 		return nil, usagef("--from is not given: prometheus, openmetrics, text or victoria")
 	}

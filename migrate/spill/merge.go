@@ -1,4 +1,4 @@
-package migrate
+package spill
 
 import (
 	"container/heap"
@@ -11,9 +11,9 @@ import (
 	"github.com/varvedb/varve/model"
 )
 
-// merged makes one sequence of series in the order of blocks of several such, each of which has a series once. Of equal timestamps the one of the first or last
+// Merged makes one sequence of series in the order of blocks of several such, each of which has a series once. Of equal timestamps the one of the first or last
 // sequence is kept. A series is valid until the next one is asked for.
-func merged(ctx context.Context, inputs []iter.Seq2[model.Series, error], wins winner) iter.Seq2[model.Series, error] {
+func Merged(ctx context.Context, inputs []iter.Seq2[model.Series, error], wins Winner) iter.Seq2[model.Series, error] {
 	return func(yield func(model.Series, error) bool) {
 		h := make(heads, 0, len(inputs))
 		for n, in := range inputs {
@@ -115,7 +115,7 @@ func (h *heads) take(group []*head) []*head {
 // partsSeries is a series of several parts, each of which is in order.
 type partsSeries struct {
 	parts []model.Series
-	wins  winner
+	wins  Winner
 }
 
 // Labels implements model.Series.
@@ -131,7 +131,7 @@ func (s *partsSeries) Samples(dst *model.Columns, r model.TimeRange) error {
 		if err := s.Samples(c, r); err != nil {
 			return err
 		}
-		return (&columnSeries{s.Labels(), c}).Samples(dst, r)
+		return (&series{s.Labels(), c}).Samples(dst, r)
 	}
 	ascending := true
 	for _, p := range s.parts {

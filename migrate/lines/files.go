@@ -1,4 +1,4 @@
-package migrate
+package lines
 
 import (
 	"context"
@@ -15,6 +15,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/prometheus/prometheus/model/labels"
 
+	"github.com/varvedb/varve/migrate"
+	"github.com/varvedb/varve/migrate/spill"
 	"github.com/varvedb/varve/model"
 )
 
@@ -39,25 +41,27 @@ type Files struct {
 	format format
 	paths  []string
 	opts   FileOptions
-	skips  *Skips
-	sorter *sorter
+	skips  *migrate.Skips
+	sorter *spill.Sorter
 	print  string
 }
 
-var _ Source = (*Files)(nil)
+var _ migrate.Source = (*Files)(nil)
 
-func newFiles(f format, paths []string, skips *Skips, o *FileOptions) *Files {
+func newFiles(f format, paths []string, skips *migrate.Skips, o *FileOptions) *Files {
 	s := &Files{format: f, paths: paths, skips: skips}
 	if o != nil {
 		s.opts = *o
 	}
-	number(&s.opts.SortBytes, 128<<20)
+	if s.opts.SortBytes <= 0 {
+		s.opts.SortBytes = migrate.DefaultSortBytes
+	}
 	return s
 }
 
 // Days implements Source. It reads and sorts all files.
-func (s *Files) Days(ctx context.Context, r model.TimeRange, want Want) ([]Extent, error) {
-	s.sorter = newSorter(s.opts.TempDir, s.opts.SortBytes, lastWins)
+func (s *Files) Days(ctx context.Context, r model.TimeRange, want migrate.Want) ([]migrate.Extent, error) {
+	s.sorter = spill.New(s.opts.TempDir, s.opts.SortBytes, spill.LastWins)
 	sum := sha256.New()
 	fmt.Fprintf(sum, "%q", s.format.name())
 	for _, path := range s.paths {
@@ -65,19 +69,19 @@ func (s *Files) Days(ctx context.Context, r model.TimeRange, want Want) ([]Exten
 			return nil, fmt.Errorf("read %s: %w", path, err)
 		}
 	}
-	if err := s.sorter.finish(); err != nil {
+	if err := s.sorter.Finish(); err != nil {
 		return nil, err
 	}
 	s.print = hex.EncodeToString(sum.Sum(nil)[:16])
-	extents := map[model.Day]*Extent{}
-	for d, n := range s.sorter.counts {
-		extents[d] = &Extent{Day: d, Samples: n, Fingerprint: s.print}
+	extents := map[model.Day]*migrate.Extent{}
+	for d, n := range s.sorter.Counts() {
+		extents[d] = &migrate.Extent{Day: d, Samples: n, Fingerprint: s.print}
 	}
-	return inOrder(extents), nil
+	return migrate.InOrder(extents), nil
 }
 
 // readFile reads a file, of which it takes the sum as well; one that ends with .gz or .zst is compressed.
-func (s *Files) readFile(ctx context.Context, path string, sum hash.Hash, r model.TimeRange, want Want) error {
+func (s *Files) readFile(ctx context.Context, path string, sum hash.Hash, r model.TimeRange, want migrate.Want) error {
 	in := s.opts.Stdin
 	if path != "-" {
 		f, err := os.Open(path)
@@ -109,8 +113,8 @@ func (s *Files) readFile(ctx context.Context, path string, sum hash.Hash, r mode
 }
 
 // Series implements Source. Matchers were applied by Days.
-func (s *Files) Series(ctx context.Context, r model.TimeRange, _ Want) iter.Seq2[model.Series, error] {
-	return s.sorter.series(ctx, model.DayOf(r.MinMs))
+func (s *Files) Series(ctx context.Context, r model.TimeRange, _ migrate.Want) iter.Seq2[model.Series, error] {
+	return s.sorter.Series(ctx, model.DayOf(r.MinMs))
 }
 
 // Close implements Source.
@@ -118,7 +122,7 @@ func (s *Files) Close() error {
 	if s.sorter == nil {
 		return nil
 	}
-	return s.sorter.close()
+	return s.sorter.Close()
 }
 
 // file is a file that is being read.
@@ -127,7 +131,7 @@ type file struct {
 	in   io.Reader
 	s    *Files
 	r    model.TimeRange
-	want Want
+	want migrate.Want
 	// known are keys of series of which it is known whether they are wanted.
 	known map[string]bool
 }
@@ -158,10 +162,10 @@ func (f *file) add(line int64, key []byte, ls func() (labels.Labels, error), t i
 	if !want {
 		return nil
 	}
-	return f.s.sorter.add(key, ls, t, v, nil)
+	return f.s.sorter.Add(key, ls, t, v, nil)
 }
 
 // skip notes a line that cannot be taken over.
 func (f *file) skip(line, samples int64, reason string) error {
-	return f.s.skips.Add(Skip{Kind: "line", Where: f.path, Line: line, Samples: samples, Reason: reason})
+	return f.s.skips.Add(migrate.Skip{Kind: "line", Where: f.path, Line: line, Samples: samples, Reason: reason})
 }

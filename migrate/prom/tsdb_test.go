@@ -1,4 +1,4 @@
-package migrate
+package prom
 
 import (
 	"bytes"
@@ -19,6 +19,8 @@ import (
 
 	"github.com/varvedb/varve/blob/faultblob"
 	"github.com/varvedb/varve/blocks"
+	"github.com/varvedb/varve/migrate"
+	"github.com/varvedb/varve/migrate/migratetest"
 	"github.com/varvedb/varve/model"
 )
 
@@ -27,36 +29,36 @@ func TestTSDB(t *testing.T) {
 	w := newWorld(t)
 	dir, want := w.database(3)
 	before := files(t, dir)
-	r, skips := w.tsdb(small(), dir)
+	r, skips := w.tsdb(migratetest.Small(), dir)
 	require.Equal(t, before, files(t, dir), "the source is not written to")
 	require.Empty(t, skips.Named())
-	got, n, samples := w.read()
-	same(t, want, got)
+	got, n, samples := w.Read()
+	migratetest.Same(t, want, got)
 	require.Equal(t, len(want), samples, "each sample is in one block")
 	require.Equal(t, n, r.Blocks)
 	require.Equal(t, int64(samples), r.Samples)
 	require.Equal(t, 3, r.Days)
 	require.Greater(t, n, 9, "a day is several blocks")
 	for i, format := range []blocks.Format{blocks.Parquet, blocks.Parquet, blocks.Native} {
-		p, err := w.catalog.Partition(context.Background(), "t", firstDay+model.Day(i), nil)
+		p, err := w.Catalog.Partition(context.Background(), "t", migratetest.FirstDay+model.Day(i), nil)
 		require.NoError(t, err)
 		for _, e := range p.Blocks {
 			require.Equal(t, format, e.Format, "the last day may not be over")
 		}
 	}
 
-	r, _ = w.tsdb(small(), dir)
+	r, _ = w.tsdb(migratetest.Small(), dir)
 	require.Zero(t, r.Blocks)
 	require.Equal(t, 3, r.Already)
-	again, m, _ := w.read()
-	same(t, want, again)
+	again, m, _ := w.Read()
+	migratetest.Same(t, want, again)
 	require.Equal(t, n, m)
 
 	// Another cut is another job: samples lie there twice, and are seen once.
-	r, _ = w.tsdb(&Config{Tenant: "t"}, dir)
+	r, _ = w.tsdb(&migrate.Config{Tenant: "t"}, dir)
 	require.Equal(t, 3, r.Blocks)
-	again, _, samples = w.read()
-	same(t, want, again)
+	again, _, samples = w.Read()
+	migratetest.Same(t, want, again)
 	require.Equal(t, 2*len(want), samples)
 }
 
@@ -66,12 +68,12 @@ func TestTSDBFaultsAtEveryCall(t *testing.T) {
 	for _, a := range []faultblob.Action{{Kind: faultblob.Fail}, {Kind: faultblob.LoseAnswer}, {Kind: faultblob.CrashBefore}, {Kind: faultblob.CrashAfter}} {
 		for n := 1; ; n++ {
 			w := newWorld(t)
-			c, d := w.components()
+			c, d := w.Components()
 			d.SetHook(faultblob.Nth(n, a))
 			err := w.run(c, dir)
 			require.True(t, err == nil || errors.Is(err, faultblob.ErrInjected) || errors.Is(err, faultblob.ErrCrashed) || errors.Is(err, model.ErrUnavailable), "%v", err)
-			w.tsdb(small(), dir)
-			w.complete(want, "call %d", n)
+			w.tsdb(migratetest.Small(), dir)
+			w.Complete(want, "call %d", n)
 			if d.Calls() < n {
 				require.Greater(t, n, 30, "a job makes calls")
 				break
@@ -81,20 +83,13 @@ func TestTSDBFaultsAtEveryCall(t *testing.T) {
 }
 
 // run runs a small job over a directory.
-func (w *world) run(c Components, dir string) error {
-	skips := NewSkips(false)
-	src, err := OpenTSDB(dir, skips, &TSDBOptions{TempDir: w.t.TempDir()})
-	require.NoError(w.t, err)
-	defer func() { require.NoError(w.t, src.Close()) }()
-	_, err = Run(context.Background(), small(), c, src, skips)
+func (w *world) run(c migrate.Components, dir string) error {
+	skips := migrate.NewSkips(false)
+	src, err := OpenTSDB(dir, skips, &TSDBOptions{TempDir: w.T.TempDir()})
+	require.NoError(w.T, err)
+	defer func() { require.NoError(w.T, src.Close()) }()
+	_, err = migrate.Run(context.Background(), migratetest.Small(), c, src, skips)
 	return err
-}
-
-// complete checks that everything is there, once.
-func (w *world) complete(want map[string]string, msg ...any) {
-	got, _, samples := w.read()
-	same(w.t, want, got, msg...)
-	require.Equal(w.t, len(want), samples, msg...)
 }
 
 // TestRacingJobs lets the same job run, whole, at each call of the first one.
@@ -102,16 +97,16 @@ func TestRacingJobs(t *testing.T) {
 	dir, want := newWorld(t).database(1)
 	for n := 1; ; n++ {
 		w := newWorld(t)
-		first, d := w.components()
+		first, d := w.Components()
 		d.SetHook(func(c faultblob.Call) faultblob.Action {
 			if c.N == n {
-				second, _ := w.components()
+				second, _ := w.Components()
 				require.NoError(t, w.run(second, dir))
 			}
 			return faultblob.Action{}
 		})
 		require.NoError(t, w.run(first, dir))
-		w.complete(want, "call %d", n)
+		w.Complete(want, "call %d", n)
 		if d.Calls() < n {
 			break
 		}
@@ -122,8 +117,8 @@ func TestRacingJobs(t *testing.T) {
 func TestChoice(t *testing.T) {
 	w := newWorld(t)
 	dir, all := w.database(2)
-	rng := model.TimeRange{MinMs: firstDay.Range().MinMs + 5*3_600_000, MaxMs: firstDay.Range().MaxMs + 3_600_000}
-	cfg := &Config{
+	rng := model.TimeRange{MinMs: migratetest.FirstDay.Range().MinMs + 5*3_600_000, MaxMs: migratetest.FirstDay.Range().MaxMs + 3_600_000}
+	cfg := &migrate.Config{
 		Tenant: "t", Range: &rng, Matchers: []*labels.Matcher{labels.MustNewMatcher(labels.MatchRegexp, "__name__", "m[01]|native")},
 		Relabel: []*relabel.Config{
 			{SourceLabels: commonmodel.LabelNames{"i"}, Regex: relabel.MustNewRegexp("3"), Action: relabel.Drop},
@@ -147,22 +142,22 @@ func TestChoice(t *testing.T) {
 	r, skips := w.tsdb(cfg, dir)
 	require.Empty(t, skips.Named())
 	require.Positive(t, r.Dropped)
-	got, _, _ := w.read()
-	same(t, want, got)
+	got, _, _ := w.Read()
+	migratetest.Same(t, want, got)
 }
 
 // TestDryRun writes nothing and counts what a run then finds.
 func TestDryRun(t *testing.T) {
 	w := newWorld(t)
 	dir, _ := w.database(2)
-	cfg := small()
+	cfg := migratetest.Small()
 	cfg.DryRun = true
 	dry, _ := w.tsdb(cfg, dir)
-	root, err := w.catalog.Root(context.Background(), "t", nil)
+	root, err := w.Catalog.Root(context.Background(), "t", nil)
 	require.NoError(t, err)
 	require.Empty(t, root.Days)
 	require.Positive(t, dry.Bytes)
-	real, _ := w.tsdb(small(), dir)
+	real, _ := w.tsdb(migratetest.Small(), dir)
 	require.Equal(t, []int64{real.Samples, real.Series, real.Histograms, int64(real.Days), int64(real.Blocks), real.MinMs, real.MaxMs},
 		[]int64{dry.Samples, dry.Series, dry.Histograms, int64(dry.Days), int64(dry.Blocks), dry.MinMs, dry.MaxMs})
 }
@@ -174,12 +169,12 @@ func TestDeletedSeries(t *testing.T) {
 	db, err := tsdb.Open(dir, nil, nil, tsdb.DefaultOptions(), nil)
 	require.NoError(t, err)
 	db.DisableCompactions()
-	require.NoError(t, db.Delete(context.Background(), firstDay.Range().MinMs+3_600_000, firstDay.Range().MaxMs, labels.MustNewMatcher(labels.MatchEqual, "i", "4")))
+	require.NoError(t, db.Delete(context.Background(), migratetest.FirstDay.Range().MinMs+3_600_000, migratetest.FirstDay.Range().MaxMs, labels.MustNewMatcher(labels.MatchEqual, "i", "4")))
 	want := contents(t, db)
 	require.NoError(t, db.Close())
-	w.tsdb(small(), dir)
-	got, _, _ := w.read()
-	same(t, want, got)
+	w.tsdb(migratetest.Small(), dir)
+	got, _, _ := w.Read()
+	migratetest.Same(t, want, got)
 }
 
 // TestOutOfOrderBlock takes samples from the log although a block of out-of-order samples reaches further than they do.
@@ -190,7 +185,7 @@ func TestOutOfOrderBlock(t *testing.T) {
 	db, err := tsdb.Open(dir, nil, nil, opts, nil)
 	require.NoError(t, err)
 	db.DisableCompactions()
-	from := firstDay.Range().MinMs
+	from := migratetest.FirstDay.Range().MinMs
 	app := db.Appender(context.Background())
 	for _, at := range []int64{0, 600_000, 1_800_000, 1_200_000} {
 		_, err := app.Append(0, labels.FromStrings("__name__", "m"), from+at, float64(at))
@@ -203,8 +198,8 @@ func TestOutOfOrderBlock(t *testing.T) {
 	require.NotEmpty(t, db.Blocks())
 	require.NoError(t, db.Close())
 	w := newWorld(t)
-	w.tsdb(small(), dir)
-	w.complete(want)
+	w.tsdb(migratetest.Small(), dir)
+	w.Complete(want)
 }
 
 // TestDamagedTSDB leaves out what cannot be read, and names it; a strict job ends.
@@ -236,7 +231,7 @@ func TestDamagedTSDB(t *testing.T) {
 	b[end-5] ^= 1
 	require.NoError(t, os.WriteFile(last, b, 0o600))
 
-	r, skips := w.tsdb(small(), dir)
+	r, skips := w.tsdb(migratetest.Small(), dir)
 	require.Equal(t, map[string]int64{"chunk": 1, "block": 1, "directory": 1, "log": 1}, r.Skipped)
 	named := ""
 	for _, s := range skips.Named() {
@@ -245,16 +240,16 @@ func TestDamagedTSDB(t *testing.T) {
 	for _, where := range []string{segment + " at byte", dirs[1], dirs[2], last + " at byte"} {
 		require.Contains(t, named, where)
 	}
-	got, _, _ := w.read()
+	got, _, _ := w.Read()
 	require.Less(t, len(got), len(want))
 	require.Greater(t, len(got), len(want)/2)
 	rest := maps.Clone(want)
 	maps.DeleteFunc(rest, func(k, _ string) bool { _, ok := got[k]; return !ok })
-	same(t, rest, got, "what is there is right")
+	migratetest.Same(t, rest, got, "what is there is right")
 
-	strict := NewSkips(true)
+	strict := migrate.NewSkips(true)
 	_, err = OpenTSDB(dir, strict, nil)
 	require.ErrorIs(t, err, model.ErrInvalid)
-	_, err = OpenTSDB(filepath.Join(dir, "wal"), NewSkips(false), nil)
+	_, err = OpenTSDB(filepath.Join(dir, "wal"), migrate.NewSkips(false), nil)
 	require.ErrorIs(t, err, model.ErrNotFound)
 }

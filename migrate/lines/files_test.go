@@ -1,4 +1,4 @@
-package migrate
+package lines
 
 import (
 	"fmt"
@@ -13,6 +13,8 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/stretchr/testify/require"
 
+	"github.com/varvedb/varve/migrate"
+	"github.com/varvedb/varve/migrate/migratetest"
 	"github.com/varvedb/varve/model"
 )
 
@@ -41,56 +43,56 @@ func write(t *testing.T, name, text string) string {
 }
 
 func sample(out map[string]string, ls labels.Labels, t int64, v float64) {
-	put(out, ls, &model.Columns{T: []int64{t}, V: []float64{v}})
+	migratetest.Put(out, ls, &model.Columns{T: []int64{t}, V: []float64{v}})
 }
 
 // TestText takes over lines in no order, over many days and runs of the sorter, some of them bad.
 func TestText(t *testing.T) {
-	w := newWorld(t)
+	w := migratetest.New(t)
 	want := map[string]string{}
 	var b strings.Builder
 	bad := 0
 	for n := range 5000 {
-		at := firstDay.Range().MinMs + w.rng.Int64N(5*model.MsPerDay)/1000*1000
-		if n > 0 && w.rng.IntN(50) == 0 {
+		at := migratetest.FirstDay.Range().MinMs + w.Rand.Int64N(5*model.MsPerDay)/1000*1000
+		if n > 0 && w.Rand.IntN(50) == 0 {
 			fmt.Fprintf(&b, "m{a=\"%d\" 1 2\n", n)
 			bad++
 			continue
 		}
-		ls := labels.FromStrings("__name__", fmt.Sprintf("m%d", w.rng.IntN(9)), "a", fmt.Sprint(w.rng.IntN(9)))
-		v := math.Round(w.rng.Float64() * 1000)
+		ls := labels.FromStrings("__name__", fmt.Sprintf("m%d", w.Rand.IntN(9)), "a", fmt.Sprint(w.Rand.IntN(9)))
+		v := math.Round(w.Rand.Float64() * 1000)
 		fmt.Fprintf(&b, "%s{a=%q} %v %d\n", ls.Get("__name__"), ls.Get("a"), v, at)
 		sample(want, ls, at, v)
 	}
-	skips := NewSkips(false)
+	skips := migrate.NewSkips(false)
 	src := NewText([]string{write(t, "x.prom.gz", b.String())}, false, skips, &FileOptions{TempDir: t.TempDir(), SortBytes: 1})
-	r := w.backfill(small(), src, skips)
-	require.Greater(t, len(src.sorter.runs), 1, "it was sorted on disk")
+	r := w.Backfill(migratetest.Small(), src, skips)
+	require.Greater(t, src.sorter.Runs(), 1, "it was sorted on disk")
 	require.NoError(t, src.Close())
 	require.Equal(t, int64(bad), r.Skipped["line"])
 	require.Positive(t, skips.Named()[0].Line)
-	w.complete(want)
+	w.Complete(want)
 }
 
 // TestOpenMetrics reads times in seconds, and says what has none.
 func TestOpenMetrics(t *testing.T) {
-	w := newWorld(t)
-	at := firstDay.Range().MinMs
-	text := fmt.Sprintf("# TYPE a counter\na_total{x=\"1\"} 3 %d.5\na_total{x=\"2\"} 4\na_total{x=\"1\"} 5 99999999999999\na_total{x=\"3\"} 1 %d\n# EOF\n", at/1000, (firstDay+90).Range().MinMs/1000)
-	skips := NewSkips(false)
+	w := migratetest.New(t)
+	at := migratetest.FirstDay.Range().MinMs
+	text := fmt.Sprintf("# TYPE a counter\na_total{x=\"1\"} 3 %d.5\na_total{x=\"2\"} 4\na_total{x=\"1\"} 5 99999999999999\na_total{x=\"3\"} 1 %d\n# EOF\n", at/1000, (migratetest.FirstDay+90).Range().MinMs/1000)
+	skips := migrate.NewSkips(false)
 	src := NewText([]string{write(t, "x.om", text)}, true, skips, nil)
 	defer func() { require.NoError(t, src.Close()) }()
-	w.backfill(small(), src, skips)
+	w.Backfill(migratetest.Small(), src, skips)
 	want := map[string]string{}
 	sample(want, labels.FromStrings("__name__", "a_total", "x", "1"), at+500, 3)
-	w.complete(want)
+	w.Complete(want)
 	require.Equal(t, map[string]int64{"samples": 2, "line": 1}, skips.Counts(), "no time, the future, the year 3 million: %v", skips.Named())
 }
 
 // TestVictoria reads an export, whatever its values.
 func TestVictoria(t *testing.T) {
-	w := newWorld(t)
-	at := firstDay.Range().MinMs
+	w := migratetest.New(t)
+	at := migratetest.FirstDay.Range().MinMs
 	lines := fmt.Sprintf(`{"metric":{"__name__":"up","job":"a b"},"values":[1,null,"Infinity",-0.5],"timestamps":[%d,%d,%d,%d]}
 {"metric":{"__name__":"up"},"values":[1],"timestamps":[]}
 
@@ -98,35 +100,35 @@ func TestVictoria(t *testing.T) {
 {"metric":{"":"no name"},"values":[7],"timestamps":[%d]}
 {"metric"
 `, at, at+1, at+2, at+model.MsPerDay, at, at)
-	skips := NewSkips(false)
+	skips := migrate.NewSkips(false)
 	src := NewVictoria([]string{write(t, "x.jsonl", lines)}, skips, nil)
 	defer func() { require.NoError(t, src.Close()) }()
-	w.backfill(small(), src, skips)
+	w.Backfill(migratetest.Small(), src, skips)
 	ls := labels.FromStrings("__name__", "up", "job", "a b")
 	want := map[string]string{}
-	put(want, ls, &model.Columns{T: []int64{at, at + 1, at + 2, at + model.MsPerDay}, V: []float64{7, math.NaN(), math.Inf(1), -0.5}})
-	w.complete(want)
+	migratetest.Put(want, ls, &model.Columns{T: []int64{at, at + 1, at + 2, at + model.MsPerDay}, V: []float64{7, math.NaN(), math.Inf(1), -0.5}})
+	w.Complete(want)
 	require.Equal(t, map[string]int64{"line": 2, "series": 1}, skips.Counts())
 	require.Equal(t, int64(2), skips.Named()[0].Line)
 }
 
 // TestChangedFile is another job, and adds what is new.
 func TestChangedFile(t *testing.T) {
-	w := newWorld(t)
-	at := firstDay.Range().MinMs
+	w := migratetest.New(t)
+	at := migratetest.FirstDay.Range().MinMs
 	want := map[string]string{}
 	text := ""
 	for n := range 3 {
 		text += fmt.Sprintf("m %d %d\n", n, at+int64(n))
 		sample(want, labels.FromStrings("__name__", "m"), at+int64(n), float64(n))
 		for run := range 2 {
-			skips := NewSkips(true)
+			skips := migrate.NewSkips(true)
 			src := NewText([]string{write(t, "x", text)}, false, skips, nil)
-			r := w.backfill(small(), src, skips)
+			r := w.Backfill(migratetest.Small(), src, skips)
 			require.Equal(t, 1-run, r.Blocks)
 			require.NoError(t, src.Close())
 		}
-		got, _, _ := w.read()
-		same(t, want, got)
+		got, _, _ := w.Read()
+		migratetest.Same(t, want, got)
 	}
 }

@@ -1,4 +1,4 @@
-package migrate
+package spill
 
 import (
 	"cmp"
@@ -15,21 +15,22 @@ import (
 	"github.com/varvedb/varve/model"
 )
 
-// winner says which of two samples of one series and time is kept.
-type winner bool
+// Winner says which of two samples of one series and time is kept.
+type Winner bool
 
 const (
-	firstWins winner = false
-	lastWins  winner = true
+	// FirstWins keeps the one that came first, LastWins the one that came last.
+	FirstWins Winner = false
+	LastWins  Winner = true
 )
 
-// sorter puts samples that come in any order into the order of blocks, day by day. It holds a bounded number of them and writes the rest as sorted runs into a
-// directory of its own. add and finish are called by one goroutine; then series by any number of them; close last.
-type sorter struct {
+// Sorter puts samples that come in any order into the order of blocks, day by day. It holds a bounded number of them and writes the rest as sorted runs into a
+// directory of its own. Add and Finish are called by one goroutine; then Series and Counts by any number of them; Close last.
+type Sorter struct {
 	parent string // where dir is made
 	dir    string
 	budget int64
-	wins   winner
+	wins   Winner
 
 	held   int64
 	open   map[string]*openSeries
@@ -53,13 +54,14 @@ const (
 // maxDays bounds the days of one source: thirty years. More of them are a clock that was wrong, or a wrong unit of time.
 const maxDays = 11_000
 
-func newSorter(parent string, budget int64, wins winner) *sorter {
-	return &sorter{parent: parent, budget: max(budget, 1<<16), wins: wins, open: map[string]*openSeries{}, counts: map[model.Day]int64{}}
+// New returns a sorter that holds about budget bytes of samples, and makes its directory in parent ("": that of the system) when they do not do.
+func New(parent string, budget int64, wins Winner) *Sorter {
+	return &Sorter{parent: parent, budget: max(budget, 1<<16), wins: wins, open: map[string]*openSeries{}, counts: map[model.Day]int64{}}
 }
 
-// add adds a sample of the series with the key, whose labels are asked for if it is new: h if it is not nil, else v. h is kept. A timestamp outside the years that are kept is the
+// Add adds a sample of the series with the key, whose labels are asked for if it is new: h if it is not nil, else v. h is kept. A timestamp outside the years that are kept is the
 // caller's to refuse.
-func (s *sorter) add(key []byte, ls func() (labels.Labels, error), t int64, v float64, h []byte) error {
+func (s *Sorter) Add(key []byte, ls func() (labels.Labels, error), t int64, v float64, h []byte) error {
 	o, ok := s.open[string(key)]
 	if !ok {
 		l, err := ls()
@@ -77,22 +79,22 @@ func (s *sorter) add(key []byte, ls func() (labels.Labels, error), t int64, v fl
 	return nil
 }
 
-// addColumns adds samples of a series. What is in c is copied, histograms excepted.
-func (s *sorter) addColumns(ls labels.Labels, c *model.Columns) error {
+// AddColumns adds samples of a series. What is in c is copied, histograms excepted.
+func (s *Sorter) AddColumns(ls labels.Labels, c *model.Columns) error {
 	key := ls.Bytes(nil)
 	for i, t := range c.T {
 		var h []byte
 		if c.H != nil {
 			h = c.H[i]
 		}
-		if err := s.add(key, func() (labels.Labels, error) { return ls, nil }, t, c.V[i], h); err != nil {
+		if err := s.Add(key, func() (labels.Labels, error) { return ls, nil }, t, c.V[i], h); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *sorter) append(o *openSeries, t int64, v float64, h []byte) {
+func (s *Sorter) append(o *openSeries, t int64, v float64, h []byte) {
 	c := &o.columns
 	if n := c.Len(); n > 0 && t <= c.T[n-1] {
 		o.sorted = false
@@ -106,8 +108,8 @@ func (s *sorter) append(o *openSeries, t int64, v float64, h []byte) {
 	s.counts[model.DayOf(t)]++
 }
 
-// finish ends the adding.
-func (s *sorter) finish() error {
+// Finish ends the adding.
+func (s *Sorter) Finish() error {
 	if len(s.counts) > maxDays {
 		return fmt.Errorf("samples lie on %d days, at most %d: a wrong unit of time? %w", len(s.counts), maxDays, model.ErrInvalid)
 	}
@@ -115,7 +117,7 @@ func (s *sorter) finish() error {
 }
 
 // spill writes what is held as a run.
-func (s *sorter) spill() error {
+func (s *Sorter) spill() error {
 	if len(s.open) == 0 {
 		return nil
 	}
@@ -152,7 +154,7 @@ func (s *sorter) spill() error {
 }
 
 // unite makes one of neighbours that have the same labels.
-func (s *sorter) unite(all []*openSeries) []*openSeries {
+func (s *Sorter) unite(all []*openSeries) []*openSeries {
 	out := all[:0]
 	for _, o := range all {
 		if n := len(out); n > 0 && labels.Equal(out[n-1].labels, o.labels) {
@@ -169,14 +171,14 @@ func (s *sorter) unite(all []*openSeries) []*openSeries {
 }
 
 // order sorts the samples of a series, one a timestamp.
-func (s *sorter) order(o *openSeries) {
+func (s *Sorter) order(o *openSeries) {
 	if !o.sorted {
 		o.columns = *ordered(&o.columns, s.wins)
 	}
 }
 
 // ordered returns the samples in order of time, one a timestamp.
-func ordered(c *model.Columns, wins winner) *model.Columns {
+func ordered(c *model.Columns, wins Winner) *model.Columns {
 	at := make([]int, c.Len())
 	for i := range at {
 		at[i] = i
@@ -184,7 +186,7 @@ func ordered(c *model.Columns, wins winner) *model.Columns {
 	slices.SortStableFunc(at, func(a, b int) int { return cmp.Compare(c.T[a], c.T[b]) })
 	out := &model.Columns{T: make([]int64, 0, len(at)), V: make([]float64, 0, len(at))}
 	for k, i := range at {
-		if wins == lastWins && k+1 < len(at) && c.T[at[k+1]] == c.T[i] || wins == firstWins && k > 0 && c.T[at[k-1]] == c.T[i] {
+		if wins == LastWins && k+1 < len(at) && c.T[at[k+1]] == c.T[i] || wins == FirstWins && k > 0 && c.T[at[k-1]] == c.T[i] {
 			continue
 		}
 		out.AppendAt(c, i)
@@ -192,19 +194,25 @@ func ordered(c *model.Columns, wins winner) *model.Columns {
 	return out
 }
 
-// series are those of a day, in order. finish was called.
-func (s *sorter) series(ctx context.Context, day model.Day) iter.Seq2[model.Series, error] {
+// Counts are the samples that were added, by day.
+func (s *Sorter) Counts() map[model.Day]int64 { return s.counts }
+
+// Runs is how many runs were written.
+func (s *Sorter) Runs() int { return len(s.runs) }
+
+// Series are those of a day, in order. Finish was called.
+func (s *Sorter) Series(ctx context.Context, day model.Day) iter.Seq2[model.Series, error] {
 	var inputs []iter.Seq2[model.Series, error]
 	for _, r := range s.runs {
 		if at, ok := r.days[day]; ok {
 			inputs = append(inputs, r.read(at))
 		}
 	}
-	return merged(ctx, inputs, s.wins)
+	return Merged(ctx, inputs, s.wins)
 }
 
-// close removes the runs.
-func (s *sorter) close() error {
+// Close removes the runs.
+func (s *Sorter) Close() error {
 	var errs []error
 	for _, r := range s.runs {
 		errs = append(errs, r.f.Close())

@@ -1,4 +1,4 @@
-package migrate
+package prom
 
 import (
 	"context"
@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/prometheus/tsdb/tombstones"
 
 	"github.com/varvedb/varve/index"
+	"github.com/varvedb/varve/migrate"
 	"github.com/varvedb/varve/model"
 )
 
@@ -27,10 +28,10 @@ type tsdbBlock struct {
 	index      tsdb.IndexReader
 	chunks     tsdb.ChunkReader
 	tombstones tombstones.Reader
-	skips      *Skips
+	skips      *migrate.Skips
 }
 
-func newTSDBBlock(b *tsdb.Block, dir string, skips *Skips) (*tsdbBlock, error) {
+func newTSDBBlock(b *tsdb.Block, dir string, skips *migrate.Skips) (*tsdbBlock, error) {
 	t := &tsdbBlock{dir: dir, meta: b.Meta(), block: b, skips: skips}
 	var err error
 	if t.index, err = b.Index(); err != nil {
@@ -55,7 +56,7 @@ func (b *tsdbBlock) samples() model.TimeRange {
 }
 
 // extents adds the days of the block, over which it spreads its samples evenly.
-func (b *tsdbBlock) extents(r model.TimeRange, at func(model.Day) *Extent) {
+func (b *tsdbBlock) extents(r model.TimeRange, at func(model.Day) *migrate.Extent) {
 	all := b.samples()
 	r = r.Intersect(all)
 	if r.Empty() {
@@ -72,7 +73,7 @@ func (b *tsdbBlock) extents(r model.TimeRange, at func(model.Day) *Extent) {
 }
 
 // series are those of the block, metric by metric, of which it holds the labels of one.
-func (b *tsdbBlock) series(ctx context.Context, r model.TimeRange, want Want) iter.Seq2[model.Series, error] {
+func (b *tsdbBlock) series(ctx context.Context, r model.TimeRange, want migrate.Want) iter.Seq2[model.Series, error] {
 	return func(yield func(model.Series, error) bool) {
 		w := &blockWalk{b: b, r: r, want: want, builder: labels.NewScratchBuilder(16)}
 		names, err := b.index.SortedLabelValues(ctx, index.MetricName, nil)
@@ -117,7 +118,7 @@ func (b *tsdbBlock) corrupt(err error) error {
 type blockWalk struct {
 	b       *tsdbBlock
 	r       model.TimeRange
-	want    Want
+	want    migrate.Want
 	builder labels.ScratchBuilder
 	chunks  []chunks.Meta
 	decode  chunkDecoder
@@ -135,7 +136,7 @@ func (w *blockWalk) find(p tsdbindex.Postings) ([]found, error) {
 	sorted := true
 	for p.Next() {
 		if err := w.b.index.Series(p.At(), &w.builder, &w.chunks); err != nil {
-			err = w.b.skips.Add(Skip{Kind: "series", Where: w.b.dir + "/index", Offset: int64(p.At()) * 16, Reason: err.Error()})
+			err = w.b.skips.Add(migrate.Skip{Kind: "series", Where: w.b.dir + "/index", Offset: int64(p.At()) * 16, Reason: err.Error()})
 			if err != nil {
 				return nil, err
 			}
@@ -228,7 +229,7 @@ func (w *blockWalk) chunk(dst *model.Columns, m chunks.Meta, r model.TimeRange, 
 		return nil
 	}
 	segment, offset := chunks.BlockChunkRef(m.Ref).Unpack()
-	return w.b.skips.Add(Skip{
+	return w.b.skips.Add(migrate.Skip{
 		Kind: "chunk", Where: fmt.Sprintf("%s/chunks/%06d", strings.TrimRight(w.b.dir, "/"), segment+1), Offset: int64(offset),
 		Reason: fmt.Sprintf("%s: %v", w.series(), err),
 	})

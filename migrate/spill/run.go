@@ -1,4 +1,4 @@
-package migrate
+package spill
 
 import (
 	"bufio"
@@ -163,7 +163,7 @@ type recordReader struct {
 	err error
 }
 
-func (r *recordReader) next() (*columnSeries, error) {
+func (r *recordReader) next() (*series, error) {
 	if _, err := r.r.Peek(1); err != nil {
 		return nil, err
 	}
@@ -201,7 +201,7 @@ func (r *recordReader) next() (*columnSeries, error) {
 	if r.err != nil {
 		return nil, r.err
 	}
-	return &columnSeries{labels: r.b.Labels(), columns: c}, nil
+	return &series{labels: r.b.Labels(), columns: c}, nil
 }
 
 func (r *recordReader) histograms(c *model.Columns, n int) {

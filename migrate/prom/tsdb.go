@@ -1,4 +1,4 @@
-package migrate
+package prom
 
 import (
 	"cmp"
@@ -14,6 +14,8 @@ import (
 
 	"github.com/prometheus/prometheus/tsdb"
 
+	"github.com/varvedb/varve/migrate"
+	"github.com/varvedb/varve/migrate/spill"
 	"github.com/varvedb/varve/model"
 )
 
@@ -30,22 +32,24 @@ type TSDBOptions struct {
 type TSDB struct {
 	dir    string
 	opts   TSDBOptions
-	skips  *Skips
+	skips  *migrate.Skips
 	blocks []*tsdbBlock
 	// log is what the log has, nil if there is none; logPrint changes when it does.
-	log      *sorter
+	log      *spill.Sorter
 	logPrint string
 }
 
-var _ Source = (*TSDB)(nil)
+var _ migrate.Source = (*TSDB)(nil)
 
 // OpenTSDB opens the blocks of the directory. Blocks that cannot be opened, and directories that were half-written, go to skips. Close it.
-func OpenTSDB(dir string, skips *Skips, o *TSDBOptions) (*TSDB, error) {
+func OpenTSDB(dir string, skips *migrate.Skips, o *TSDBOptions) (*TSDB, error) {
 	t := &TSDB{dir: dir, skips: skips}
 	if o != nil {
 		t.opts = *o
 	}
-	number(&t.opts.SortBytes, 128<<20)
+	if t.opts.SortBytes <= 0 {
+		t.opts.SortBytes = migrate.DefaultSortBytes
+	}
 	if err := t.open(); err != nil {
 		return nil, fmt.Errorf("open %s: %w", dir, errors.Join(err, t.Close()))
 	}
@@ -70,7 +74,7 @@ func (t *TSDB) open() error {
 			continue
 		}
 		if half != "" {
-			err = t.skips.Add(Skip{Kind: "directory", Where: path, Reason: half})
+			err = t.skips.Add(migrate.Skip{Kind: "directory", Where: path, Reason: half})
 		} else {
 			err = t.openBlock(path)
 		}
@@ -109,16 +113,16 @@ const maxBlockDays = 1000
 func (t *TSDB) openBlock(dir string) error {
 	b, err := tsdb.OpenBlock(nil, dir, nil, nil)
 	if err != nil {
-		return t.skips.Add(Skip{Kind: "block", Where: dir, Reason: err.Error()})
+		return t.skips.Add(migrate.Skip{Kind: "block", Where: dir, Reason: err.Error()})
 	}
 	m := b.Meta()
 	if span := m.MaxTime - m.MinTime; span < 0 || span > maxBlockDays*model.MsPerDay || m.MinTime < model.MinTimeMs || m.MaxTime > model.MaxTimeMs {
 		why := fmt.Sprintf("it says that its samples lie from %d to %d ms", m.MinTime, m.MaxTime)
-		return errors.Join(t.skips.Add(Skip{Kind: "block", Where: dir, Samples: int64(m.Stats.NumSamples), Reason: why}), b.Close())
+		return errors.Join(t.skips.Add(migrate.Skip{Kind: "block", Where: dir, Samples: int64(m.Stats.NumSamples), Reason: why}), b.Close())
 	}
 	nb, err := newTSDBBlock(b, dir, t.skips)
 	if err != nil {
-		return errors.Join(t.skips.Add(Skip{Kind: "block", Where: dir, Reason: err.Error()}), b.Close())
+		return errors.Join(t.skips.Add(migrate.Skip{Kind: "block", Where: dir, Reason: err.Error()}), b.Close())
 	}
 	t.blocks = append(t.blocks, nb)
 	return nil
@@ -145,16 +149,16 @@ func (t *TSDB) dropParents() {
 }
 
 // Days implements Source. It reads the log.
-func (t *TSDB) Days(ctx context.Context, r model.TimeRange, want Want) ([]Extent, error) {
+func (t *TSDB) Days(ctx context.Context, r model.TimeRange, want migrate.Want) ([]migrate.Extent, error) {
 	if t.hasLog() {
 		if err := t.readLog(ctx, r, want); err != nil {
 			return nil, err
 		}
 	}
-	extents := map[model.Day]*Extent{}
-	at := func(d model.Day) *Extent {
+	extents := map[model.Day]*migrate.Extent{}
+	at := func(d model.Day) *migrate.Extent {
 		if extents[d] == nil {
-			extents[d] = &Extent{Day: d}
+			extents[d] = &migrate.Extent{Day: d}
 		}
 		return extents[d]
 	}
@@ -162,30 +166,17 @@ func (t *TSDB) Days(ctx context.Context, r model.TimeRange, want Want) ([]Extent
 		b.extents(r, at)
 	}
 	if t.log != nil {
-		for d, n := range t.log.counts {
+		for d, n := range t.log.Counts() {
 			e := at(d)
 			e.Samples += n
 			e.Fingerprint += "log " + t.logPrint
 		}
 	}
-	return inOrder(extents), nil
-}
-
-// inOrder are the extents, ascending. All but the last are whole.
-func inOrder(extents map[model.Day]*Extent) []Extent {
-	out := make([]Extent, 0, len(extents))
-	for _, e := range extents {
-		out = append(out, *e)
-	}
-	slices.SortFunc(out, func(a, b Extent) int { return cmp.Compare(a.Day, b.Day) })
-	for i := range out {
-		out[i].Whole = out[i].Whole || i < len(out)-1
-	}
-	return out
+	return migrate.InOrder(extents), nil
 }
 
 // Series implements Source.
-func (t *TSDB) Series(ctx context.Context, r model.TimeRange, want Want) iter.Seq2[model.Series, error] {
+func (t *TSDB) Series(ctx context.Context, r model.TimeRange, want migrate.Want) iter.Seq2[model.Series, error] {
 	var inputs []iter.Seq2[model.Series, error]
 	for _, b := range t.blocks {
 		if b.samples().Overlaps(r) {
@@ -193,12 +184,12 @@ func (t *TSDB) Series(ctx context.Context, r model.TimeRange, want Want) iter.Se
 		}
 	}
 	if t.log != nil {
-		inputs = append(inputs, t.log.series(ctx, model.DayOf(r.MinMs)))
+		inputs = append(inputs, t.log.Series(ctx, model.DayOf(r.MinMs)))
 	}
 	if len(inputs) == 1 {
 		return inputs[0]
 	}
-	return merged(ctx, inputs, lastWins)
+	return spill.Merged(ctx, inputs, spill.LastWins)
 }
 
 // Close implements Source.
@@ -209,7 +200,7 @@ func (t *TSDB) Close() error {
 	}
 	t.blocks = nil
 	if t.log != nil {
-		errs = append(errs, t.log.close())
+		errs = append(errs, t.log.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -1,4 +1,4 @@
-package migrate
+package prom
 
 import (
 	"context"
@@ -19,6 +19,8 @@ import (
 	"github.com/prometheus/prometheus/tsdb/tombstones"
 	"github.com/prometheus/prometheus/tsdb/wlog"
 
+	"github.com/varvedb/varve/migrate"
+	"github.com/varvedb/varve/migrate/spill"
 	"github.com/varvedb/varve/model"
 )
 
@@ -31,8 +33,8 @@ func (t *TSDB) hasLog() bool {
 type logReader struct {
 	t       *TSDB
 	r       model.TimeRange
-	want    Want
-	out     *sorter
+	want    migrate.Want
+	out     *spill.Sorter
 	print   hash.Hash
 	decoder record.Decoder
 	// series are those that are wanted, by reference; deleted what was deleted of them.
@@ -49,9 +51,9 @@ type logReader struct {
 }
 
 // readLog sorts what the log has in the range.
-func (t *TSDB) readLog(ctx context.Context, r model.TimeRange, want Want) error {
+func (t *TSDB) readLog(ctx context.Context, r model.TimeRange, want migrate.Want) error {
 	l := &logReader{
-		t: t, r: r, want: want, out: newSorter(t.opts.TempDir, t.opts.SortBytes, firstWins), print: sha256.New(), decoder: record.NewDecoder(nil, nil),
+		t: t, r: r, want: want, out: spill.New(t.opts.TempDir, t.opts.SortBytes, spill.FirstWins), print: sha256.New(), decoder: record.NewDecoder(nil, nil),
 		series: map[chunks.HeadSeriesRef]labels.Labels{}, deleted: map[chunks.HeadSeriesRef]tombstones.Intervals{}, fromMs: math.MinInt64,
 	}
 	t.log = l.out
@@ -81,7 +83,7 @@ func (t *TSDB) readLog(ctx context.Context, r model.TimeRange, want Want) error 
 		}
 	}
 	t.logPrint = hex.EncodeToString(l.print.Sum(nil)[:16])
-	return l.out.finish()
+	return l.out.Finish()
 }
 
 // readDir reads a log from its checkpoint on.
@@ -113,14 +115,14 @@ func (l *logReader) readSegments(ctx context.Context, at wlog.SegmentRange, take
 		}
 		err := take(r.Record())
 		if errors.Is(err, errRecord) {
-			err = l.t.skips.Add(Skip{Kind: "log", Where: wlog.SegmentName(at.Dir, r.Segment()), Offset: r.Offset(), Reason: err.Error()})
+			err = l.t.skips.Add(migrate.Skip{Kind: "log", Where: wlog.SegmentName(at.Dir, r.Segment()), Offset: r.Offset(), Reason: err.Error()})
 		}
 		if err != nil {
 			return err
 		}
 	}
 	if err := r.Err(); err != nil && !errors.Is(err, io.EOF) {
-		s := Skip{Kind: "log", Where: at.Dir, Reason: err.Error() + "; the rest of the log is left out"}
+		s := migrate.Skip{Kind: "log", Where: at.Dir, Reason: err.Error() + "; the rest of the log is left out"}
 		if c := (*wlog.CorruptionErr)(nil); errors.As(err, &c) && c.Segment >= 0 {
 			s.Where, s.Offset = wlog.SegmentName(c.Dir, c.Segment), c.Offset
 		}
@@ -245,5 +247,5 @@ func (l *logReader) add(ref chunks.HeadSeriesRef, t int64, v float64, h []byte) 
 	}
 	var key [8]byte
 	binary.LittleEndian.PutUint64(key[:], uint64(ref))
-	return l.out.add(key[:], func() (labels.Labels, error) { return ls, nil }, t, v, h)
+	return l.out.Add(key[:], func() (labels.Labels, error) { return ls, nil }, t, v, h)
 }

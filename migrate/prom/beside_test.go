@@ -1,4 +1,4 @@
-package migrate
+package prom
 
 import (
 	"context"
@@ -9,18 +9,19 @@ import (
 
 	"github.com/varvedb/varve/blob/faultblob"
 	"github.com/varvedb/varve/lifecycle"
+	"github.com/varvedb/varve/migrate/migratetest"
 	"github.com/varvedb/varve/model"
 )
 
 // compact lets a worker do what is due, two hours later.
 func (w *world) compact() lifecycle.Report {
-	w.nowMs += 2 * 3_600_000
+	w.NowMs += 2 * 3_600_000
 	l, err := lifecycle.New(&lifecycle.Config{Sequential: true, Compact: lifecycle.CompactSettings{Settle: -time.Second}}, lifecycle.Components{
-		Bucket: w.own, Catalog: w.catalog, Now: w.now, Sleep: w.sleep,
+		Bucket: w.Own, Catalog: w.Catalog, Now: w.Now, Sleep: w.Sleep,
 	})
-	require.NoError(w.t, err)
+	require.NoError(w.T, err)
 	r, err := l.Once(context.Background())
-	require.NoError(w.t, err)
+	require.NoError(w.T, err)
 	return r
 }
 
@@ -30,19 +31,19 @@ func TestCompactionBeside(t *testing.T) {
 	compactions := 0
 	for n := 1; ; n++ {
 		w := newWorld(t)
-		c, d := w.components()
+		c, d := w.Components()
 		d.SetHook(faultblob.Nth(n, faultblob.Action{Kind: faultblob.CrashAfter}))
 		_ = w.run(c, dir)
 		for range 2 {
 			compactions += w.compact().Compactions
 		}
-		w.tsdb(small(), dir)
-		w.complete(want, "call %d", n)
+		w.tsdb(migratetest.Small(), dir)
+		w.Complete(want, "call %d", n)
 		for range 2 {
 			w.compact()
-			w.complete(want, "call %d, compacted", n)
+			w.Complete(want, "call %d, compacted", n)
 		}
-		r, _ := w.tsdb(small(), dir)
+		r, _ := w.tsdb(migratetest.Small(), dir)
 		require.Zero(t, r.Blocks)
 		require.Equal(t, 1, r.Already)
 		if d.Calls() < n {
@@ -56,7 +57,7 @@ func TestCompactionBeside(t *testing.T) {
 func TestOldUpload(t *testing.T) {
 	dir, want := newWorld(t).database(1)
 	w := newWorld(t)
-	c, d := w.components()
+	c, d := w.Components()
 	puts := 0
 	d.SetHook(func(c faultblob.Call) faultblob.Action {
 		if c.Op == faultblob.OpPut {
@@ -68,10 +69,10 @@ func TestOldUpload(t *testing.T) {
 		return faultblob.Action{}
 	})
 	require.ErrorIs(t, w.run(c, dir), faultblob.ErrCrashed)
-	w.nowMs += 2 * model.MsPerDay
-	w.tsdb(small(), dir)
-	w.complete(want)
-	p, err := w.catalog.Partition(context.Background(), "t", firstDay, nil)
+	w.NowMs += 2 * model.MsPerDay
+	w.tsdb(migratetest.Small(), dir)
+	w.Complete(want)
+	p, err := w.Catalog.Partition(context.Background(), "t", migratetest.FirstDay, nil)
 	require.NoError(t, err)
 	require.Equal(t, uint32(1), p.Blocks[0].Attempt)
 	require.Zero(t, p.Blocks[1].Attempt)

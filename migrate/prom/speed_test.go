@@ -1,4 +1,4 @@
-package migrate
+package prom
 
 import (
 	"context"
@@ -15,6 +15,8 @@ import (
 	"github.com/varvedb/varve/blob"
 	"github.com/varvedb/varve/blob/mem"
 	"github.com/varvedb/varve/catalog"
+	"github.com/varvedb/varve/migrate"
+	"github.com/varvedb/varve/migrate/migratetest"
 	"github.com/varvedb/varve/model"
 )
 
@@ -25,7 +27,7 @@ func BenchmarkTSDB(b *testing.B) {
 	db, err := tsdb.Open(dir, nil, nil, tsdb.DefaultOptions(), nil)
 	require.NoError(b, err)
 	db.DisableCompactions()
-	at := firstDay.Range().MinMs
+	at := migratetest.FirstDay.Range().MinMs
 	refs := make([]labels.Labels, series)
 	for i := range refs {
 		refs[i] = labels.FromStrings("__name__", fmt.Sprintf("metric_%d_total", i%20), "instance", fmt.Sprintf("10.0.0.%d:9100", i/20), "job", "node")
@@ -54,10 +56,10 @@ func BenchmarkTSDB(b *testing.B) {
 	var bytes int64
 	for b.Loop() {
 		bucket := blob.New(mem.New(), nil)
-		skips := NewSkips(true)
+		skips := migrate.NewSkips(true)
 		src, err := OpenTSDB(dir, skips, nil)
 		require.NoError(b, err)
-		r, err := Run(context.Background(), &Config{Tenant: "t"}, Components{Bucket: bucket, Catalog: catalog.New(bucket, nil, catalog.Components{})}, src, skips)
+		r, err := migrate.Run(context.Background(), &migrate.Config{Tenant: "t"}, migrate.Components{Bucket: bucket, Catalog: catalog.New(bucket, nil, catalog.Components{})}, src, skips)
 		require.NoError(b, err)
 		require.NoError(b, src.Close())
 		samples += r.Samples

@@ -1,4 +1,4 @@
-package migrate
+package lines
 
 import (
 	"bufio"
@@ -11,10 +11,12 @@ import (
 	"math"
 
 	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/varvedb/varve/migrate"
 )
 
 // NewVictoria reads files as VictoriaMetrics' /api/v1/export writes them: lines of JSON, of one series each.
-func NewVictoria(paths []string, skips *Skips, o *FileOptions) *Files {
+func NewVictoria(paths []string, skips *migrate.Skips, o *FileOptions) *Files {
 	return newFiles(victoriaFormat{}, paths, skips, o)
 }
 

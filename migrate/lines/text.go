@@ -1,4 +1,4 @@
-package migrate
+package lines
 
 import (
 	"context"
@@ -9,12 +9,13 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 
+	"github.com/varvedb/varve/migrate"
 	"github.com/varvedb/varve/model"
 	"github.com/varvedb/varve/protocol/text"
 )
 
 // NewText reads files in Prometheus' text format or OpenMetrics, whose samples must have a time.
-func NewText(paths []string, openMetrics bool, skips *Skips, o *FileOptions) *Files {
+func NewText(paths []string, openMetrics bool, skips *migrate.Skips, o *FileOptions) *Files {
 	return newFiles(textFormat{openMetrics}, paths, skips, o)
 }
 
@@ -65,7 +66,7 @@ func (t textFormat) read(ctx context.Context, f *file) error {
 		}
 	}
 	if timeless > 0 {
-		return f.s.skips.Add(Skip{Kind: "samples", Where: f.path, Samples: timeless, Reason: "they have no time"})
+		return f.s.skips.Add(migrate.Skip{Kind: "samples", Where: f.path, Samples: timeless, Reason: "they have no time"})
 	}
 	return nil
 }
@@ -79,7 +80,7 @@ func (t textFormat) bad(f *file, c *text.Chunk) error {
 	}
 	if more := c.BadLines - len(c.Bad); more > 0 {
 		last := c.Bad[len(c.Bad)-1].Number
-		return f.s.skips.Add(Skip{
+		return f.s.skips.Add(migrate.Skip{
 			Kind: "line", Where: f.path, Line: int64(last), Count: int64(more), Reason: fmt.Sprintf("and %d lines behind it that do not parse", more),
 		})
 	}

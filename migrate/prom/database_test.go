@@ -1,0 +1,149 @@
+package prom
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/prometheus/prometheus/model/histogram"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/tsdb"
+	"github.com/prometheus/prometheus/tsdb/chunkenc"
+	"github.com/prometheus/prometheus/tsdb/tsdbutil"
+	"github.com/stretchr/testify/require"
+
+	"github.com/varvedb/varve/migrate"
+	"github.com/varvedb/varve/migrate/migratetest"
+	"github.com/varvedb/varve/model"
+)
+
+// world is a bucket that directories of Prometheus are taken over to.
+type world struct{ *migratetest.World }
+
+func newWorld(t *testing.T) *world { return &world{migratetest.New(t)} }
+
+// tsdb runs a job over a directory.
+func (w *world) tsdb(cfg *migrate.Config, dir string) (*migrate.Report, *migrate.Skips) {
+	skips := migrate.NewSkips(false)
+	src, err := OpenTSDB(dir, skips, &TSDBOptions{TempDir: w.T.TempDir(), SortBytes: 1})
+	require.NoError(w.T, err)
+	defer func() { require.NoError(w.T, src.Close()) }()
+	return w.Backfill(cfg, src, skips), skips
+}
+
+// database is a data directory with blocks of two hours over some days, and a log behind them; it returns what is in it, by Prometheus' own querier.
+func (w *world) database(days int) (dir string, want map[string]string) {
+	dir = w.T.TempDir()
+	opts := tsdb.DefaultOptions()
+	opts.RetentionDuration = 0
+	opts.OutOfOrderTimeWindow = 3_600_000
+	db, err := tsdb.Open(dir, nil, nil, opts, nil)
+	require.NoError(w.T, err)
+	db.DisableCompactions()
+	from := migratetest.FirstDay.Range().MinMs
+	for at := from; at < from+int64(days)*model.MsPerDay-4*3_600_000; at += 1_800_000 {
+		w.scrape(db, at)
+		if (at-from)%(2*3_600_000) == 0 && at > from {
+			require.NoError(w.T, db.Compact(context.Background()))
+		}
+	}
+	db.EnableCompactions()
+	require.NoError(w.T, db.Compact(context.Background()))
+	want = contents(w.T, db)
+	require.NoError(w.T, db.Close())
+	return dir, want
+}
+
+// scrape appends a sample to each of the series; names in capitals sort before the metric name.
+func (w *world) scrape(db *tsdb.DB, at int64) {
+	app := db.Appender(context.Background())
+	for i := range 7 {
+		ls := labels.FromStrings("__name__", fmt.Sprintf("m%d", i%3), "A", fmt.Sprint(w.Rand.IntN(2)), "i", fmt.Sprint(i))
+		v := float64(w.Rand.IntN(1000))
+		if w.Rand.IntN(9) == 0 {
+			v = math.Float64frombits(0x7ff0000000000002)
+		}
+		_, err := app.Append(0, ls, at, v)
+		require.NoError(w.T, err)
+	}
+	_, err := app.Append(0, labels.FromStrings("no", "name"), at, w.Rand.Float64())
+	require.NoError(w.T, err)
+	if at%3_600_000 == 0 && at > migratetest.FirstDay.Range().MinMs+3_600_000 {
+		_, err = app.Append(0, labels.FromStrings("__name__", "m1", "late", "1"), at-900_000, 1)
+		require.NoError(w.T, err)
+		_, err = app.Append(0, labels.FromStrings("__name__", "m1", "late", "1"), at-int64(w.Rand.IntN(1_000_000)), 2) // may be out of order
+		if err != nil {
+			require.ErrorContains(w.T, err, "duplicate")
+		}
+	}
+	var h *histogram.Histogram
+	var fh *histogram.FloatHistogram
+	if w.Rand.IntN(2) == 0 {
+		h = tsdbutil.GenerateTestHistogram(w.Rand.Int64N(100))
+	} else {
+		fh = tsdbutil.GenerateTestFloatHistogram(w.Rand.Int64N(100))
+	}
+	_, err = app.AppendHistogram(0, labels.FromStrings("__name__", "native"), at, h, fh)
+	require.NoError(w.T, err)
+	require.NoError(w.T, app.Commit())
+}
+
+// contents are all samples of a database.
+func contents(t *testing.T, db *tsdb.DB) map[string]string {
+	q, err := db.Querier(math.MinInt64, math.MaxInt64)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, q.Close()) }()
+	out := map[string]string{}
+	set := q.Select(context.Background(), true, nil, labels.MustNewMatcher(labels.MatchRegexp, "x", ".*"))
+	for set.Next() {
+		c := &model.Columns{}
+		it := set.At().Iterator(nil)
+		for typ := it.Next(); typ != chunkenc.ValNone; typ = it.Next() {
+			if typ == chunkenc.ValFloat {
+				c.Append(it.At())
+				continue
+			}
+			h, err := richSample(it, typ, 0)
+			require.NoError(t, err)
+			c.AppendHistogram(it.AtT(), h)
+		}
+		require.NoError(t, it.Err())
+		migratetest.Put(out, set.At().Labels(), c)
+	}
+	require.NoError(t, set.Err())
+	return out
+}
+
+// blockDirs are the blocks of a database.
+func blockDirs(t *testing.T, dir string) []string {
+	out, err := filepath.Glob(filepath.Join(dir, "0*", "meta.json"))
+	require.NoError(t, err)
+	for i := range out {
+		out[i] = filepath.Dir(out[i])
+	}
+	return out
+}
+
+// files are names and contents of a directory.
+func files(t *testing.T, dir string) map[string]string {
+	out := map[string]string{}
+	require.NoError(t, filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		out[path] = string(b)
+		return err
+	}))
+	return out
+}
+
+func parse(t *testing.T, s string) int64 {
+	n, err := strconv.ParseInt(s, 10, 64)
+	require.NoError(t, err)
+	return n
+}
