@@ -18,24 +18,9 @@ import (
 	"github.com/varvedb/varve/blob"
 	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/migrate"
-	"github.com/varvedb/varve/migrate/lines"
-	"github.com/varvedb/varve/migrate/prom"
 	"github.com/varvedb/varve/model"
 	"github.com/varvedb/varve/tenant"
 )
-
-const backfillHelp = `Brings history in: writes blocks straight into the bucket and commits them, day by day. No server is needed, and one may run beside it.
-
-  --from prometheus DIR       a data directory of Prometheus or a snapshot of one: blocks and log; or a single block
-  --from openmetrics FILE…    OpenMetrics with times
-  --from text FILE…           Prometheus' text format with times
-  --from victoria FILE…       lines of JSON of VictoriaMetrics' /api/v1/export
-
-Files may end with .gz or .zst; - is standard input. It may be ended at any moment, and run again: what was done is not done again, what was half done is completed.
-Where a series has another value for a time that is in the bucket already, the new one is shown.
-
-What cannot be read is named, counted and left out; --strict stops at the first. Docs: docs/backfill.md.
-`
 
 // backfillMemory is the limit that the command gives Go's collector; mapped files and the program itself come on top.
 const backfillMemory = 400 << 20
@@ -54,7 +39,7 @@ type backfillOptions struct {
 func newBackfill(e *environment) *cobra.Command {
 	o := &backfillOptions{}
 	cmd := &cobra.Command{
-		Use: "backfill --from KIND PATH…", Short: "Bring history in from other databases", Long: backfillHelp,
+		Use: "backfill --from KIND PATH…", Short: "Bring history in from other databases", Long: backfillHelp(),
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return errors.New("want the directory or files to read")
@@ -66,7 +51,7 @@ func newBackfill(e *environment) *cobra.Command {
 	f := cmd.Flags()
 	o.location.register(f)
 	f.StringVar(&o.tenant, "tenant", tenant.Default, "tenant that gets the samples")
-	f.StringVar(&o.from, "from", "", "what is read: prometheus, openmetrics, text or victoria")
+	f.StringVar(&o.from, "from", "", "what is read: "+strings.Join(backfillKindNames(), ", "))
 	f.StringVar(&o.name, "name", "", "name of the job; under another name the same samples are taken over once more")
 	f.StringVar(&o.start, "start", "", "first time, RFC 3339 or Unix seconds (default everything)")
 	f.StringVar(&o.end, "end", "", "last time, RFC 3339 or Unix seconds (default everything)")
@@ -78,6 +63,11 @@ func newBackfill(e *environment) *cobra.Command {
 	f.BoolVar(&o.asJSON, "json", false, "print progress and the summary as lines of JSON")
 	f.IntVar(&o.parallel, "parallel", 2, "days to work on at one time, about 100 MiB each")
 	f.IntVar(&o.sortMiB, "sort-memory", 128, "MiB of samples to sort in memory before the disk is used")
+	for _, k := range backfillKinds() {
+		if k.flags != nil {
+			k.flags(f, o)
+		}
+	}
 	return cmd
 }
 
@@ -90,7 +80,7 @@ func runBackfill(ctx context.Context, o *backfillOptions, paths []string, e *env
 		debug.SetMemoryLimit(backfillMemory)
 	}
 	skips := migrate.NewSkips(o.strict)
-	src, err := o.source(paths, skips)
+	src, err := o.source(ctx, paths, skips)
 	if err != nil {
 		return err
 	}
@@ -181,23 +171,4 @@ func (o *backfillOptions) readRelabel(cfg *migrate.Config) error {
 		}
 	}
 	return nil
-}
-
-// source opens what is to be read.
-func (o *backfillOptions) source(paths []string, skips *migrate.Skips) (migrate.Source, error) {
-	files := &lines.FileOptions{TempDir: o.tempDir, SortBytes: int64(o.sortMiB) << 20, Stdin: os.Stdin}
-	switch o.from {
-	case "prometheus":
-		if len(paths) != 1 {
-			return nil, usagef("want one directory, got %d: %s", len(paths), strings.Join(paths, " "))
-		}
-		return prom.OpenTSDB(paths[0], skips, &prom.TSDBOptions{TempDir: o.tempDir, SortBytes: files.SortBytes})
-	case "openmetrics", "text":
-		return lines.NewText(paths, o.from == "openmetrics", skips, files), nil
-	case "victoria":
-		return lines.NewVictoria(paths, skips, files), nil
-	case "":
-		return nil, usagef("--from is not given: prometheus, openmetrics, text or victoria")
-	}
-	return nil, usagef("--from is %q, want prometheus, openmetrics, text or victoria", o.from)
 }

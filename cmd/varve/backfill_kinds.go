@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/varvedb/varve/migrate"
+	"github.com/varvedb/varve/migrate/lines"
+	"github.com/varvedb/varve/migrate/prom"
+)
+
+// backfillKind is something that history is read from.
+type backfillKind struct {
+	// name is what --from says, args what comes behind it, help what it is.
+	name, args, help string
+	// flags adds those that only this kind knows, or is nil.
+	flags func(f *pflag.FlagSet, o *backfillOptions)
+	// open opens what the arguments name, of which there is one at least.
+	open func(ctx context.Context, o *backfillOptions, args []string, skips *migrate.Skips) (migrate.Source, error)
+}
+
+func backfillKinds() []backfillKind {
+	return []backfillKind{
+		{name: "prometheus", args: "DIR", help: "a data directory of Prometheus or a snapshot of one: blocks and log; or a single block", open: openPrometheus},
+		{name: "openmetrics", args: "FILE…", help: "OpenMetrics with times", open: openText},
+		{name: "text", args: "FILE…", help: "Prometheus' text format with times", open: openText},
+		{name: "victoria", args: "FILE…", help: "lines of JSON of VictoriaMetrics' /api/v1/export", open: openVictoria},
+	}
+}
+
+func backfillKindNames() []string {
+	var names []string
+	for _, k := range backfillKinds() {
+		names = append(names, k.name)
+	}
+	return names
+}
+
+func backfillHelp() string {
+	var b strings.Builder
+	b.WriteString("Brings history in: writes blocks straight into the bucket and commits them, day by day. No server is needed, and one may run beside it.\n\n")
+	for _, k := range backfillKinds() {
+		fmt.Fprintf(&b, "  --from %-26s %s\n", k.name+" "+k.args, k.help)
+	}
+	b.WriteString(`
+Files may end with .gz or .zst; - is standard input. It may be ended at any moment, and run again: what was done is not done again, what was half done is completed.
+Where a series has another value for a time that is in the bucket already, the new one is shown.
+
+What cannot be read is named, counted and left out; --strict stops at the first. Docs: docs/backfill.md.
+`)
+	return b.String()
+}
+
+// source opens what is to be read.
+func (o *backfillOptions) source(ctx context.Context, args []string, skips *migrate.Skips) (migrate.Source, error) {
+	for _, k := range backfillKinds() {
+		if k.name == o.from {
+			return k.open(ctx, o, args, skips)
+		}
+	}
+	names := strings.Join(backfillKindNames(), ", ")
+	if o.from == "" {
+		return nil, usagef("--from is not given: %s", names)
+	}
+	return nil, usagef("--from is %q, want one of %s", o.from, names)
+}
+
+func (o *backfillOptions) sortBytes() int64 { return int64(o.sortMiB) << 20 }
+
+func (o *backfillOptions) fileOptions() *lines.FileOptions {
+	return &lines.FileOptions{TempDir: o.tempDir, SortBytes: o.sortBytes(), Stdin: os.Stdin}
+}
+
+func openPrometheus(_ context.Context, o *backfillOptions, args []string, skips *migrate.Skips) (migrate.Source, error) {
+	if len(args) != 1 {
+		return nil, usagef("want one directory, got %d: %s", len(args), strings.Join(args, " "))
+	}
+	return prom.OpenTSDB(args[0], skips, &prom.TSDBOptions{TempDir: o.tempDir, SortBytes: o.sortBytes()})
+}
+
+func openText(_ context.Context, o *backfillOptions, args []string, skips *migrate.Skips) (migrate.Source, error) {
+	return lines.NewText(args, o.from == "openmetrics", skips, o.fileOptions()), nil
+}
+
+func openVictoria(_ context.Context, o *backfillOptions, args []string, skips *migrate.Skips) (migrate.Source, error) {
+	return lines.NewVictoria(args, skips, o.fileOptions()), nil
+}
