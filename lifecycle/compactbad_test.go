@@ -44,16 +44,18 @@ func (w *world) newerCodec(m *blocks.Meta) {
 		p, err := native.ParseChunkPage(raw)
 		require.NoError(w.t, err)
 		// The compressed page has to be as long as it was; which bytes the chunk has behind the codec does not matter.
-		for i := range 4 * 256 {
+		for i := range 1 << 14 {
 			c, err := p.Chunk(i % 4)
 			require.NoError(w.t, err)
-			first, last := c[0], c[len(c)-1]
-			c[len(c)-1] += byte(i / 4)
+			was := bytes.Clone(c)
 			c[0] = codec
+			for range 1 + w.rng.IntN(len(c)) {
+				c[1+w.rng.IntN(len(c)-1)] = byte(w.rng.IntN(1 << w.rng.IntN(9))) // few bits make it shorter, many longer
+			}
 			if b := enc.Append(nil, page.Chunks, raw); len(b) == size {
 				return append(append(bytes.Clone(data[:at]), b...), data[at+size:]...)
 			}
-			c[0], c[len(c)-1] = first, last
+			copy(c, was)
 		}
 		w.t.Fatal("a page of another codec has another length")
 		return nil
