@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"iter"
 
-	"github.com/prometheus/prometheus/model/labels"
-
 	"github.com/varvedb/varve/blocks"
 	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/model"
@@ -110,7 +108,7 @@ func (d *dayJob) dryRound(ctx context.Context) error {
 			err = s.count(d.limits(), m)
 		}
 		if err == nil {
-			d.count.part(m)
+			d.count.part(m, s.rows)
 		}
 		return err
 	}, func() error {
@@ -139,9 +137,8 @@ func (d *dayJob) series(ctx context.Context) iter.Seq2[blocks.BuildSeries, error
 			if c.Len() == 0 {
 				continue
 			}
-			// Labels of the source are trusted no further than these checks.
-			if why := badLabels(s.Labels()); why != "" {
-				err := d.skips.Add(Skip{Kind: "series", Where: fmt.Sprintf("%.300s", s.Labels()), Samples: int64(c.Len()), Reason: why})
+			if why := judge(s.Labels(), c); why != nil {
+				err := d.skips.Add(Skip{Kind: "series", Where: fmt.Sprintf("%.300s", s.Labels()), Samples: int64(c.Len()), Reason: why.Error()})
 				if err != nil {
 					yield(blocks.BuildSeries{}, err)
 					return
@@ -153,30 +150,4 @@ func (d *dayJob) series(ctx context.Context) iter.Seq2[blocks.BuildSeries, error
 			}
 		}
 	}
-}
-
-// badLabels says why a series cannot be kept, or "".
-func badLabels(ls labels.Labels) string {
-	if ls.IsEmpty() {
-		return "it has no labels"
-	}
-	if model.Reserved(ls) {
-		return "it has a label that is Varve's own"
-	}
-	if name, ok := ls.HasDuplicateLabelNames(); ok {
-		return fmt.Sprintf("label %q occurs twice", name)
-	}
-	why := ""
-	n, size := 0, 0
-	ls.Range(func(l labels.Label) {
-		n, size = n+1, size+len(l.Name)+len(l.Value)
-		if l.Name == "" {
-			why = "it has a label without a name"
-		}
-	})
-	const maxLabels, maxBytes = 1000, 64 << 10
-	if n > maxLabels || size > maxBytes {
-		return fmt.Sprintf("it has %d labels of %d bytes, more than %d or %d", n, size, maxLabels, maxBytes)
-	}
-	return why
 }

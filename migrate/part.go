@@ -61,7 +61,7 @@ func (d *dayJob) part(ctx context.Context, generation uint64, s *stream) (*catal
 		return nil, d.nextAttempt(generation)
 	}
 	if err == nil && r.Outcome == catalog.Added {
-		d.count.part(m)
+		d.count.part(m, s.rows)
 	}
 	return r.Partition, err
 }

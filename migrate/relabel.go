@@ -35,9 +35,9 @@ func (d *dayJob) sortRelabelled(in iter.Seq2[model.Series, error], s *spill.Sort
 		if err != nil {
 			return err
 		}
-		b.Reset(series.Labels())
-		if !relabel.ProcessBuilder(b, d.cfg.Relabel...) {
-			if !d.counted {
+		ls, keep := d.relabel(b, series.Labels())
+		if !keep {
+			if !d.counted && !model.Reserved(series.Labels()) {
 				d.count.dropped()
 			}
 			continue
@@ -46,9 +46,49 @@ func (d *dayJob) sortRelabelled(in iter.Seq2[model.Series, error], s *spill.Sort
 		if err := series.Samples(&c, d.rangeOf(d.e.Day)); err != nil {
 			return err
 		}
-		if err := s.AddColumns(b.Labels(), &c); err != nil {
+		if err := s.AddColumns(ls, &c); err != nil {
 			return err
 		}
 	}
 	return s.Finish()
+}
+
+// relabel are the new labels of a series. Exemplars go where their series go. Of what is said of a metric only the name is known, so that rules
+// that look at the name alone decide over it, and no others.
+func (d *dayJob) relabel(b *labels.Builder, ls labels.Labels) (labels.Labels, bool) {
+	if !model.Reserved(ls) {
+		b.Reset(ls)
+		keep := relabel.ProcessBuilder(b, d.cfg.Relabel...)
+		return b.Labels(), keep
+	}
+	if metric, ok := model.MetadataOf(ls); ok {
+		b.Reset(labels.FromStrings(labels.MetricName, metric))
+		keep := relabel.ProcessBuilder(b, ofNames(d.cfg.Relabel)...)
+		metric = b.Get(labels.MetricName)
+		return model.MetadataSeries(metric), keep && metric != ""
+	}
+	of, ok := model.ExemplarsOf(ls)
+	if !ok {
+		return ls, true // to be refused
+	}
+	b.Reset(of)
+	if !relabel.ProcessBuilder(b, d.cfg.Relabel...) {
+		return ls, false
+	}
+	scratch := labels.NewScratchBuilder(ls.Len())
+	model.ExemplarSeries(&scratch, b.Labels())
+	scratch.Sort()
+	return scratch.Labels(), true
+}
+
+// ofNames are the rules that look at metric names, and change or drop those, and nothing else.
+func ofNames(rules []*relabel.Config) (out []*relabel.Config) {
+	for _, r := range rules {
+		looks := len(r.SourceLabels) == 1 && r.SourceLabels[0] == labels.MetricName
+		decides := r.Action == relabel.Keep || r.Action == relabel.Drop || r.TargetLabel == labels.MetricName
+		if looks && decides {
+			out = append(out, r)
+		}
+	}
+	return out
 }

@@ -29,6 +29,9 @@ type Report struct {
 	Samples    int64 `json:"samples"`
 	Histograms int64 `json:"histograms"`
 	Bytes      int64 `json:"bytes"`
+	// Exemplars and Metadata (what is said of a metric, once for each day on which it is) are taken over beside them.
+	Exemplars int64 `json:"exemplars"`
+	Metadata  int64 `json:"metadata"`
 	// MinMs and MaxMs are the first and last timestamp among them.
 	MinMs int64 `json:"min_ms"`
 	MaxMs int64 `json:"max_ms"`
@@ -90,22 +93,24 @@ func (c *counters) dropped() {
 	c.r.Dropped++
 }
 
-// part counts a block; in a dry run m may be one that was counted but not built, of no size.
-func (c *counters) part(m *blocks.Meta) {
+// part counts a block, of which rows are no samples; in a dry run m may be one that was counted but not built, of no size.
+func (c *counters) part(m *blocks.Meta, rows rows) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r := &c.r
-	if r.Samples == 0 {
+	if r.Blocks == 0 {
 		r.MinMs, r.MaxMs = m.MinT, m.MaxT
 	}
 	r.MinMs, r.MaxMs = min(r.MinMs, m.MinT), max(r.MaxMs, m.MaxT)
 	r.Blocks++
-	r.Series += m.Series
-	r.Samples += m.Samples
-	r.Histograms += m.Histograms
+	r.Series += m.Series - rows.series
+	r.Samples += m.Samples - rows.samples
+	r.Histograms += m.Histograms - rows.samples
+	r.Exemplars += rows.exemplars
+	r.Metadata += rows.metadata
 	r.Bytes += m.Size
 	if m.Size > 0 {
-		c.built, c.builtBytes = c.built+m.Samples, c.builtBytes+m.Size
+		c.built, c.builtBytes = c.built+m.Samples-rows.samples, c.builtBytes+m.Size
 	}
 }
 

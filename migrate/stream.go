@@ -4,6 +4,7 @@ import (
 	"iter"
 
 	"github.com/varvedb/varve/blocks"
+	"github.com/varvedb/varve/model"
 )
 
 // stream hands out the series of a day, part after part. For one goroutine.
@@ -15,6 +16,8 @@ type stream struct {
 	head blocks.BuildSeries
 	ok   bool
 	err  error
+	// rows are those of the part that was read last.
+	rows rows
 }
 
 // newStream begins the stream; pass is told of the samples of each series as it comes.
@@ -42,10 +45,15 @@ type limits struct{ samples, series int64 }
 func (s *stream) part(l limits) iter.Seq2[blocks.BuildSeries, error] {
 	return func(yield func(blocks.BuildSeries, error) bool) {
 		var samples, series int64
+		s.rows = rows{}
 		for s.ok {
 			metric := s.head.Labels.Get("__name__")
 			samples += int64(s.head.Columns.Len())
 			series++
+			if model.Reserved(s.head.Labels) {
+				r, _ := judgeRows(s.head.Labels, s.head.Columns) // it was judged before
+				s.rows.add(r)
+			}
 			if !yield(s.head, nil) {
 				return
 			}
