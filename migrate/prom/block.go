@@ -17,6 +17,7 @@ import (
 
 	"github.com/varvedb/varve/index"
 	"github.com/varvedb/varve/migrate"
+	"github.com/varvedb/varve/migrate/promchunk"
 	"github.com/varvedb/varve/model"
 )
 
@@ -121,7 +122,7 @@ type blockWalk struct {
 	want    migrate.Want
 	builder labels.ScratchBuilder
 	chunks  []chunks.Meta
-	decode  chunkDecoder
+	decode  promchunk.Decoder
 }
 
 // found is a series of the block that is wanted.
@@ -223,7 +224,7 @@ func (w *blockWalk) chunk(dst *model.Columns, m chunks.Meta, r model.TimeRange, 
 		err = errors.New("it is none of a block")
 	}
 	if err == nil {
-		err = w.decode.chunk(dst, c, r, deleted)
+		err = w.decode.Chunk(dst, c, r, deleted)
 	}
 	if err == nil {
 		return nil

@@ -18,6 +18,7 @@ import (
 
 	"github.com/varvedb/varve/migrate"
 	"github.com/varvedb/varve/migrate/migratetest"
+	"github.com/varvedb/varve/migrate/promchunk"
 	"github.com/varvedb/varve/model"
 )
 
@@ -107,7 +108,7 @@ func contents(t *testing.T, db *tsdb.DB) map[string]string {
 				c.Append(it.At())
 				continue
 			}
-			h, err := richSample(it, typ, 0)
+			h, err := promchunk.Sample(it, typ, 0)
 			require.NoError(t, err)
 			c.AppendHistogram(it.AtT(), h)
 		}

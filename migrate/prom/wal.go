@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/prometheus/tsdb/wlog"
 
 	"github.com/varvedb/varve/migrate"
+	"github.com/varvedb/varve/migrate/promchunk"
 	"github.com/varvedb/varve/migrate/spill"
 	"github.com/varvedb/varve/model"
 )
@@ -214,7 +215,7 @@ func (l *logReader) takeSamples(rec []byte) (err error) {
 	case record.HistogramSamples, record.CustomBucketsHistogramSamples, record.HistogramSamplesV2:
 		l.whole, err = l.decoder.HistogramSamples(rec, l.whole[:0])
 		for _, s := range l.whole {
-			h, err := wholeHistogram(s.T, s.ST, s.H)
+			h, err := promchunk.Histogram(s.T, s.ST, s.H)
 			if err == nil {
 				err = l.add(s.Ref, s.T, 0, h)
 			}
@@ -226,7 +227,7 @@ func (l *logReader) takeSamples(rec []byte) (err error) {
 	case record.FloatHistogramSamples, record.CustomBucketsFloatHistogramSamples, record.FloatHistogramSamplesV2:
 		l.float, err = l.decoder.FloatHistogramSamples(rec, l.float[:0])
 		for _, s := range l.float {
-			h, err := floatHistogram(s.T, s.ST, s.FH)
+			h, err := promchunk.FloatHistogram(s.T, s.ST, s.FH)
 			if err == nil {
 				err = l.add(s.Ref, s.T, 0, h)
 			}
@@ -242,7 +243,7 @@ func (l *logReader) takeSamples(rec []byte) (err error) {
 // add adds a sample, if it is wanted.
 func (l *logReader) add(ref chunks.HeadSeriesRef, t int64, v float64, h []byte) error {
 	ls, ok := l.series[ref]
-	if !ok || t < l.fromMs || !l.r.Contains(t) || isDeleted(l.deleted[ref], t) {
+	if !ok || t < l.fromMs || !l.r.Contains(t) || promchunk.Deleted(l.deleted[ref], t) {
 		return nil
 	}
 	var key [8]byte

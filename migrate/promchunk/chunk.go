@@ -1,4 +1,4 @@
-package prom
+package promchunk
 
 import (
 	"fmt"
@@ -11,12 +11,12 @@ import (
 	"github.com/varvedb/varve/model"
 )
 
-// chunkDecoder decodes chunks of Prometheus one after another. For one goroutine.
-type chunkDecoder struct{ it chunkenc.Iterator }
+// Decoder decodes chunks of Prometheus one after another. For one goroutine.
+type Decoder struct{ it chunkenc.Iterator }
 
-// chunk appends the samples of the range that were not deleted. After an error dst is as it was: a chunk that breaks off is left out as a whole, for nobody knows which of its
+// Chunk appends the samples of the range that were not deleted. After an error dst is as it was: a chunk that breaks off is left out as a whole, for nobody knows which of its
 // samples are right.
-func (d *chunkDecoder) chunk(dst *model.Columns, c chunkenc.Chunk, r model.TimeRange, deleted tombstones.Intervals) error {
+func (d *Decoder) Chunk(dst *model.Columns, c chunkenc.Chunk, r model.TimeRange, deleted tombstones.Intervals) error {
 	before := dst.Len()
 	d.it = c.Iterator(d.it)
 	err := d.samples(dst, r, deleted)
@@ -32,23 +32,20 @@ func (d *chunkDecoder) chunk(dst *model.Columns, c chunkenc.Chunk, r model.TimeR
 		err = fmt.Errorf("it begins at %d, and the one before it ends at %d", dst.T[before], dst.T[before-1])
 	}
 	if err != nil {
-		dst.T, dst.V = dst.T[:before], dst.V[:before]
-		if dst.H != nil {
-			dst.H = dst.H[:before]
-		}
+		Truncate(dst, before)
 	}
 	return err
 }
 
-func (d *chunkDecoder) samples(dst *model.Columns, r model.TimeRange, deleted tombstones.Intervals) error {
+func (d *Decoder) samples(dst *model.Columns, r model.TimeRange, deleted tombstones.Intervals) error {
 	it := d.it
 	for typ := it.Next(); typ != chunkenc.ValNone; typ = it.Next() {
 		t := it.AtT()
-		if !r.Contains(t) || len(deleted) > 0 && isDeleted(deleted, t) {
+		if !r.Contains(t) || len(deleted) > 0 && Deleted(deleted, t) {
 			continue
 		}
 		if start := it.AtST(); start != 0 || typ != chunkenc.ValFloat {
-			h, err := richSample(it, typ, start)
+			h, err := Sample(it, typ, start)
 			if err != nil {
 				return err
 			}
@@ -61,7 +58,8 @@ func (d *chunkDecoder) samples(dst *model.Columns, r model.TimeRange, deleted to
 	return nil
 }
 
-func isDeleted(in tombstones.Intervals, t int64) bool {
+// Deleted reports whether the time lies in one of the intervals.
+func Deleted(in tombstones.Intervals, t int64) bool {
 	for _, i := range in {
 		if i.Mint <= t && t <= i.Maxt {
 			return true
@@ -70,23 +68,23 @@ func isDeleted(in tombstones.Intervals, t int64) bool {
 	return false
 }
 
-// richSample is the sample at the iterator in the form of model.HistogramSample.
-func richSample(it chunkenc.Iterator, typ chunkenc.ValueType, start int64) ([]byte, error) {
+// Sample is the sample at the iterator in the form of model.HistogramSample.
+func Sample(it chunkenc.Iterator, typ chunkenc.ValueType, start int64) ([]byte, error) {
 	switch typ {
 	case chunkenc.ValHistogram:
 		t, h := it.AtHistogram(nil)
-		return wholeHistogram(t, start, h)
+		return Histogram(t, start, h)
 	case chunkenc.ValFloatHistogram:
 		t, h := it.AtFloatHistogram(nil)
-		return floatHistogram(t, start, h)
+		return FloatHistogram(t, start, h)
 	}
 	_, v := it.At()
 	return model.FloatWithStart(start, v), nil
 }
 
-// wholeHistogram is a native histogram as blocks have it. Whether its counters were reset is left to readers, who see its neighbours: the hint in a chunk is
+// Histogram is a native histogram as blocks have it. Whether its counters were reset is left to readers, who see its neighbours: the hint in a chunk is
 // about the one before it there.
-func wholeHistogram(t, start int64, h *histogram.Histogram) ([]byte, error) {
+func Histogram(t, start int64, h *histogram.Histogram) ([]byte, error) {
 	if h.CounterResetHint != histogram.GaugeType {
 		h.CounterResetHint = histogram.UnknownCounterReset
 	}
@@ -94,8 +92,8 @@ func wholeHistogram(t, start int64, h *histogram.Histogram) ([]byte, error) {
 	return marshal(&p, start)
 }
 
-// floatHistogram is wholeHistogram for those with floats.
-func floatHistogram(t, start int64, h *histogram.FloatHistogram) ([]byte, error) {
+// FloatHistogram is Histogram for those with floats.
+func FloatHistogram(t, start int64, h *histogram.FloatHistogram) ([]byte, error) {
 	if h.CounterResetHint != histogram.GaugeType {
 		h.CounterResetHint = histogram.UnknownCounterReset
 	}
