@@ -19,6 +19,7 @@ type dayJob struct {
 	// attempts are the attempt numbers of parts, by generation, where the first does not do.
 	attempts map[uint64]uint32
 	counted  bool // samples were counted as progress
+	complete bool // the catalog says so
 }
 
 func (j *job) newDay(e Extent) *dayJob {
@@ -32,6 +33,14 @@ var errAgain = errors.New("name is taken or dropped")
 const maxRounds = 100
 
 func (d *dayJob) run(ctx context.Context) error {
+	if f, ok := d.src.(Fetcher); ok {
+		return d.fetched(ctx, f)
+	}
+	return d.rounds(ctx)
+}
+
+// rounds reads the day until it is complete.
+func (d *dayJob) rounds(ctx context.Context) error {
 	for range maxRounds {
 		err := d.round(ctx)
 		if !errors.Is(err, errAgain) {
@@ -52,6 +61,7 @@ func (d *dayJob) round(ctx context.Context) error {
 		return err
 	}
 	if p.FlushedThrough(d.writer, complete) {
+		d.complete = true
 		d.pass(d.e.Samples)
 		d.count.day(true)
 		return nil
@@ -65,6 +75,7 @@ func (d *dayJob) round(ctx context.Context) error {
 	}, func() error {
 		_, err := d.c.Catalog.Commit(ctx, d.cfg.Tenant, d.e.Day, catalog.Add{Writer: d.writer, Generation: complete})
 		if err == nil {
+			d.complete = true
 			d.count.day(false)
 		}
 		return err

@@ -32,6 +32,8 @@ type Config struct {
 	Relabel  []*relabel.Config
 	// DryRun counts and commits nothing.
 	DryRun bool
+	// Refetch asks a server anew for days that were over when they were taken over: for samples that came late. See Fetcher.
+	Refetch bool
 	// Parallel is how many days are worked on at one time, each of which takes about 100 MiB. Default 2.
 	Parallel int
 	// TempDir is where what comes in no order is sorted, SortBytes how much of it is held. Defaults: that of the system, 128 MiB.
@@ -118,6 +120,11 @@ func (j *job) run(ctx context.Context) error {
 		return err
 	}
 	j.count.expect(days)
+	if _, ok := j.src.(Fetcher); ok {
+		for i := range days {
+			j.count.expectFetch(length(j.rangeOf(days[i].Day)))
+		}
+	}
 	j.progress()
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(j.cfg.Parallel)

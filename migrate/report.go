@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -15,6 +16,11 @@ type Progress struct {
 	Samples   int64         `json:"samples"`
 	Expected  int64         `json:"samples_expected"` // about; 0 if it is not known
 	Elapsed   time.Duration `json:"-"`
+	// Of a server: the days that are being fetched, the samples that came, and how far that is in time, in milliseconds of all days. 0 for other sources.
+	Fetching   []string `json:"fetching,omitempty"`
+	Fetched    int64    `json:"samples_fetched,omitempty"`
+	FetchedMs  int64    `json:"fetched_ms,omitempty"`
+	ExpectedMs int64    `json:"fetched_ms_expected,omitempty"`
 }
 
 // Report is what came of a job.
@@ -62,6 +68,31 @@ func (c *counters) expect(days []Extent) {
 	c.progress.DaysTotal = len(days)
 	for i := range days {
 		c.progress.Expected += days[i].Samples
+	}
+}
+
+// expectFetch says that so much time is to be fetched.
+func (c *counters) expectFetch(ms int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.progress.ExpectedMs += ms
+}
+
+// fetch counts what came of a server.
+func (c *counters) fetch(samples, ms int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.progress.Fetched += samples
+	c.progress.FetchedMs += ms
+}
+
+// fetching says that a day is being fetched, or no longer. The slice is never changed: it was handed out.
+func (c *counters) fetching(day model.Day, begins bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.progress.Fetching = slices.DeleteFunc(slices.Clone(c.progress.Fetching), func(s string) bool { return s == day.Dashed() })
+	if begins {
+		c.progress.Fetching = append(c.progress.Fetching, day.Dashed())
 	}
 }
 

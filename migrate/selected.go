@@ -37,5 +37,9 @@ func (s *Selection) Range() model.TimeRange { return *s.j.cfg.Range }
 
 // Series are those that would become blocks of the day, in the order of index.Less, each with one sample at least. Columns are used again for the next series.
 func (s *Selection) Series(ctx context.Context, e Extent) iter.Seq2[blocks.BuildSeries, error] {
-	return s.j.newDay(e).series(ctx)
+	d := s.j.newDay(e)
+	if f, ok := d.src.(Fetcher); ok {
+		return d.fetchedSeries(ctx, f)
+	}
+	return d.series(ctx)
 }
