@@ -132,4 +132,3 @@ func all(series []model.Series) iter.Seq2[model.Series, error] {
 		}
 	}
 }
-

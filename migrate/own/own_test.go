@@ -1,0 +1,419 @@
+package own_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/prompb"
+	"github.com/stretchr/testify/require"
+
+	"github.com/varvedb/varve/blob"
+	"github.com/varvedb/varve/blob/faultblob"
+	"github.com/varvedb/varve/blob/mem"
+	"github.com/varvedb/varve/blocks"
+	"github.com/varvedb/varve/catalog"
+	"github.com/varvedb/varve/index"
+	"github.com/varvedb/varve/lifecycle"
+	"github.com/varvedb/varve/migrate"
+	"github.com/varvedb/varve/migrate/migratetest"
+	"github.com/varvedb/varve/migrate/own"
+	"github.com/varvedb/varve/model"
+)
+
+// place is a tenant of a bucket, and what a query would see of it.
+type place struct {
+	*migratetest.World
+	generation uint64
+	want       map[string]string
+	series     []labels.Labels
+}
+
+func newPlace(t *testing.T) *place {
+	p := &place{World: migratetest.New(t), want: map[string]string{}}
+	b := labels.NewScratchBuilder(4)
+	for i := range 12 {
+		ls := labels.FromStrings("__name__", fmt.Sprintf("m%d", i%4), "Zone", fmt.Sprint(i%2), "i", fmt.Sprint(i))
+		b.Reset()
+		model.ExemplarSeries(&b, ls)
+		b.Sort()
+		p.series = append(p.series, ls, b.Labels())
+	}
+	p.series = append(p.series, labels.FromStrings("job", "no name"), model.MetadataSeries("m1"), model.MetadataSeries("m2"))
+	slices.SortFunc(p.series, func(a, b labels.Labels) int {
+		if index.Less(a, b) {
+			return -1
+		}
+		return 1
+	})
+	return p
+}
+
+// sample is one of the series at the time.
+func (p *place) sample(c *model.Columns, ls labels.Labels, t int64) {
+	v := float64(p.Rand.IntN(1000)) / 10
+	switch _, metadata := model.MetadataOf(ls); {
+	case metadata:
+		c.AppendHistogram(t, model.AppendMetadata(nil, 1, "s", fmt.Sprint(v)))
+	case model.Reserved(ls):
+		c.AppendHistogram(t, model.AppendText(model.AppendText(model.AppendExemplar(model.BeginExemplars(nil), v, 1), "id"), fmt.Sprint(v)))
+	case p.Rand.IntN(10) == 0:
+		h := prompb.Histogram{Timestamp: t, Sum: v, Count: &prompb.Histogram_CountInt{CountInt: 3}}
+		b, err := h.Marshal()
+		require.NoError(p.T, err)
+		c.AppendHistogram(t, b)
+	case p.Rand.IntN(10) == 0:
+		c.AppendHistogram(t, model.FloatWithStart(t-1000, v))
+	default:
+		c.Append(t, v)
+	}
+}
+
+// flush adds a block of some samples of the day.
+func (p *place) flush(day model.Day) *blocks.Meta {
+	p.generation++
+	series := func(yield func(blocks.BuildSeries, error) bool) {
+		for _, ls := range p.series {
+			c := &model.Columns{}
+			for t := day.Range().MinMs; t < day.Range().MaxMs; t += 3_600_000 {
+				if p.Rand.IntN(3) > 0 {
+					p.sample(c, ls, t+int64(p.Rand.IntN(2)))
+				}
+			}
+			if c.Len() == 0 {
+				continue
+			}
+			migratetest.Put(p.want, ls, c)
+			if !yield(blocks.BuildSeries{Labels: ls, Columns: c}, nil) {
+				return
+			}
+		}
+	}
+	var out bytes.Buffer
+	ctx := context.Background()
+	m, err := blocks.Build(ctx, &blocks.Params{Tenant: "t", Day: day, Writer: "w", Generation: p.generation, CreatedMs: p.NowMs}, series, &out)
+	require.NoError(p.T, err)
+	_, err = p.Own.PutIfAbsent(ctx, blocks.Key(m), out.Bytes())
+	require.NoError(p.T, err)
+	_, err = p.Catalog.Commit(ctx, "t", day, catalog.Add{Writer: "w", Generation: p.generation, Meta: m})
+	require.NoError(p.T, err)
+	return m
+}
+
+// remove deletes what one series has of the first half of the day.
+func (p *place) remove(day model.Day) {
+	ls := p.series[p.Rand.IntN(len(p.series))]
+	if model.Reserved(ls) {
+		return
+	}
+	var matchers []*labels.Matcher
+	ls.Range(func(l labels.Label) {
+		matchers = append(matchers, labels.MustNewMatcher(labels.MatchEqual, l.Name, l.Value))
+	})
+	r := day.Range()
+	r.MaxMs = r.MinMs + model.MsPerDay/2
+	_, err := p.Catalog.Commit(context.Background(), "t", day, catalog.AddTombstone{
+		ID: fmt.Sprintf("x%d", p.NowMs), CreatedMs: p.NowMs, Range: r, Matchers: catalog.FormatSelectors([][]*labels.Matcher{matchers}),
+	})
+	require.NoError(p.T, err)
+	b := labels.NewScratchBuilder(4)
+	model.ExemplarSeries(&b, ls)
+	b.Sort()
+	for _, of := range []labels.Labels{ls, b.Labels()} {
+		for t := r.MinMs; t <= r.MaxMs; t += 3_600_000 {
+			delete(p.want, fmt.Sprintf("%s %d", of, t))
+			if t < r.MaxMs {
+				delete(p.want, fmt.Sprintf("%s %d", of, t+1))
+			}
+		}
+	}
+}
+
+// worker does what is due.
+func (p *place) worker(c *lifecycle.Config) *lifecycle.Lifecycle {
+	c.Sequential, c.Compact.Settle = true, -time.Second
+	l, err := lifecycle.New(c, lifecycle.Components{Bucket: p.Own, Catalog: p.Catalog, Now: p.Now, Sleep: p.Sleep})
+	require.NoError(p.T, err)
+	return l
+}
+
+func (p *place) compact() {
+	p.NowMs += 2 * 3_600_000
+	_, err := p.worker(&lifecycle.Config{}).Once(context.Background())
+	require.NoError(p.T, err)
+}
+
+// years are some days of blocks of both formats and deletes, the last of them hot.
+func (p *place) years() {
+	for d := range model.Day(3) {
+		day := migratetest.FirstDay + d
+		for range 3 + p.Rand.IntN(3) {
+			p.flush(day)
+			if p.Rand.IntN(2) == 0 {
+				p.remove(day)
+			}
+		}
+		if d < 2 {
+			p.compact()
+			p.flush(day)
+			p.remove(day)
+		}
+	}
+}
+
+func all(labels.Labels) bool { return true }
+
+func everything() model.TimeRange {
+	return model.TimeRange{MinMs: model.MinTimeMs, MaxMs: model.MaxTimeMs}
+}
+
+func (p *place) open(o *own.Options, skips *migrate.Skips) *own.Source {
+	o.TempDir = p.T.TempDir()
+	s, err := own.Open(p.Own, p.Catalog, "t", skips, o)
+	require.NoError(p.T, err)
+	p.T.Cleanup(func() { require.NoError(p.T, s.Close()) })
+	return s
+}
+
+// read is everything that the source has, which must come in order.
+func read(s *own.Source, r model.TimeRange, want migrate.Want) (map[string]string, []migrate.Extent, error) {
+	out := map[string]string{}
+	days, err := s.Days(context.Background(), r, want)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, e := range days {
+		var last labels.Labels
+		begun := false
+		for series, err := range s.Series(context.Background(), r.Intersect(e.Day.Range()), want) {
+			if err != nil {
+				return nil, nil, err
+			}
+			if begun && !index.Less(last, series.Labels()) {
+				return nil, nil, fmt.Errorf("%s behind %s", series.Labels(), last)
+			}
+			last, begun = series.Labels(), true
+			c := &model.Columns{}
+			if err := series.Samples(c, r.Intersect(e.Day.Range())); err != nil {
+				return nil, nil, err
+			}
+			migratetest.Put(out, series.Labels(), c)
+		}
+	}
+	return out, days, nil
+}
+
+// TestRead: hot blocks, parquet and tombstones, with equal timestamps in several blocks; exemplars and metadata only if they are asked for.
+func TestRead(t *testing.T) {
+	p := newPlace(t)
+	p.years()
+	skips := migrate.NewSkips(true)
+	got, days, err := read(p.open(&own.Options{Rows: true}, skips), everything(), all)
+	require.NoError(t, err)
+	migratetest.Same(t, p.want, got)
+	require.Len(t, days, 3)
+	require.True(t, days[0].Whole)
+	require.False(t, days[2].Whole)
+
+	got, _, err = read(p.open(&own.Options{}, skips), everything(), all)
+	require.NoError(t, err)
+	for k := range got {
+		require.NotContains(t, k, "varve")
+	}
+	require.Contains(t, fmt.Sprint(got), "no name")
+}
+
+// TestSelection reads metrics by way of the index, and a stretch of time; it is what reading everything and leaving out the rest gives.
+func TestSelection(t *testing.T) {
+	p := newPlace(t)
+	p.years()
+	r := model.TimeRange{MinMs: (migratetest.FirstDay).Range().MinMs + 7*3_600_000, MaxMs: (migratetest.FirstDay + 1).Range().MinMs + 9*3_600_000}
+	for _, ms := range [][]*labels.Matcher{
+		{labels.MustNewMatcher(labels.MatchEqual, "__name__", "m1")},
+		{labels.MustNewMatcher(labels.MatchRegexp, "__name__", "m1|m3"), labels.MustNewMatcher(labels.MatchEqual, "Zone", "1")},
+		{labels.MustNewMatcher(labels.MatchEqual, "i", "5")},
+	} {
+		want := func(ls labels.Labels) bool {
+			for _, m := range ms {
+				if !m.Matches(ls.Get(m.Name)) {
+					return false
+				}
+			}
+			return true
+		}
+		skips := migrate.NewSkips(true)
+		slow, _, err := read(p.open(&own.Options{}, skips), r, want)
+		require.NoError(t, err)
+		fast, _, err := read(p.open(&own.Options{Matchers: ms}, skips), r, want)
+		require.NoError(t, err)
+		migratetest.Same(t, slow, fast, ms)
+		require.NotEmpty(t, fast)
+		rows, _, err := read(p.open(&own.Options{Matchers: ms, Rows: true}, skips), r, want)
+		require.NoError(t, err)
+		require.Greater(t, len(rows), len(fast))
+	}
+}
+
+// TestFingerprint: merges change nothing, flushes and deletes do.
+func TestFingerprint(t *testing.T) {
+	p := newPlace(t)
+	day := migratetest.FirstDay
+	print := func() string {
+		_, days, err := read(p.open(&own.Options{}, migrate.NewSkips(true)), everything(), all)
+		require.NoError(t, err)
+		require.Len(t, days, 1)
+		return days[0].Fingerprint
+	}
+	p.flush(day)
+	p.flush(day)
+	first := print()
+	p.compact()
+	require.Equal(t, first, print())
+	p.flush(day)
+	second := print()
+	require.NotEqual(t, first, second)
+	p.series = p.series[len(p.series)-1:]
+	p.remove(day)
+	third := print()
+	require.NotEqual(t, second, third)
+	p.compact()
+	p.compact()
+	require.Equal(t, third, print(), "what a tombstone hides is rewritten without it")
+}
+
+// TestCopy copies a tenant to another bucket, rows included; the second time there is nothing to do.
+func TestCopy(t *testing.T) {
+	p := newPlace(t)
+	p.years()
+	there := migratetest.New(t)
+	for n := range 2 {
+		skips := migrate.NewSkips(true)
+		r := there.Backfill(migratetest.Small(), p.open(&own.Options{Rows: true}, skips), skips)
+		require.Equal(t, 3, r.Days)
+		if n == 1 {
+			require.Equal(t, 3, r.Already)
+			require.Zero(t, r.Blocks)
+		}
+		there.Complete(p.want)
+	}
+}
+
+// TestCollectedWhileRead merges and collects the blocks of the day after each of the reader's calls.
+func TestCollectedWhileRead(t *testing.T) {
+	seen := 0
+	for n := 1; ; n++ {
+		p := newPlace(t)
+		for range 4 {
+			p.flush(migratetest.FirstDay)
+		}
+		c, d := p.Components()
+		calls := 0
+		d.SetHook(func(faultblob.Call) faultblob.Action {
+			if calls++; calls == n {
+				p.compact()
+				p.NowMs += 2 * 3_600_000
+				p.compact()
+			}
+			return faultblob.Action{}
+		})
+		skips := migrate.NewSkips(true)
+		s, err := own.Open(c.Bucket, c.Catalog, "t", skips, &own.Options{Rows: true, ReadBytes: 1})
+		require.NoError(t, err)
+		got, _, err := read(s, everything(), all)
+		require.NoError(t, err, "call %d", n)
+		migratetest.Same(t, p.want, got, "call %d", n)
+		require.NoError(t, s.Close())
+		if calls < n {
+			break
+		}
+		seen++
+	}
+	require.Greater(t, seen, 8)
+}
+
+// TestFailingCalls: each call fails once, and the reading with it.
+func TestFailingCalls(t *testing.T) {
+	p := newPlace(t)
+	p.flush(migratetest.FirstDay)
+	p.flush(migratetest.FirstDay)
+	for n := 1; ; n++ {
+		c, d := p.Components()
+		d.SetHook(faultblob.Nth(n, faultblob.Action{Kind: faultblob.CrashBefore}))
+		s, err := own.Open(c.Bucket, c.Catalog, "t", migrate.NewSkips(true), &own.Options{Rows: true})
+		require.NoError(t, err)
+		got, _, err := read(s, everything(), all)
+		if d.Calls() < n {
+			require.NoError(t, err)
+			migratetest.Same(t, p.want, got)
+			break
+		}
+		require.Error(t, err, "call %d", n)
+	}
+}
+
+// TestDamage: a block that is missing, or whose bytes were changed, is named and left out from there on; a strict reader ends.
+func TestDamage(t *testing.T) {
+	for _, gone := range []bool{true, false} {
+		p := newPlace(t)
+		p.flush(migratetest.FirstDay)
+		rest := p.want
+		p.want = map[string]string{}
+		m := p.flush(migratetest.FirstDay)
+		ctx := context.Background()
+		if gone {
+			require.NoError(t, p.Own.Delete(ctx, blocks.Key(m)))
+		} else {
+			data, _, err := p.Own.Get(ctx, blocks.Key(m))
+			require.NoError(t, err)
+			data[m.SeriesPages.Offset+m.SeriesPages.Length/2] ^= 1
+			_, err = p.Own.Put(ctx, blocks.Key(m), data)
+			require.NoError(t, err)
+		}
+		skips := migrate.NewSkips(false)
+		got, _, err := read(p.open(&own.Options{Rows: true}, skips), everything(), all)
+		require.NoError(t, err)
+		for k := range rest {
+			require.Contains(t, got, k)
+		}
+		require.Equal(t, map[string]int64{"block": 1}, skips.Counts())
+		require.Contains(t, skips.Named()[0].Where, m.ID)
+		_, _, err = read(p.open(&own.Options{}, migrate.NewSkips(true)), everything(), all)
+		require.ErrorIs(t, err, model.ErrInvalid)
+	}
+}
+
+// TestSnapshot reads what was there then, whatever has become of it.
+func TestSnapshot(t *testing.T) {
+	p := newPlace(t)
+	p.years()
+	ctx := context.Background()
+	_, err := p.Catalog.CreateSnapshot(ctx, "t", "then")
+	require.NoError(t, err)
+	then := map[string]string{}
+	for k, v := range p.want {
+		then[k] = v
+	}
+	p.flush(migratetest.FirstDay)
+	p.flush(migratetest.FirstDay + 7)
+	p.remove(migratetest.FirstDay + 1)
+	p.compact()
+	got, _, err := read(p.open(&own.Options{Rows: true, Snapshot: "then"}, migrate.NewSkips(true)), everything(), all)
+	require.NoError(t, err)
+	migratetest.Same(t, then, got)
+	_, _, err = read(p.open(&own.Options{Snapshot: "never"}, migrate.NewSkips(true)), everything(), all)
+	require.ErrorIs(t, err, model.ErrInvalid)
+}
+
+// TestNobody: a tenant that is not there is an error, not an empty source.
+func TestNobody(t *testing.T) {
+	store := mem.New()
+	b := blob.New(store, nil)
+	s, err := own.Open(b, catalog.New(b, nil, catalog.Components{}), "t", migrate.NewSkips(true), nil)
+	require.NoError(t, err)
+	_, err = s.Days(context.Background(), everything(), all)
+	require.ErrorIs(t, err, model.ErrNotFound)
+}
