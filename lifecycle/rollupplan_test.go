@@ -68,6 +68,18 @@ func TestPlanRollup(t *testing.T) {
 	}
 	thinned := func(p *catalog.Partition) { p.Thinned = true }
 	end := testDay.Range().MaxMs + 1
+	// sourced says of which generation of a writer blocks are, and that the rollups have those from 1 to 2.
+	sourced := func(generations map[string]uint64) func(p *catalog.Partition) {
+		return func(p *catalog.Partition) {
+			for i := range p.Blocks {
+				p.Blocks[i].Sources = []blocks.Source{{Writer: "w", From: generations[p.Blocks[i].ID], To: generations[p.Blocks[i].ID]}}
+			}
+			for i := range p.Rollups {
+				p.Rollups[i].Sources = []blocks.Source{{Writer: "w", From: 1, To: 2}}
+			}
+		}
+	}
+	const lateQuarantined = "a 1 cold rolled quarantined, b 2 cold rolled, m 2 5m, h 2 1h, c 5 cold"
 	for name, c := range map[string]struct {
 		blocks    string
 		retention *Retention
@@ -98,6 +110,14 @@ func TestPlanRollup(t *testing.T) {
 		},
 		"thinned, at once": {blocks: lateHot, retention: year, days: 0, minutes: 89, edit: []func(*catalog.Partition){thinned}, why: "a short time ago"},
 		"thinned, settled": {blocks: lateHot, retention: year, days: 0, minutes: 90, edit: []func(*catalog.Partition){thinned}, want: "a b c", keep: true},
+		"thinned, never settled, for a day": {
+			blocks: lateHot + ", d 6", retention: year, days: 1, minutes: 60, want: "a b c d", keep: true,
+			edit: []func(*catalog.Partition){thinned, func(p *catalog.Partition) { p.Blocks[3].AddedMs = end + model.MsPerDay + 3_000_000 }},
+		},
+		"thinned, never settled, for less": {
+			blocks: lateHot + ", d 6", retention: year, days: 1, minutes: 59, why: "a short time ago",
+			edit: []func(*catalog.Partition){thinned, func(p *catalog.Partition) { p.Blocks[3].AddedMs = end + model.MsPerDay + 3_000_000 }},
+		},
 		"thinned, many": {
 			blocks: "m 2 5m, h 2 1h, a 3, b 4, c 5, d 6, e 7, f 8, g 9, i 10", retention: year, days: 0, minutes: 61, edit: []func(*catalog.Partition){thinned}, want: "a b c d e f g i", keep: true,
 		},
@@ -105,7 +125,16 @@ func TestPlanRollup(t *testing.T) {
 			blocks: someRolled + ", c 5 cold quarantined", retention: year, days: 1, why: "all blocks are rolled",
 		},
 		"quarantined and rolled": {
-			blocks: "a 1 cold rolled quarantined, b 2 cold rolled, m 2 5m, h 2 1h, c 5 cold", retention: year, days: 1, want: "b c", keep: true,
+			blocks: lateQuarantined, retention: year, days: 1, want: "b c", keep: true,
+			edit: []func(*catalog.Partition){sourced(map[string]uint64{"a": 1, "b": 2, "c": 5})},
+		},
+		"quarantined and rolled, what is late is of an earlier generation": {
+			blocks: lateQuarantined, retention: year, days: 1, want: "b c", keep: true,
+			edit: []func(*catalog.Partition){sourced(map[string]uint64{"a": 1, "b": 2, "c": 0})},
+		},
+		"quarantined and rolled, others were rewritten": {
+			blocks: lateQuarantined, retention: year, days: 1, why: "rewritten since",
+			edit: []func(*catalog.Partition){sourced(map[string]uint64{"a": 1, "b": 2, "c": 2})},
 		},
 		"a rollup is quarantined": {
 			blocks: "a 1 cold rolled, m 1 5m quarantined, h 1 1h, c 5 cold", retention: year, days: 1, want: "a c",
@@ -117,6 +146,12 @@ func TestPlanRollup(t *testing.T) {
 			blocks: lateCold, retention: year, days: 1, why: "claimed",
 			edit: []func(*catalog.Partition){func(p *catalog.Partition) {
 				p.Claims = []catalog.Claim{{Job: "compact/1-2", UntilMs: end + model.MsPerDay + catalog.MaxClaimMs}}
+			}},
+		},
+		"claimed once, by a worker that is gone": {
+			blocks: lateCold, retention: year, days: 1, want: "a b c",
+			edit: []func(*catalog.Partition){func(p *catalog.Partition) {
+				p.Claims = []catalog.Claim{{Job: "compact/1-2", UntilMs: end}}
 			}},
 		},
 		"claimed by another roll-up of nothing but rollups": {
