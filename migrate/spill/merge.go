@@ -14,6 +14,21 @@ import (
 // Merged makes one sequence of series in the order of blocks of several such, each of which has a series once. Of equal timestamps the one of the first or last
 // sequence is kept. A series is valid until the next one is asked for.
 func Merged(ctx context.Context, inputs []iter.Seq2[model.Series, error], wins Winner) iter.Seq2[model.Series, error] {
+	out := &partsSeries{wins: wins}
+	return MergedBy(ctx, inputs, func(parts []model.Series) model.Series {
+		out.parts = parts
+		return out
+	})
+}
+
+// Union is a series of several of the same labels, of which there is one at least. Of equal timestamps that of the first or last part is kept.
+func Union(parts []model.Series, wins Winner) model.Series {
+	return &partsSeries{parts: parts, wins: wins}
+}
+
+// MergedBy is Merged for those who make one series of several themselves: unite gets those of the same labels in the order of the sequences, valid until the next one is
+// asked for.
+func MergedBy(ctx context.Context, inputs []iter.Seq2[model.Series, error], unite func(parts []model.Series) model.Series) iter.Seq2[model.Series, error] {
 	return func(yield func(model.Series, error) bool) {
 		h := make(heads, 0, len(inputs))
 		for n, in := range inputs {
@@ -30,19 +45,19 @@ func Merged(ctx context.Context, inputs []iter.Seq2[model.Series, error], wins W
 			}
 		}
 		heap.Init(&h)
-		out := &partsSeries{wins: wins}
 		var group []*head
+		var parts []model.Series
 		for len(h) > 0 {
 			group = h.take(group[:0])
-			out.parts = out.parts[:0]
+			parts = parts[:0]
 			for _, e := range group {
-				out.parts = append(out.parts, e.s)
+				parts = append(parts, e.s)
 			}
 			if err := ctx.Err(); err != nil {
 				yield(nil, err)
 				return
 			}
-			if !yield(out, nil) {
+			if !yield(unite(parts), nil) {
 				return
 			}
 			for _, e := range group {
