@@ -29,6 +29,7 @@ func backfillKinds() []backfillKind {
 		{name: "openmetrics", args: "FILE…", help: "OpenMetrics with times", open: openText},
 		{name: "text", args: "FILE…", help: "Prometheus' text format with times", open: openText},
 		{name: "victoria", args: "FILE…", help: "lines of JSON of VictoriaMetrics' /api/v1/export", open: openVictoria},
+		{name: "varve", args: "URL", help: "another bucket of ours: blocks and shipped logs of a tenant", flags: registerVarve, open: openVarve},
 	}
 }
 

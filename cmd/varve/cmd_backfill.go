@@ -34,6 +34,10 @@ type backfillOptions struct {
 	dryRun, strict, asJSON bool
 	parallel               int
 	sortMiB                int
+
+	// sourceTenant is the tenant to read, for kinds whose source has several.
+	sourceTenant string
+	varve        varveFlags
 }
 
 func newBackfill(e *environment) *cobra.Command {
@@ -63,6 +67,7 @@ func newBackfill(e *environment) *cobra.Command {
 	f.BoolVar(&o.asJSON, "json", false, "print progress and the summary as lines of JSON")
 	f.IntVar(&o.parallel, "parallel", 2, "days to work on at one time, about 100 MiB each")
 	f.IntVar(&o.sortMiB, "sort-memory", 128, "MiB of samples to sort in memory before the disk is used")
+	f.StringVar(&o.sourceTenant, "source-tenant", "", "tenant to read, where the source has several (default that of --tenant)")
 	for _, k := range backfillKinds() {
 		if k.flags != nil {
 			k.flags(f, o)

@@ -231,7 +231,7 @@ func TestRead(t *testing.T) {
 func TestSelection(t *testing.T) {
 	p := newPlace(t)
 	p.years()
-	r := model.TimeRange{MinMs: (migratetest.FirstDay).Range().MinMs + 7*3_600_000, MaxMs: (migratetest.FirstDay + 1).Range().MinMs + 9*3_600_000}
+	r := model.TimeRange{MinMs: migratetest.FirstDay.Range().MinMs + 7*3_600_000, MaxMs: (migratetest.FirstDay + 1).Range().MinMs + 9*3_600_000}
 	for _, ms := range [][]*labels.Matcher{
 		{labels.MustNewMatcher(labels.MatchEqual, "__name__", "m1")},
 		{labels.MustNewMatcher(labels.MatchRegexp, "__name__", "m1|m3"), labels.MustNewMatcher(labels.MatchEqual, "Zone", "1")},
