@@ -5,25 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"slices"
-	"strings"
 
 	"github.com/prometheus/prometheus/model/labels"
-	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb"
-	"github.com/prometheus/prometheus/tsdb/chunks"
-	tsdbindex "github.com/prometheus/prometheus/tsdb/index"
 	"github.com/prometheus/prometheus/tsdb/tombstones"
 
-	"github.com/varvedb/varve/index"
 	"github.com/varvedb/varve/migrate"
-	"github.com/varvedb/varve/migrate/promchunk"
 	"github.com/varvedb/varve/model"
 )
 
-// tsdbBlock is a block of Prometheus. Safe for concurrent use.
-type tsdbBlock struct {
-	dir        string
+// Block is a block of Prometheus in a directory. Safe for concurrent use. Whoever opened it closes it, when no sequence of it is in use.
+type Block struct {
+	name       string
+	opts       BlockOptions
 	meta       tsdb.BlockMeta
 	block      *tsdb.Block
 	index      tsdb.IndexReader
@@ -32,209 +26,109 @@ type tsdbBlock struct {
 	skips      *migrate.Skips
 }
 
-func newTSDBBlock(b *tsdb.Block, dir string, skips *migrate.Skips) (*tsdbBlock, error) {
-	t := &tsdbBlock{dir: dir, meta: b.Meta(), block: b, skips: skips}
-	var err error
-	if t.index, err = b.Index(); err != nil {
-		return nil, err
-	}
-	if t.chunks, err = b.Chunks(); err != nil {
-		return nil, errors.Join(err, t.index.Close())
-	}
-	if t.tombstones, err = b.Tombstones(); err != nil {
-		return nil, errors.Join(err, t.index.Close(), t.chunks.Close())
-	}
-	return t, nil
+// BlockOptions are the tunables of OpenBlock; nil means defaults.
+type BlockOptions struct {
+	// Name is what the block is called in errors and skips. Default the directory.
+	Name string
+	// Rename gives series other labels. Default they keep theirs.
+	Rename Rename
 }
 
-func (b *tsdbBlock) close() error {
+// Rename gives a series the labels under which matchers see it and those under which it is taken over, which may be the same for several series of a block: copies of one series,
+// which are told apart by the name of the copy. The metric name is the same in all of them. Safe for concurrent use.
+type Rename func(ls labels.Labels) (seen, taken labels.Labels, replica string)
+
+// OpenBlock opens the block in the directory, for series that are sorted by what Rename calls them. What is found to be damaged later goes to skips.
+func OpenBlock(dir string, skips *migrate.Skips, o *BlockOptions) (*Block, error) {
+	b := &Block{name: dir, skips: skips}
+	if o != nil {
+		b.opts = *o
+	}
+	if b.opts.Name != "" {
+		b.name = b.opts.Name
+	}
+	opened, err := tsdb.OpenBlock(nil, dir, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	b.block, b.meta = opened, opened.Meta()
+	if why := BadRange(&b.meta); why != "" {
+		return nil, errors.Join(fmt.Errorf("%s: %w", why, model.ErrInvalid), opened.Close())
+	}
+	if err := b.openReaders(); err != nil {
+		return nil, errors.Join(err, opened.Close())
+	}
+	return b, nil
+}
+
+func (b *Block) openReaders() (err error) {
+	if b.index, err = b.block.Index(); err != nil {
+		return err
+	}
+	if b.chunks, err = b.block.Chunks(); err != nil {
+		return errors.Join(err, b.index.Close())
+	}
+	if b.tombstones, err = b.block.Tombstones(); err != nil {
+		return errors.Join(err, b.index.Close(), b.chunks.Close())
+	}
+	return nil
+}
+
+// Close unmaps the files.
+func (b *Block) Close() error {
 	return errors.Join(b.tombstones.Close(), b.chunks.Close(), b.index.Close(), b.block.Close())
 }
 
-// samples is the range that the block says it has; Prometheus counts the end out.
-func (b *tsdbBlock) samples() model.TimeRange {
-	return model.TimeRange{MinMs: b.meta.MinTime, MaxMs: max(b.meta.MinTime, b.meta.MaxTime-1)}
+// Meta is what the block says of itself.
+func (b *Block) Meta() tsdb.BlockMeta { return b.meta }
+
+// maxBlockDays bounds what a block may say that it holds.
+const maxBlockDays = 1000
+
+// BadRange says what is wrong with the range that a block says it has, or "".
+func BadRange(m *tsdb.BlockMeta) string {
+	if span := m.MaxTime - m.MinTime; span < 0 || span > maxBlockDays*model.MsPerDay || m.MinTime < model.MinTimeMs || m.MaxTime > model.MaxTimeMs {
+		return fmt.Sprintf("it says that its samples lie from %d to %d ms", m.MinTime, m.MaxTime)
+	}
+	return ""
 }
 
-// extents adds the days of the block, over which it spreads its samples evenly.
-func (b *tsdbBlock) extents(r model.TimeRange, at func(model.Day) *migrate.Extent) {
-	all := b.samples()
+// RangeOf is the range that a block says it has; Prometheus counts the end out.
+func RangeOf(m *tsdb.BlockMeta) model.TimeRange {
+	return model.TimeRange{MinMs: m.MinTime, MaxMs: max(m.MinTime, m.MaxTime-1)}
+}
+
+// Extents adds the days of a block within the range, over which it spreads the samples evenly, and its mark to their fingerprints.
+func Extents(m *tsdb.BlockMeta, mark string, r model.TimeRange, at func(model.Day) *migrate.Extent) {
+	all := RangeOf(m)
 	r = r.Intersect(all)
 	if r.Empty() {
 		return
 	}
 	for d := model.DayOf(r.MinMs); d <= model.DayOf(r.MaxMs); d++ {
-		part := r.Intersect(d.Range())
 		e := at(d)
-		e.Samples += int64(float64(b.meta.Stats.NumSamples) * float64(part.MaxMs-part.MinMs+1) / float64(all.MaxMs-all.MinMs+1))
-		e.Fingerprint += fmt.Sprintf("block %s %d ", b.meta.ULID, b.meta.Stats.NumTombstones)
+		e.Samples += int64(float64(m.Stats.NumSamples) * share(r.Intersect(d.Range()), all))
+		e.Fingerprint += mark
 		// A block that goes on tomorrow has all of today.
 		e.Whole = e.Whole || all.MaxMs > d.Range().MaxMs
 	}
 }
 
-// series are those of the block, metric by metric, of which it holds the labels of one.
-func (b *tsdbBlock) series(ctx context.Context, r model.TimeRange, want migrate.Want) iter.Seq2[model.Series, error] {
+func share(part, all model.TimeRange) float64 {
+	return float64(part.MaxMs-part.MinMs+1) / float64(all.MaxMs-all.MinMs+1)
+}
+
+// Series are those of the block that are wanted and have chunks in the range, in the order of index.Less, each once; see migrate.Source. One that is made of several implements Copied.
+func (b *Block) Series(ctx context.Context, r model.TimeRange, want migrate.Want) iter.Seq2[model.Series, error] {
 	return func(yield func(model.Series, error) bool) {
-		w := &blockWalk{b: b, r: r, want: want, builder: labels.NewScratchBuilder(16)}
-		names, err := b.index.SortedLabelValues(ctx, index.MetricName, nil)
-		if err != nil {
-			yield(nil, b.corrupt(err))
-			return
-		}
-		// Series without a metric name come first in our order; those are rare.
-		if nameless, err := w.nameless(ctx); err != nil || !w.hand(nameless, yield) {
-			if err != nil {
-				yield(nil, b.corrupt(err))
-			}
-			return
-		}
-		for _, name := range names {
-			p, err := b.index.Postings(ctx, index.MetricName, name)
-			if err == nil && ctx.Err() != nil {
-				err = ctx.Err()
-			}
-			if err != nil {
-				yield(nil, b.corrupt(err))
-				return
-			}
-			found, err := w.find(p)
-			if err != nil {
-				yield(nil, b.corrupt(err))
-				return
-			}
-			if !w.hand(found, yield) {
-				return
-			}
+		w := &blockWalk{b: b, r: r, want: want, yield: yield, builder: labels.NewScratchBuilder(16)}
+		if err := w.walk(ctx); err != nil && !errors.Is(err, errEnough) {
+			yield(nil, err)
 		}
 	}
 }
 
 // corrupt names the block in an error. An index that cannot be read ends the job: what the block lacks would not be known.
-func (b *tsdbBlock) corrupt(err error) error {
-	return fmt.Errorf("read index of %s: %w", b.dir, err)
+func (b *Block) corrupt(err error) error {
+	return fmt.Errorf("read index of %s: %w", b.name, err)
 }
-
-// blockWalk goes through a block for one reader.
-type blockWalk struct {
-	b       *tsdbBlock
-	r       model.TimeRange
-	want    migrate.Want
-	builder labels.ScratchBuilder
-	chunks  []chunks.Meta
-	decode  promchunk.Decoder
-}
-
-// found is a series of the block that is wanted.
-type found struct {
-	ref storage.SeriesRef
-	ls  labels.Labels
-}
-
-// find are the wanted series among the postings, in order.
-func (w *blockWalk) find(p tsdbindex.Postings) ([]found, error) {
-	var out []found
-	sorted := true
-	for p.Next() {
-		if err := w.b.index.Series(p.At(), &w.builder, &w.chunks); err != nil {
-			err = w.b.skips.Add(migrate.Skip{Kind: "series", Where: w.b.dir + "/index", Offset: int64(p.At()) * 16, Reason: err.Error()})
-			if err != nil {
-				return nil, err
-			}
-			continue
-		}
-		if !w.overlaps() {
-			continue
-		}
-		ls := w.builder.Labels()
-		if !w.want(ls) {
-			continue
-		}
-		if n := len(out); n > 0 && labels.Compare(out[n-1].ls, ls) >= 0 {
-			sorted = false
-		}
-		out = append(out, found{p.At(), ls})
-	}
-	if !sorted {
-		slices.SortFunc(out, func(a, b found) int { return labels.Compare(a.ls, b.ls) })
-	}
-	return out, p.Err()
-}
-
-func (w *blockWalk) overlaps() bool {
-	return slices.ContainsFunc(w.chunks, func(c chunks.Meta) bool { return c.MinTime <= w.r.MaxMs && c.MaxTime >= w.r.MinMs })
-}
-
-// nameless are the wanted series that have no metric name.
-func (w *blockWalk) nameless(ctx context.Context) ([]found, error) {
-	key, value := tsdbindex.AllPostingsKey()
-	all, err := w.b.index.Postings(ctx, key, value)
-	if err != nil {
-		return nil, err
-	}
-	named := w.b.index.PostingsForAllLabelValues(ctx, index.MetricName)
-	return w.find(tsdbindex.Without(all, named))
-}
-
-// hand yields the series that were found; false ends it all.
-func (w *blockWalk) hand(series []found, yield func(model.Series, error) bool) bool {
-	for i := range series {
-		if !yield(&blockSeries{w: w, found: series[i]}, nil) {
-			return false
-		}
-	}
-	return true
-}
-
-// blockSeries is a series of a block. For the goroutine of its walk.
-type blockSeries struct {
-	w *blockWalk
-	found
-}
-
-// Labels implements model.Series.
-func (s *blockSeries) Labels() labels.Labels { return s.ls }
-
-// Samples implements model.Series.
-func (s *blockSeries) Samples(dst *model.Columns, r model.TimeRange) error {
-	w := s.w
-	r = r.Intersect(w.r)
-	if err := w.b.index.Series(s.ref, &w.builder, &w.chunks); err != nil {
-		return w.b.corrupt(err)
-	}
-	deleted, err := w.b.tombstones.Get(s.ref)
-	if err != nil {
-		return fmt.Errorf("read tombstones of %s: %w", w.b.dir, err)
-	}
-	for _, m := range w.chunks {
-		if m.MinTime > r.MaxMs || m.MaxTime < r.MinMs {
-			continue
-		}
-		if err := w.chunk(dst, m, r, deleted); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// chunk appends the samples of a chunk, or notes that it cannot be read.
-func (w *blockWalk) chunk(dst *model.Columns, m chunks.Meta, r model.TimeRange, deleted tombstones.Intervals) error {
-	c, iterable, err := w.b.chunks.ChunkOrIterable(m)
-	if err == nil && iterable != nil {
-		err = errors.New("it is none of a block")
-	}
-	if err == nil {
-		err = w.decode.Chunk(dst, c, r, deleted)
-	}
-	if err == nil {
-		return nil
-	}
-	segment, offset := chunks.BlockChunkRef(m.Ref).Unpack()
-	return w.b.skips.Add(migrate.Skip{
-		Kind: "chunk", Where: fmt.Sprintf("%s/chunks/%06d", strings.TrimRight(w.b.dir, "/"), segment+1), Offset: int64(offset),
-		Reason: fmt.Sprintf("%s: %v", w.series(), err),
-	})
-}
-
-// series is the series of the chunks as text.
-func (w *blockWalk) series() string { return fmt.Sprintf("%.200s", w.builder.Labels()) }

@@ -12,8 +12,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/prometheus/prometheus/tsdb"
-
 	"github.com/varvedb/varve/migrate"
 	"github.com/varvedb/varve/migrate/spill"
 	"github.com/varvedb/varve/model"
@@ -33,7 +31,7 @@ type TSDB struct {
 	dir    string
 	opts   TSDBOptions
 	skips  *migrate.Skips
-	blocks []*tsdbBlock
+	blocks []*Block
 	// log is what the log has, nil if there is none; logPrint changes when it does.
 	log      *spill.Sorter
 	logPrint string
@@ -107,24 +105,12 @@ func cutHalf(name string) (id, half string) {
 	return name, ""
 }
 
-// maxBlockDays bounds what a block may say that it holds.
-const maxBlockDays = 1000
-
 func (t *TSDB) openBlock(dir string) error {
-	b, err := tsdb.OpenBlock(nil, dir, nil, nil)
+	b, err := OpenBlock(dir, t.skips, nil)
 	if err != nil {
 		return t.skips.Add(migrate.Skip{Kind: "block", Where: dir, Reason: err.Error()})
 	}
-	m := b.Meta()
-	if span := m.MaxTime - m.MinTime; span < 0 || span > maxBlockDays*model.MsPerDay || m.MinTime < model.MinTimeMs || m.MaxTime > model.MaxTimeMs {
-		why := fmt.Sprintf("it says that its samples lie from %d to %d ms", m.MinTime, m.MaxTime)
-		return errors.Join(t.skips.Add(migrate.Skip{Kind: "block", Where: dir, Samples: int64(m.Stats.NumSamples), Reason: why}), b.Close())
-	}
-	nb, err := newTSDBBlock(b, dir, t.skips)
-	if err != nil {
-		return errors.Join(t.skips.Add(migrate.Skip{Kind: "block", Where: dir, Reason: err.Error()}), b.Close())
-	}
-	t.blocks = append(t.blocks, nb)
+	t.blocks = append(t.blocks, b)
 	return nil
 }
 
@@ -136,14 +122,14 @@ func (t *TSDB) dropParents() {
 			parents[p.ULID.String()] = true
 		}
 	}
-	t.blocks = slices.DeleteFunc(t.blocks, func(b *tsdbBlock) bool {
+	t.blocks = slices.DeleteFunc(t.blocks, func(b *Block) bool {
 		gone := parents[b.meta.ULID.String()]
 		if gone {
-			_ = b.close() // it was only read
+			_ = b.Close() // it was only read
 		}
 		return gone
 	})
-	slices.SortFunc(t.blocks, func(a, b *tsdbBlock) int {
+	slices.SortFunc(t.blocks, func(a, b *Block) int {
 		return cmp.Or(cmp.Compare(a.meta.MinTime, b.meta.MinTime), a.meta.ULID.Compare(b.meta.ULID))
 	})
 }
@@ -163,7 +149,7 @@ func (t *TSDB) Days(ctx context.Context, r model.TimeRange, want migrate.Want) (
 		return extents[d]
 	}
 	for _, b := range t.blocks {
-		b.extents(r, at)
+		Extents(&b.meta, fmt.Sprintf("block %s %d ", b.meta.ULID, b.meta.Stats.NumTombstones), r, at)
 	}
 	if t.log != nil {
 		for d, n := range t.log.Counts() {
@@ -179,8 +165,8 @@ func (t *TSDB) Days(ctx context.Context, r model.TimeRange, want migrate.Want) (
 func (t *TSDB) Series(ctx context.Context, r model.TimeRange, want migrate.Want) iter.Seq2[model.Series, error] {
 	var inputs []iter.Seq2[model.Series, error]
 	for _, b := range t.blocks {
-		if b.samples().Overlaps(r) {
-			inputs = append(inputs, b.series(ctx, r, want))
+		if RangeOf(&b.meta).Overlaps(r) {
+			inputs = append(inputs, b.Series(ctx, r, want))
 		}
 	}
 	if t.log != nil {
@@ -196,7 +182,7 @@ func (t *TSDB) Series(ctx context.Context, r model.TimeRange, want migrate.Want)
 func (t *TSDB) Close() error {
 	var errs []error
 	for _, b := range t.blocks {
-		errs = append(errs, b.close())
+		errs = append(errs, b.Close())
 	}
 	t.blocks = nil
 	if t.log != nil {
