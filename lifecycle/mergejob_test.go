@@ -248,7 +248,12 @@ func TestSlowWorker(t *testing.T) {
 	})
 	require.Equal(t, 1, w.once(l).Jobs)
 	require.Equal(t, want, w.read())
-	require.Equal(t, uint32(1), w.partition().Blocks[0].Attempt)
+	// Which of the blocks are merged depends on their sizes.
+	attempts := map[uint32]int{}
+	for _, e := range w.partition().Blocks {
+		attempts[e.Attempt]++
+	}
+	require.Equal(t, 1, attempts[1], "attempts %v", attempts)
 }
 
 // TestForeignObjects: what is no catalog is passed over, and a damaged one is left to others.
