@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/prometheus/model/relabel"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/varvedb/varve/blob"
@@ -53,16 +54,22 @@ func newBackfill(e *environment) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error { return runBackfill(cmd.Context(), o, args, e) },
 	}
 	f := cmd.Flags()
-	o.location.register(f)
-	f.StringVar(&o.tenant, "tenant", tenant.Default, "tenant that gets the samples")
-	f.StringVar(&o.from, "from", "", "what is read: "+strings.Join(backfillKindNames(), ", "))
+	o.register(f)
 	f.StringVar(&o.name, "name", "", "name of the job; under another name the same samples are taken over once more")
+	f.BoolVar(&o.dryRun, "dry-run", false, "count, estimate, and write nothing")
+	return cmd
+}
+
+// register adds the flags that say what is read and where it belongs; verify and cutover have them too.
+func (o *backfillOptions) register(f *pflag.FlagSet) {
+	o.location.register(f)
+	f.StringVar(&o.tenant, "tenant", tenant.Default, "tenant of the bucket")
+	f.StringVar(&o.from, "from", "", "what is read: "+strings.Join(backfillKindNames(), ", "))
 	f.StringVar(&o.start, "start", "", "first time, RFC 3339 or Unix seconds (default everything)")
 	f.StringVar(&o.end, "end", "", "last time, RFC 3339 or Unix seconds (default everything)")
 	f.StringArrayVar(&o.match, "match", nil, "selector of the series to take, by their labels at the source")
 	f.StringVar(&o.relabel, "relabel", "", "YAML file with a list of relabelling rules, as metric_relabel_configs of Prometheus")
 	f.StringVar(&o.tempDir, "temp-dir", "", "where samples in no order are sorted (default that of the system)")
-	f.BoolVar(&o.dryRun, "dry-run", false, "count, estimate, and write nothing")
 	f.BoolVar(&o.strict, "strict", false, "stop at the first thing that cannot be read")
 	f.BoolVar(&o.asJSON, "json", false, "print progress and the summary as lines of JSON")
 	f.IntVar(&o.parallel, "parallel", 2, "days to work on at one time, about 100 MiB each")
@@ -73,7 +80,6 @@ func newBackfill(e *environment) *cobra.Command {
 			k.flags(f, o)
 		}
 	}
-	return cmd
 }
 
 func runBackfill(ctx context.Context, o *backfillOptions, paths []string, e *environment) (err error) {
