@@ -118,7 +118,7 @@ func TestPlanted(t *testing.T) {
 			s.of("__name__", "h").c.H[8] = encodeFloat(t, 0, tsdbutil.GenerateTestFloatHistogram(8))
 		}, Types, `{__name__="h"}`, time(8), 1, "histogram with integers: histogram of count 84, sum 165.6, schema 1", "histogram with floats: histogram of count 84, sum 165.6, schema 1"},
 		"float for histogram": {func(s *side) { s.of("__name__", "h").c.H[8] = nil }, Types, `{__name__="h"}`, time(8), 1, "histogram with integers: histogram of count 84, sum 165.6, schema 1", "float: 0"},
-		"start": {func(s *side) { s.of("__name__", "since").c.H[8] = model.FloatWithStart(at(6), 8) }, Types, `{__name__="since"}`, time(8), 1, "8, started at 2026-03-01T00:00:05Z", "8, started at 2026-03-01T00:00:06Z"},
+		"start":               {func(s *side) { s.of("__name__", "since").c.H[8] = model.FloatWithStart(at(6), 8) }, Types, `{__name__="since"}`, time(8), 1, "8, started at 2026-03-01T00:00:05Z", "8, started at 2026-03-01T00:00:06Z"},
 		"value behind a start": {func(s *side) {
 			s.of("__name__", "since").c.H[8] = model.FloatWithStart(at(5), 9)
 		}, Values, `{__name__="since"}`, time(8), 1, "8", "9"},
@@ -191,9 +191,22 @@ func TestTolerance(t *testing.T) {
 		a, b, tolerance float64
 		same            bool
 	}{
-		{1, 1, 0, true}, {1, 1 + 1e-12, 0, false}, {1, 1 + 1e-12, 1e-9, true}, {1, 1.1, 1e-9, false}, {0, math.Copysign(0, -1), 0, false}, {0, math.Copysign(0, -1), 1e-9, true},
-		{0, 1e-300, 1e-9, false}, {inf, inf, 0, true}, {inf, 1, 0.5, false}, {inf, -inf, 0.5, false}, {nan, nan, 0, true}, {nan, 1, 0.5, false}, {stale, nan, 0.5, false},
-		{nan, math.Float64frombits(value.NormalNaN + 5), 0.5, true}, {math.MaxFloat64, -math.MaxFloat64, 0.5, false}, {-1, -1 - 1e-12, 1e-9, true},
+		{1, 1, 0, true},
+		{1, 1 + 1e-12, 0, false},
+		{1, 1 + 1e-12, 1e-9, true},
+		{1, 1.1, 1e-9, false},
+		{0, math.Copysign(0, -1), 0, false},
+		{0, math.Copysign(0, -1), 1e-9, true},
+		{0, 1e-300, 1e-9, false},
+		{inf, inf, 0, true},
+		{inf, 1, 0.5, false},
+		{inf, -inf, 0.5, false},
+		{nan, nan, 0, true},
+		{nan, 1, 0.5, false},
+		{stale, nan, 0.5, false},
+		{nan, math.Float64frombits(value.NormalNaN + 5), 0.5, true},
+		{math.MaxFloat64, -math.MaxFloat64, 0.5, false},
+		{-1, -1 - 1e-12, 1e-9, true},
 	} {
 		require.Equal(t, c.same, sameFloat(c.a, c.b, c.tolerance), "%v %v", c.a, c.b)
 		require.Equal(t, c.same, sameFloat(c.b, c.a, c.tolerance), "%v %v", c.b, c.a)

@@ -67,10 +67,21 @@ type Counts struct {
 
 func (c *Counts) add(o *Counts) {
 	for _, p := range [][2]*int64{
-		{&c.SourceSeries, &o.SourceSeries}, {&c.TargetSeries, &o.TargetSeries}, {&c.SourceSamples, &o.SourceSamples}, {&c.TargetSamples, &o.TargetSamples},
-		{&c.SourceHistograms, &o.SourceHistograms}, {&c.TargetHistograms, &o.TargetHistograms}, {&c.MissingSeries, &o.MissingSeries}, {&c.MissingSamples, &o.MissingSamples},
-		{&c.DifferentValues, &o.DifferentValues}, {&c.DifferentHistograms, &o.DifferentHistograms}, {&c.DifferentTypes, &o.DifferentTypes}, {&c.DifferentSeries, &o.DifferentSeries},
-		{&c.ExtraSeries, &o.ExtraSeries}, {&c.ExtraSamples, &o.ExtraSamples}, {&c.WithinTolerance, &o.WithinTolerance},
+		{&c.SourceSeries, &o.SourceSeries},
+		{&c.TargetSeries, &o.TargetSeries},
+		{&c.SourceSamples, &o.SourceSamples},
+		{&c.TargetSamples, &o.TargetSamples},
+		{&c.SourceHistograms, &o.SourceHistograms},
+		{&c.TargetHistograms, &o.TargetHistograms},
+		{&c.MissingSeries, &o.MissingSeries},
+		{&c.MissingSamples, &o.MissingSamples},
+		{&c.DifferentValues, &o.DifferentValues},
+		{&c.DifferentHistograms, &o.DifferentHistograms},
+		{&c.DifferentTypes, &o.DifferentTypes},
+		{&c.DifferentSeries, &o.DifferentSeries},
+		{&c.ExtraSeries, &o.ExtraSeries},
+		{&c.ExtraSamples, &o.ExtraSamples},
+		{&c.WithinTolerance, &o.WithinTolerance},
 	} {
 		*p[0] += *p[1]
 	}
