@@ -202,6 +202,29 @@ func TestOutOfOrderBlock(t *testing.T) {
 	w.Complete(want)
 }
 
+// TestOutOfOrderTie takes, of two samples of one time, the one that Prometheus answers: that which came out of order, as a staleness marker may.
+func TestOutOfOrderTie(t *testing.T) {
+	dir := t.TempDir()
+	opts := tsdb.DefaultOptions()
+	opts.OutOfOrderTimeWindow = 3_600_000
+	db, err := tsdb.Open(dir, nil, nil, opts, nil)
+	require.NoError(t, err)
+	db.DisableCompactions()
+	from := migratetest.FirstDay.Range().MinMs
+	for i, at := range []int64{0, 600_000, 1_200_000, 1_800_000, 600_000} {
+		app := db.Appender(context.Background())
+		_, err := app.Append(0, labels.FromStrings("__name__", "m"), from+at, float64(i))
+		require.NoError(t, err)
+		require.NoError(t, app.Commit())
+	}
+	want := contents(t, db)
+	require.Len(t, want, 4)
+	require.NoError(t, db.Close())
+	w := newWorld(t)
+	w.tsdb(migratetest.Small(), dir)
+	w.Complete(want)
+}
+
 // TestDamagedTSDB leaves out what cannot be read, and names it; a strict job ends.
 func TestDamagedTSDB(t *testing.T) {
 	w := newWorld(t)

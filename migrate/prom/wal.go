@@ -73,15 +73,18 @@ func (t *TSDB) readLog(ctx context.Context, r model.TimeRange, want migrate.Want
 		return err
 	}
 	l.spreadDeletes()
-	if err := l.readDir(ctx, dir, l.takeSamples); err != nil {
-		return err
-	}
-	// Out-of-order samples lie in a log of their own, and may be older than the blocks.
-	l.fromMs = math.MinInt64
+	// Out-of-order samples lie in a log of their own, and may be older than the blocks. They are read first, as the first of two samples is kept: where one has
+	// the time of an ordered one, such as the staleness marker of a target that was taken away, it is what Prometheus answers.
 	if _, err := os.Stat(filepath.Join(t.dir, "wbl")); err == nil {
+		fromMs := l.fromMs
+		l.fromMs = math.MinInt64
 		if err := l.readSegments(ctx, wlog.SegmentRange{Dir: filepath.Join(t.dir, "wbl"), First: -1, Last: -1}, l.takeSamples); err != nil {
 			return err
 		}
+		l.fromMs = fromMs
+	}
+	if err := l.readDir(ctx, dir, l.takeSamples); err != nil {
+		return err
 	}
 	t.logPrint = hex.EncodeToString(l.print.Sum(nil)[:16])
 	return l.out.Finish()
