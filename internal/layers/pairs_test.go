@@ -25,6 +25,7 @@ func arrows() map[room][]room {
 		"lifecycle":            {"blob", "blocks", "catalog", "index", "internal/planted", "model", "rollup", "wal"},
 		"memtable":             {"model"},
 		"migrate":              {"blob", "blocks", "catalog", "index", "model", "protocol/text", "tenant", "wal"},
+		"protocol/influx":      {"model"},
 		"protocol/remotewrite": {"model"},
 		"protocol/text":        {"model"},
 		"query/lambda":         {"api", "blob", "blocks", "cache", "catalog", "model", "query", "tenant"},

@@ -17,7 +17,7 @@ func lines() [][]room {
 		{"blob", "internal/page"},
 		{"blob/internal/cdk"},
 		{
-			"tenant", "cache", "index", "blocks/chunk", "wal", "protocol/remotewrite", "protocol/text", "cluster/wire",
+			"tenant", "cache", "index", "blocks/chunk", "wal", "protocol/influx", "protocol/remotewrite", "protocol/text", "cluster/wire",
 			"blob/s3", "blob/gcs", "blob/azure", "blob/dir", "blob/mem", "blob/blobtest", "blob/faultblob", "blob/countblob",
 		},
 		{"blocks/native", "blocks/parquet", "memtable", "rollup"},
