@@ -19,7 +19,7 @@ type Fetcher interface {
 	Source
 	// Fetch brings the range, which lies within one of the days, to where Series finds it until Release. It returns a fingerprint of the content, which is the same whenever the
 	// samples are, whatever the number and order of the answers that brought them, and about how many samples there are. report is told of samples, and of milliseconds of the
-	// range, that came since it was called last. Several days are fetched at one time, each by one call.
+	// range, that came since it was called last, by one goroutine at a time. Several days are fetched at one time, each by one call.
 	Fetch(ctx context.Context, r model.TimeRange, want Want, report func(samples, ms int64)) (fingerprint string, samples int64, err error)
 	// Release lets go of what was fetched of a day, if anything was.
 	Release(day model.Day) error
