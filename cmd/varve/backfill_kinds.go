@@ -28,7 +28,8 @@ func backfillKinds() []backfillKind {
 		{name: "prometheus", args: "DIR", help: "a data directory of Prometheus or a snapshot of one: blocks and log; or a single block", open: openPrometheus},
 		{name: "openmetrics", args: "FILE…", help: "OpenMetrics with times", open: openText},
 		{name: "text", args: "FILE…", help: "Prometheus' text format with times", open: openText},
-		{name: "victoria", args: "FILE…", help: "lines of JSON of VictoriaMetrics' /api/v1/export", open: openVictoria},
+		{name: "victoria", args: "URL|FILE…", help: "VictoriaMetrics: a server, or lines of JSON of its /api/v1/export", open: openVictoria},
+		{name: "remote-read", args: "URL", help: "a server that speaks Prometheus' remote read", flags: registerLive, open: openRemoteRead},
 		{name: "varve", args: "URL", help: "another bucket of ours: blocks and shipped logs of a tenant", flags: registerVarve, open: openVarve},
 	}
 }
@@ -88,5 +89,8 @@ func openText(_ context.Context, o *backfillOptions, args []string, skips *migra
 }
 
 func openVictoria(_ context.Context, o *backfillOptions, args []string, skips *migrate.Skips) (migrate.Source, error) {
+	if isServer(args[0]) {
+		return openVictoriaServer(o, args, skips)
+	}
 	return lines.NewVictoria(args, skips, o.fileOptions()), nil
 }

@@ -82,17 +82,34 @@ func (b *backfillBar) show(p migrate.Progress) {
 			_ = b.json.Encode(map[string]any{"progress": p, "elapsed_s": math.Round(p.Elapsed.Seconds()), "left_s": secondsLeft(p)}) // the summary tells whether output works
 		}
 	case b.w != nil:
+		if p.ExpectedMs > 0 {
+			b.showFetch(p)
+			return
+		}
 		if b.bar == nil {
 			total := p.Expected
 			if total == 0 {
 				total = -1
 			}
-			b.bar = progressbar.NewOptions64(total, progressbar.OptionSetDescription("backfill: samples"), progressbar.OptionSetWriter(b.w),
-				progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionShowCount(), progressbar.OptionShowIts(),
-				progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish())
+			b.bar = b.newBar(total, "backfill: samples", progressbar.OptionShowCount(), progressbar.OptionShowIts())
 		}
 		_ = b.bar.Set64(min(p.Samples, max(p.Expected, 0))) // a bar that cannot be drawn is no trouble
 	}
+}
+
+func (b *backfillBar) newBar(total int64, what string, more ...progressbar.Option) *progressbar.ProgressBar {
+	return progressbar.NewOptions64(total, append(more, progressbar.OptionSetDescription(what), progressbar.OptionSetWriter(b.w),
+		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish())...)
+}
+
+// showFetch shows how much of the time that is asked of a server for has come: how many samples there are, nobody knows before.
+func (b *backfillBar) showFetch(p migrate.Progress) {
+	if b.bar == nil {
+		b.bar = b.newBar(p.ExpectedMs, "backfill")
+	}
+	rate := float64(p.Fetched) / max(p.Elapsed.Seconds(), 1)
+	b.bar.Describe(fmt.Sprintf("backfill: %s samples (%s/s), day %d of %d", humanize.Comma(p.Fetched), humanize.SIWithDigits(rate, 1, ""), min(p.Days+1, p.DaysTotal), p.DaysTotal))
+	_ = b.bar.Set64(min(p.FetchedMs, p.ExpectedMs)) // a bar that cannot be drawn is no trouble
 }
 
 func (b *backfillBar) end() {
@@ -103,6 +120,9 @@ func (b *backfillBar) end() {
 
 // secondsLeft is about how long the job still takes; -1 if that is not known.
 func secondsLeft(p migrate.Progress) float64 {
+	if p.FetchedMs > 0 {
+		return math.Round(max(0, p.Elapsed.Seconds()*float64(p.ExpectedMs-p.FetchedMs)/float64(p.FetchedMs)))
+	}
 	if p.Samples == 0 || p.Expected == 0 {
 		return -1
 	}

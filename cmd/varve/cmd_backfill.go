@@ -39,6 +39,7 @@ type backfillOptions struct {
 	// sourceTenant is the tenant to read, for kinds whose source has several.
 	sourceTenant string
 	varve        varveFlags
+	live         liveFlags
 }
 
 func newBackfill(e *environment) *cobra.Command {
@@ -130,7 +131,7 @@ func (o *backfillOptions) config() (*migrate.Config, error) {
 		return nil, usagef("--parallel and --sort-memory must be more than 0")
 	}
 	cfg := &migrate.Config{
-		Tenant: o.tenant, Name: o.name, DryRun: o.dryRun, Parallel: o.parallel, TempDir: o.tempDir, SortBytes: int64(o.sortMiB) << 20,
+		Tenant: o.tenant, Name: o.name, DryRun: o.dryRun, Refetch: o.live.refetch, Parallel: o.parallel, TempDir: o.tempDir, SortBytes: int64(o.sortMiB) << 20,
 		Range: &model.TimeRange{MinMs: model.MinTimeMs, MaxMs: model.MaxTimeMs},
 	}
 	for _, t := range []struct {

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"time"
+
+	promconfig "github.com/prometheus/common/config"
+	"github.com/spf13/pflag"
+
+	"github.com/varvedb/varve/migrate"
+	"github.com/varvedb/varve/migrate/live"
+)
+
+// liveFlags are those of kinds that are servers.
+type liveFlags struct {
+	httpConfig string
+	requests   int
+	refetch    bool
+}
+
+func registerLive(f *pflag.FlagSet, o *backfillOptions) {
+	f.StringVar(&o.live.httpConfig, "http-config", "", "servers: YAML file with credentials, certificates, headers and proxies, as http_config of Prometheus")
+	f.IntVar(&o.live.requests, "requests", 4, "servers: requests under way at one time")
+	f.BoolVar(&o.live.refetch, "refetch", false, "servers: ask again for days that were over when they were taken over, for samples that came late")
+}
+
+// isServer reports whether an argument is the URL of a server.
+func isServer(arg string) bool {
+	return strings.HasPrefix(arg, "http://") || strings.HasPrefix(arg, "https://")
+}
+
+// openRemoteRead opens a server that speaks remote read.
+func openRemoteRead(_ context.Context, o *backfillOptions, args []string, skips *migrate.Skips) (migrate.Source, error) {
+	return openLive(o, args, skips, live.NewRemoteRead)
+}
+
+// openVictoriaServer opens a VictoriaMetrics.
+func openVictoriaServer(o *backfillOptions, args []string, skips *migrate.Skips) (migrate.Source, error) {
+	return openLive(o, args, skips, live.NewVictoria)
+}
+
+func openLive(o *backfillOptions, args []string, skips *migrate.Skips,
+	open func(string, *migrate.Skips, *live.Options, live.Components) (*live.Source, error),
+) (migrate.Source, error) {
+	if len(args) != 1 || !isServer(args[0]) {
+		return nil, usagef("want the URL of one server, http:// or https://")
+	}
+	if o.live.requests < 1 {
+		return nil, usagef("--requests must be more than 0")
+	}
+	cfg, err := o.config()
+	if err != nil {
+		return nil, err
+	}
+	client, err := o.live.client()
+	if err != nil {
+		return nil, err
+	}
+	return open(args[0], skips, &live.Options{
+		TempDir: o.tempDir, SortBytes: o.sortBytes(), Days: o.parallel, Requests: o.live.requests, Matchers: cfg.Matchers,
+	}, live.Components{Client: client, Now: time.Now, Sleep: sleep, Rand: rand.Float64})
+}
+
+// client is what requests are sent with.
+func (l *liveFlags) client() (*http.Client, error) {
+	cfg := &promconfig.DefaultHTTPClientConfig
+	if l.httpConfig != "" {
+		var err error
+		if cfg, _, err = promconfig.LoadHTTPConfigFile(l.httpConfig); err != nil {
+			return nil, usagef("--http-config: %w", err)
+		}
+	}
+	c, err := promconfig.NewClientFromConfig(*cfg, "varve_backfill", promconfig.WithUserAgent("varve-backfill"))
+	if err != nil {
+		return nil, usagef("--http-config: %w", err)
+	}
+	return c, nil
+}
+
+// sleep waits, or returns the error of the context.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
