@@ -110,6 +110,11 @@ func (d *dayJob) limits() limits { return limits{samples: d.cfg.PartSamples, ser
 
 // dryRound counts the day, and builds its first part if nothing was built yet.
 func (d *dayJob) dryRound(ctx context.Context) error {
+	if e := d.e.Estimate; e != nil {
+		d.pass(e.Samples)
+		d.count.estimate(e, d.rangeOf(d.e.Day), d.limits())
+		return nil
+	}
 	return d.each(ctx, func(generation uint64, s *stream) error {
 		m := &blocks.Meta{}
 		var err error

@@ -47,6 +47,8 @@ type Report struct {
 	Skipped map[string]int64 `json:"skipped"`
 	Named   []Skip           `json:"skipped_first"`
 	DryRun  bool             `json:"dry_run"`
+	// Estimated: a dry run has counted days by what the source says of them, without reading them.
+	Estimated bool `json:"estimated,omitempty"`
 	// Requests is about how many writes of objects the blocks need, catalogs included. Dry runs only.
 	Requests int64 `json:"requests,omitempty"`
 }

@@ -20,6 +20,8 @@ type Skip struct {
 	// Count is how many such things it stands for; 0 is one.
 	Count  int64  `json:"count,omitempty"`
 	Reason string `json:"reason"`
+	// Redundant: nothing is missing by it, so that it does not end a strict job.
+	Redundant bool `json:"redundant,omitempty"`
 }
 
 // String is one line for people.
@@ -72,7 +74,7 @@ func (k *Skips) Add(s Skip) error {
 	if len(k.named) < maxNamed {
 		k.named = append(k.named, s)
 	}
-	if k.strict {
+	if k.strict && !s.Redundant {
 		return fmt.Errorf("%s: %w", s.String(), model.ErrInvalid)
 	}
 	return nil

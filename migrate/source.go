@@ -35,6 +35,8 @@ type Extent struct {
 	Samples int64
 	// Whole: the source has nothing more to come for the day, as it has later days.
 	Whole bool
+	// Estimate, if not nil, is what a dry run counts of the day instead of reading it.
+	Estimate *Estimate
 }
 
 // InOrder are the extents, ascending. All but the last are whole.
