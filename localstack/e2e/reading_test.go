@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"context"
-	"math"
 	"strings"
 	"testing"
 	"time"
@@ -70,18 +69,7 @@ func readBucket(t *testing.T, b bucket) reading {
 	for set.Next() {
 		s := set.At()
 		it = s.Iterator(it)
-		var points []point
-		for kind := it.Next(); kind != chunkenc.ValNone; kind = it.Next() {
-			if kind != chunkenc.ValFloat {
-				t.Fatalf("%s holds a %v", s.Labels(), kind)
-			}
-			at, v := it.At()
-			points = append(points, point{at, math.Float64bits(v)})
-		}
-		if it.Err() != nil {
-			t.Fatal(it.Err())
-		}
-		out.contents[keyOf(s.Labels().Map())] = points
+		out.contents[keyOf(s.Labels().Map())] = pointsOf(t, it)
 	}
 	for _, w := range set.Warnings() {
 		t.Errorf("warning while reading the bucket: %v", w)

@@ -1,0 +1,213 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/varvedb/varve/localstack/process"
+)
+
+// TestBackfillPrometheus gives Debian's Prometheus some days of series of every kind, lets it scrape, deletes some, and takes over what it
+// has in each of the ways there are; whatever the way, and however often it was killed, the bucket then holds what Prometheus itself answers.
+func TestBackfillPrometheus(t *testing.T) {
+	needDebian(t, "prometheus")
+	p := startSource(t)
+	t.Run("directory in use", p.testInUse)
+	p.stop()
+	t.Run("directory", p.testDirectory)
+	t.Run("snapshot", p.testSnapshot)
+	t.Run("killed", p.testKilled)
+}
+
+// A source is a Prometheus that has a history.
+type source struct {
+	t        *testing.T
+	addr     string
+	dir      string // its data
+	config   string
+	p        *process.Process
+	past     *past
+	from     time.Time
+	scraping bool
+	snapshot string
+	want     contents // all that it answers, once it is stopped
+}
+
+// startSource starts a Prometheus that gets a past, merges what it is due to merge, has some of it deleted, and scrapes itself.
+func startSource(t *testing.T) *source {
+	t.Helper()
+	addr, err := process.FreeAddr()
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := t.TempDir()
+	rng := random(t)
+	s := &source{t: t, addr: addr, dir: filepath.Join(root, "data"), config: filepath.Join(root, "prometheus.yml")}
+	s.past = newPast(rng, time.Now().Add(-2*time.Minute), long(12, 3))
+	s.from = s.past.from.Add(-time.Hour)
+	s.configure(false)
+	s.p, err = process.Start(t.Context(), "prometheus", &process.Options{
+		Args: []string{
+			"--config.file=" + s.config, "--storage.tsdb.path=" + s.dir, "--storage.tsdb.retention.time=10y", "--web.listen-address=" + addr,
+			"--web.enable-remote-write-receiver", "--web.enable-admin-api", "--enable-feature=native-histograms",
+		},
+		Log: filepath.Join(root, "prometheus.log"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.p.Kill(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := s.p.WaitReady(t.Context(), s.url("/-/ready")); err != nil {
+		t.Fatal(err)
+	}
+	s.past.write(t, s.url("/api/v1/write"))
+	s.waitMerged()
+	requireEqual(t, "the past in Prometheus", s.past.contents(), s.contents(time.Now()), false)
+	s.delete(`past_gauge{i="3"}`, time.Time{}, time.Time{})
+	s.delete(`past_total{i="1"}`, s.past.from.Add(20*time.Hour), s.past.from.Add(40*time.Hour))
+	s.delete(`{__name__="past_seconds",i="2"}`, time.Now().Add(-time.Hour), time.Time{})
+	s.configure(true)
+	return s
+}
+
+func (s *source) url(path string) string { return "http://" + s.addr + path }
+
+// configure has it scrape itself, or nothing.
+func (s *source) configure(scrape bool) {
+	s.t.Helper()
+	text := "global: {scrape_interval: 1s, scrape_timeout: 1s}\nscrape_configs:\n  - job_name: itself\n"
+	if scrape {
+		text += fmt.Sprintf("    static_configs: [{targets: ['%s']}]\n", s.addr)
+	}
+	if err := os.WriteFile(s.config, []byte(text), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	if s.p == nil {
+		return
+	}
+	if err := s.p.Signal(syscall.SIGHUP); err != nil {
+		s.t.Fatal(err)
+	}
+	s.await("its targets", func() bool {
+		n, _ := sumMetric(s.metrics(), "prometheus_target_scrape_pool_targets")
+		return (n > 0) == scrape
+	})
+}
+
+func (s *source) metrics() string {
+	s.t.Helper()
+	_, body, err := call(s.t.Context(), http.MethodGet, s.url("/metrics"), nil, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return string(body)
+}
+
+// await asks again and again, for two minutes.
+func (s *source) await(what string, ok func() bool) {
+	s.t.Helper()
+	for deadline := time.Now().Add(2 * time.Minute); !ok(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.t.Fatalf("Prometheus does not come to %s", what)
+		}
+	}
+}
+
+// waitMerged waits until only the last hours are in no block.
+func (s *source) waitMerged() {
+	s.t.Helper()
+	s.await("blocks of what it was given", func() bool {
+		text := s.metrics()
+		from, _ := sumMetric(text, "prometheus_tsdb_head_min_time")
+		to, _ := sumMetric(text, "prometheus_tsdb_head_max_time")
+		blocks, _ := sumMetric(text, "prometheus_tsdb_blocks_loaded")
+		return blocks > 0 && to-from < 3.5*3600e3
+	})
+}
+
+// delete deletes what a selector matches, within a range if there is one.
+func (s *source) delete(selector string, from, to time.Time) {
+	s.t.Helper()
+	form := url.Values{"match[]": {selector}}
+	for name, at := range map[string]time.Time{"start": from, "end": to} {
+		if !at.IsZero() {
+			form.Set(name, strconv.FormatInt(at.Unix(), 10))
+		}
+	}
+	status, body, err := call(s.t.Context(), http.MethodPost, s.url("/api/v1/admin/tsdb/delete_series?"+form.Encode()), nil, nil)
+	if err != nil || status/100 != 2 {
+		s.t.Fatalf("delete %s: %d, %v: %.300s", selector, status, err, body)
+	}
+}
+
+func (s *source) contents(end time.Time) contents {
+	s.t.Helper()
+	return remoteReadChunks(s.t, s.url(""), s.from, end)
+}
+
+// testInUse takes over the directory while Prometheus scrapes into it.
+func (s *source) testInUse(t *testing.T) {
+	s.await("some scrapes", func() bool {
+		n, _ := sumMetric(s.metrics(), "prometheus_target_interval_length_seconds_count")
+		return n >= 5
+	})
+	end := time.Now().Add(-2 * time.Second).Truncate(time.Second)
+	b := fileBucket(t)
+	backfill(t, b, "--from", "prometheus", "--end", end.UTC().Format(time.RFC3339), s.dir)
+	want := s.contents(end)
+	if series, samples, _ := want.count(); series < len(s.past.series)+100 {
+		t.Fatalf("Prometheus has %d series, %d samples: it has not scraped", series, samples)
+	}
+	requireHolds(t, b, want)
+}
+
+// stop ends the scraping, and notes what there is then. Prometheus goes on to answer.
+func (s *source) stop() {
+	s.t.Helper()
+	s.configure(false)
+	before := -1.0
+	s.await("rest", func() bool { // staleness markers come two intervals after the last scrape
+		n, _ := sumMetric(s.metrics(), "prometheus_tsdb_head_samples_appended_total")
+		calm := n == before
+		before = n
+		time.Sleep(3 * time.Second)
+		return calm
+	})
+	s.want = s.contents(time.Now())
+	series, samples, stale := s.want.count()
+	s.t.Logf("Prometheus has %d series, %d samples, of which %d are staleness markers", series, samples, stale)
+	if stale < 100 {
+		s.t.Fatal("that is too little to compare with")
+	}
+	status, body, err := call(s.t.Context(), http.MethodPost, s.url("/api/v1/admin/tsdb/snapshot"), nil, nil)
+	var answer struct{ Data struct{ Name string } }
+	if err == nil {
+		err = json.Unmarshal(body, &answer)
+	}
+	if err != nil || answer.Data.Name == "" {
+		s.t.Fatalf("snapshot: %d, %v: %.300s", status, err, body)
+	}
+	s.snapshot = filepath.Join(s.dir, "snapshots", answer.Data.Name)
+}
+
+func (s *source) testDirectory(t *testing.T) {
+	backfillTwice(t, fileBucket(t), s.want, "--from", "prometheus", s.dir)
+}
+
+func (s *source) testSnapshot(t *testing.T) {
+	backfillTwice(t, fileBucket(t), s.want, "--from", "prometheus", s.snapshot)
+}
