@@ -132,37 +132,77 @@ type file struct {
 	s    *Files
 	r    model.TimeRange
 	want migrate.Want
-	// known are keys of series of which it is known whether they are wanted.
+	// known are keys of series of which it is known whether they are to be taken.
 	known map[string]bool
+	// rows are what is said beside samples, nil for formats that say nothing.
+	rows *rows
 }
 
 // maxKnownKeys bounds file.known.
 const maxKnownKeys = 1 << 20
 
+// labelsOf are the labels of a key, sorted, as the file has them.
+type labelsOf func() (labels.Labels, error)
+
 // add adds a sample of a line.
-func (f *file) add(line int64, key []byte, ls func() (labels.Labels, error), t int64, v float64) error {
+func (f *file) add(line int64, key []byte, ls labelsOf, t int64, v float64) error {
+	if ok, err := f.inRange(line, t); !ok {
+		return err
+	}
+	o, err := f.series(line, key, ls)
+	if o == nil || err != nil {
+		return err
+	}
+	return f.s.sorter.Put(o, t, v, nil)
+}
+
+// inRange reports whether a sample of the time is to be taken.
+func (f *file) inRange(line, t int64) (bool, error) {
 	if t < model.MinTimeMs || t > model.MaxTimeMs {
-		return f.skip(line, 1, fmt.Sprintf("timestamp %d ms is not of the years 1 to 9999", t))
+		return false, f.skip(line, 1, fmt.Sprintf("timestamp %d ms is not of the years 1 to 9999", t))
 	}
-	if !f.r.Contains(t) {
-		return nil
+	return f.r.Contains(t), nil
+}
+
+// series is the series with the key, to put one sample into; nil if it is not to be taken.
+func (f *file) series(line int64, key []byte, ls labelsOf) (*spill.Open, error) {
+	if o := f.s.sorter.Find(key); o != nil {
+		return o, nil
 	}
-	want, ok := f.known[string(key)]
+	take, ok := f.known[string(key)]
+	if ok && !take {
+		return nil, nil
+	}
+	l, err := ls()
+	if err != nil {
+		return nil, err
+	}
+	clean, why := migrate.Clean(l)
 	if !ok {
-		l, err := ls()
-		if err != nil {
-			return err
+		if take, err = f.judge(line, l, clean, why); err != nil {
+			return nil, err
 		}
-		want = f.want(l)
 		if len(f.known) >= maxKnownKeys {
 			clear(f.known)
 		}
-		f.known[string(key)] = want
+		f.known[string(key)] = take
 	}
-	if !want {
-		return nil
+	if !take {
+		return nil, nil
 	}
-	return f.s.sorter.Add(key, ls, t, v, nil)
+	return f.s.sorter.Open(key, clean), nil
+}
+
+// judge says whether a series that is met for the first time is to be taken.
+func (f *file) judge(line int64, ls, clean labels.Labels, why error) (bool, error) {
+	if why != nil {
+		return false, f.s.skips.Add(migrate.Skip{Kind: "series", Where: f.path, Line: line, Reason: fmt.Sprintf("%.300s: %s", ls, why)})
+	}
+	if !f.want(clean) {
+		return false, nil
+	}
+	f.rows.series(clean)
+	return true, nil
 }
 
 // skip notes a line that cannot be taken over.

@@ -23,9 +23,9 @@ type textFormat struct{ openMetrics bool }
 
 func (t textFormat) name() string {
 	if t.openMetrics {
-		return "openmetrics 1"
+		return "openmetrics 2"
 	}
-	return "text 1"
+	return "text 2"
 }
 
 // noTime stands for a time that is not given. It is that of no sample.
@@ -34,6 +34,7 @@ const noTime = math.MinInt64
 func (t textFormat) read(ctx context.Context, f *file) error {
 	r := text.NewReader(f.in, &text.Options{OpenMetrics: t.openMetrics, DefaultMs: noTime})
 	b := labels.NewScratchBuilder(16)
+	f.rows = newRows(f)
 	timeless := int64(0)
 	for {
 		if err := ctx.Err(); err != nil {
@@ -45,7 +46,10 @@ func (t textFormat) read(ctx context.Context, f *file) error {
 		}
 		if errors.Is(err, model.ErrInvalid) {
 			// What comes behind such a line is not read.
-			return f.skip(0, 0, err.Error())
+			if err := f.skip(0, 0, err.Error()); err != nil {
+				return err
+			}
+			break
 		}
 		if err != nil {
 			return err
@@ -63,10 +67,31 @@ func (t textFormat) read(ctx context.Context, f *file) error {
 			if err := f.add(0, s.Key, decodeKey(c.Batch.Labels, s.Key, &b), sample.T, sample.V); err != nil {
 				return err
 			}
+			f.rows.sample(sample.T)
 		}
+		if err := t.rows(f, &c.Batch, &b); err != nil {
+			return err
+		}
+	}
+	if err := f.rows.finish(); err != nil {
+		return err
 	}
 	if timeless > 0 {
 		return f.s.skips.Add(migrate.Skip{Kind: "samples", Where: f.path, Samples: timeless, Reason: "they have no time"})
+	}
+	return nil
+}
+
+// rows takes what a batch says beside samples.
+func (t textFormat) rows(f *file, batch *model.Batch, b *labels.ScratchBuilder) error {
+	for i := range batch.Exemplars {
+		e := &batch.Exemplars[i]
+		if err := f.rows.exemplars(e, decodeKey(batch.Labels, e.Key, b)); err != nil {
+			return err
+		}
+	}
+	for i := range batch.Metadata {
+		f.rows.metadata(&batch.Metadata[i])
 	}
 	return nil
 }

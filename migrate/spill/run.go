@@ -39,7 +39,7 @@ type section struct{ offset, length int64 }
 const runBlock = 64 << 10
 
 // writeRun writes the series, which are in order, as are their samples.
-func writeRun(dir string, n int, all []*openSeries) (r *run, err error) {
+func writeRun(dir string, n int, all []*Open) (r *run, err error) {
 	f, err := os.Create(filepath.Join(dir, fmt.Sprintf("run-%06d", n)))
 	if err != nil {
 		return nil, err

@@ -33,13 +33,16 @@ type Sorter struct {
 	wins   Winner
 
 	held   int64
-	open   map[string]*openSeries
+	open   map[string]*Open
 	runs   []*run
-	counts map[model.Day]int64
+	counts map[model.Day]*int64
+	// dayCount is that of day, the last one that was counted.
+	day      model.Day
+	dayCount *int64
 }
 
-// openSeries is a series of the run that is being gathered.
-type openSeries struct {
+// Open is a series of the run that is being gathered, good for one Put.
+type Open struct {
 	labels  labels.Labels
 	columns model.Columns // in the order in which they came
 	sorted  bool          // which is strictly ascending
@@ -56,27 +59,65 @@ const maxDays = 11_000
 
 // New returns a sorter that holds about budget bytes of samples, and makes its directory in parent ("": that of the system) when they do not do.
 func New(parent string, budget int64, wins Winner) *Sorter {
-	return &Sorter{parent: parent, budget: max(budget, 1<<16), wins: wins, open: map[string]*openSeries{}, counts: map[model.Day]int64{}}
+	return &Sorter{parent: parent, budget: max(budget, 1<<16), wins: wins, open: map[string]*Open{}, counts: map[model.Day]*int64{}}
 }
 
 // Add adds a sample of the series with the key, whose labels are asked for if it is new: h if it is not nil, else v. h is kept. A timestamp outside the years that are kept is the
 // caller's to refuse.
 func (s *Sorter) Add(key []byte, ls func() (labels.Labels, error), t int64, v float64, h []byte) error {
-	o, ok := s.open[string(key)]
-	if !ok {
+	o := s.open[string(key)]
+	if o == nil {
 		l, err := ls()
 		if err != nil {
 			return err
 		}
-		o = &openSeries{labels: l, sorted: true}
-		s.open[string(key)] = o
-		s.held += seriesBytes + int64(len(key)) + int64(l.Len())*32
+		o = s.Open(key, l)
 	}
-	s.append(o, t, v, h)
+	return s.Put(o, t, v, h)
+}
+
+// Find returns the series with the key if it is being gathered, else nil.
+func (s *Sorter) Find(key []byte) *Open { return s.open[string(key)] }
+
+// Open begins to gather a series that Find does not have.
+func (s *Sorter) Open(key []byte, ls labels.Labels) *Open {
+	o := &Open{labels: ls, sorted: true}
+	s.open[string(key)] = o
+	s.held += seriesBytes + int64(len(key)) + int64(ls.Len())*32
+	return o
+}
+
+// Put adds a sample to a series, as Add does.
+func (s *Sorter) Put(o *Open, t int64, v float64, h []byte) error {
+	c := &o.columns
+	if n := c.Len(); n > 0 && t <= c.T[n-1] {
+		o.sorted = false
+	}
+	if h != nil {
+		c.AppendHistogram(t, h)
+	} else {
+		c.Append(t, v)
+	}
+	s.held += sampleBytes + int64(len(h))
+	s.countDay(t)
 	if s.held >= s.budget {
 		return s.spill()
 	}
 	return nil
+}
+
+// countDay counts a sample. Most samples are of the day of the one before.
+func (s *Sorter) countDay(t int64) {
+	day := model.DayOf(t)
+	if s.dayCount == nil || day != s.day {
+		n := s.counts[day]
+		if n == nil {
+			n = new(int64)
+			s.counts[day] = n
+		}
+		s.day, s.dayCount = day, n
+	}
+	*s.dayCount++
 }
 
 // AddColumns adds samples of a series. What is in c is copied, histograms excepted.
@@ -92,20 +133,6 @@ func (s *Sorter) AddColumns(ls labels.Labels, c *model.Columns) error {
 		}
 	}
 	return nil
-}
-
-func (s *Sorter) append(o *openSeries, t int64, v float64, h []byte) {
-	c := &o.columns
-	if n := c.Len(); n > 0 && t <= c.T[n-1] {
-		o.sorted = false
-	}
-	if h != nil {
-		c.AppendHistogram(t, h)
-	} else {
-		c.Append(t, v)
-	}
-	s.held += sampleBytes + int64(len(h))
-	s.counts[model.DayOf(t)]++
 }
 
 // Finish ends the adding.
@@ -128,13 +155,13 @@ func (s *Sorter) spill() error {
 		}
 		s.dir = dir
 	}
-	all := make([]*openSeries, 0, len(s.open))
+	all := make([]*Open, 0, len(s.open))
 	for _, o := range s.open {
 		s.order(o)
 		all = append(all, o)
 	}
 	// Series under two keys but with the same labels are put one behind the other, in the order of their first samples, so that it does not depend on the map.
-	slices.SortFunc(all, func(a, b *openSeries) int {
+	slices.SortFunc(all, func(a, b *Open) int {
 		switch {
 		case index.Less(a.labels, b.labels):
 			return -1
@@ -149,12 +176,12 @@ func (s *Sorter) spill() error {
 		return fmt.Errorf("sort: write run %d: %w", len(s.runs), err)
 	}
 	s.runs = append(s.runs, r)
-	s.open, s.held = map[string]*openSeries{}, 0
+	s.open, s.held = map[string]*Open{}, 0
 	return nil
 }
 
 // unite makes one of neighbours that have the same labels.
-func (s *Sorter) unite(all []*openSeries) []*openSeries {
+func (s *Sorter) unite(all []*Open) []*Open {
 	out := all[:0]
 	for _, o := range all {
 		if n := len(out); n > 0 && labels.Equal(out[n-1].labels, o.labels) {
@@ -171,7 +198,7 @@ func (s *Sorter) unite(all []*openSeries) []*openSeries {
 }
 
 // order sorts the samples of a series, one a timestamp.
-func (s *Sorter) order(o *openSeries) {
+func (s *Sorter) order(o *Open) {
 	if !o.sorted {
 		o.columns = *ordered(&o.columns, s.wins)
 	}
@@ -195,7 +222,13 @@ func ordered(c *model.Columns, wins Winner) *model.Columns {
 }
 
 // Counts are the samples that were added, by day.
-func (s *Sorter) Counts() map[model.Day]int64 { return s.counts }
+func (s *Sorter) Counts() map[model.Day]int64 {
+	out := make(map[model.Day]int64, len(s.counts))
+	for d, n := range s.counts {
+		out[d] = *n
+	}
+	return out
+}
 
 // Runs is how many runs were written.
 func (s *Sorter) Runs() int { return len(s.runs) }
