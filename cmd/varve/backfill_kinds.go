@@ -30,6 +30,12 @@ func backfillKinds() []backfillKind {
 		{name: "text", args: "FILE…", help: "Prometheus' text format with times", open: openText},
 		{name: "victoria", args: "URL|FILE…", help: "VictoriaMetrics: a server, or lines of JSON of its /api/v1/export", open: openVictoria},
 		{name: "remote-read", args: "URL", help: "a server that speaks Prometheus' remote read", flags: registerLive, open: openRemoteRead},
+		{name: "thanos", args: "URL", help: "the bucket of a Thanos: blocks", flags: registerBucketed, open: openBucketed},
+		{name: "mimir", args: "URL", help: "the bucket of a Mimir: blocks of --source-tenant", open: openBucketed},
+		{name: "cortex", args: "URL", help: "the bucket of a Cortex, the same", open: openBucketed},
+		{name: "thanos", args: "URL", help: "the bucket of a Thanos: blocks", flags: registerBucketed, open: openBucketed},
+		{name: "mimir", args: "URL", help: "the bucket of a Mimir: blocks of --source-tenant", open: openBucketed},
+		{name: "cortex", args: "URL", help: "the bucket of a Cortex, the same", open: openBucketed},
 		{name: "varve", args: "URL", help: "another bucket of ours: blocks and shipped logs of a tenant", flags: registerVarve, open: openVarve},
 	}
 }

@@ -39,6 +39,7 @@ type backfillOptions struct {
 	// sourceTenant is the tenant to read, for kinds whose source has several.
 	sourceTenant string
 	varve        varveFlags
+	bucketed     bucketedFlags
 	live         liveFlags
 }
 
@@ -58,6 +59,7 @@ func newBackfill(e *environment) *cobra.Command {
 	o.register(f)
 	f.StringVar(&o.name, "name", "", "name of the job; under another name the same samples are taken over once more")
 	f.BoolVar(&o.dryRun, "dry-run", false, "count, estimate, and write nothing")
+	cmd.AddCommand(newBackfillVerify(e))
 	return cmd
 }
 
