@@ -33,9 +33,6 @@ func backfillKinds() []backfillKind {
 		{name: "thanos", args: "URL", help: "the bucket of a Thanos: blocks", flags: registerBucketed, open: openBucketed},
 		{name: "mimir", args: "URL", help: "the bucket of a Mimir: blocks of --source-tenant", open: openBucketed},
 		{name: "cortex", args: "URL", help: "the bucket of a Cortex, the same", open: openBucketed},
-		{name: "thanos", args: "URL", help: "the bucket of a Thanos: blocks", flags: registerBucketed, open: openBucketed},
-		{name: "mimir", args: "URL", help: "the bucket of a Mimir: blocks of --source-tenant", open: openBucketed},
-		{name: "cortex", args: "URL", help: "the bucket of a Cortex, the same", open: openBucketed},
 		{name: "varve", args: "URL", help: "another bucket of ours: blocks and shipped logs of a tenant", flags: registerVarve, open: openVarve},
 	}
 }
