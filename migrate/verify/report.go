@@ -119,6 +119,11 @@ type Report struct {
 	// Unreadable is what could not be read of the bucket, at most a hundred: its samples count as missing.
 	Unreadable []migrate.Skip `json:"unreadable"`
 	Exact      bool           `json:"exact"`
+	// Queries are for the caller to fill in, from Parity.
+	Queries []Compared `json:"queries,omitempty"`
+
+	// sourceDays are those of the source.
+	sourceDays []migrate.Extent
 }
 
 // tally gathers what days came to. Safe for concurrent use.
@@ -138,6 +143,7 @@ func (t *tally) expect(days []migrate.Extent) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.p.DaysTotal = len(days)
+	t.r.sourceDays = days
 	for i := range days {
 		t.p.Expected += days[i].Samples
 	}
