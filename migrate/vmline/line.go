@@ -31,8 +31,19 @@ func NewDecoder() *Decoder {
 //
 //	{"metric":{"__name__":"up","job":"a"},"values":[1,null,"Infinity"],"timestamps":[1700000000000,…]}
 //
-// A value that is null is not a number. Samples replace what c had, in the order of the line, which may be any. Errors wrap model.ErrInvalid.
+// A value that is null is not a number. Versions before 1.80 or so write infinity without quotes, which is no JSON and is read all the same. Samples replace what c had, in the order of the line, which may be any. Errors wrap model.ErrInvalid.
 func (d *Decoder) Line(b []byte, c *model.Columns) (labels.Labels, error) {
+	ls, err := d.line(b, c)
+	if err == nil {
+		return ls, nil
+	}
+	if quoted, found := quoteBare(b); found {
+		return d.line(quoted, c)
+	}
+	return ls, err
+}
+
+func (d *Decoder) line(b []byte, c *model.Columns) (labels.Labels, error) {
 	c.Reset()
 	d.b.Reset()
 	it := d.it.ResetBytes(b)

@@ -35,10 +35,23 @@ func TestLine(t *testing.T) {
 	require.NoError(t, err, "errors leave nothing behind")
 }
 
+// TestBareLine reads what version 1.79 writes of infinite values, which is no JSON; labels that look like it stay what they are.
+func TestBareLine(t *testing.T) {
+	c := &model.Columns{}
+	ls, err := NewDecoder().Line([]byte(`{"metric":{"__name__":"inf","a":"[+Inf,NaN]\\","b":"\",Inf]"},"values":[+Inf,-Inf,Inf,1],"timestamps":[1,2,3,4]}`), c)
+	require.NoError(t, err)
+	require.Equal(t, labels.FromStrings("__name__", "inf", "a", `[+Inf,NaN]\`, "b", `",Inf]`), ls)
+	require.Equal(t, []float64{math.Inf(1), math.Inf(-1), math.Inf(1), 1}, c.V)
+	require.Equal(t, []int64{1, 2, 3, 4}, c.T)
+	_, err = NewDecoder().Line([]byte(`{"metric":{"a":"b"},"values":[Infinite],"timestamps":[1]}`), c)
+	require.ErrorIs(t, err, model.ErrInvalid)
+}
+
 // FuzzLine compares with encoding/json, which decides what is JSON at all.
 func FuzzLine(f *testing.F) {
 	f.Add([]byte(`{"metric":{"__name__":"up","job":"a"},"values":[1,null,"Infinity"],"timestamps":[1700000000000,2,3]}`))
 	f.Add([]byte(`{"metric":{"a":""},"values":[1e5,-0.25],"timestamps":[1,2],"x":[{}]}`))
+	f.Add([]byte(`{"metric":{"a":"\"[Inf"},"values":[+Inf,NaN,-Inf],"timestamps":[1,2,3]}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c := &model.Columns{}
 		ls, err := NewDecoder().Line(b, c)
