@@ -70,12 +70,13 @@ func run(ctx context.Context, args []string, e *environment) int {
 func exitCode(err error) int {
 	var usage *usageError
 	var parse parser.ParseErrors
+	var incomplete *incompleteError
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.As(err, &usage), errors.As(err, &parse), errors.Is(err, model.ErrInvalid):
 		return exitUsage
-	case errors.Is(err, model.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+	case errors.As(err, &incomplete), errors.Is(err, model.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		return exitUnavailable
 	}
 	return exitFailed
