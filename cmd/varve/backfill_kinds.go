@@ -29,6 +29,8 @@ func backfillKinds() []backfillKind {
 		{name: "openmetrics", args: "FILE…", help: "OpenMetrics with times", open: openText},
 		{name: "text", args: "FILE…", help: "Prometheus' text format with times", open: openText},
 		{name: "victoria", args: "URL|FILE…", help: "VictoriaMetrics: a server, or lines of JSON of its /api/v1/export", open: openVictoria},
+		{name: "influx", args: "FILE…", help: "line protocol of InfluxDB: of influx_inspect export or influxd inspect export-lp", flags: registerInflux, open: openInflux},
+		{name: "csv", args: "FILE…", help: "CSV with a mapping of its columns", flags: registerCSV, open: openCSV},
 		{name: "remote-read", args: "URL", help: "a server that speaks Prometheus' remote read", flags: registerLive, open: openRemoteRead},
 		{name: "thanos", args: "URL", help: "the bucket of a Thanos: blocks", flags: registerBucketed, open: openBucketed},
 		{name: "mimir", args: "URL", help: "the bucket of a Mimir: blocks of --source-tenant", open: openBucketed},

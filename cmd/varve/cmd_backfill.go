@@ -41,6 +41,8 @@ type backfillOptions struct {
 	varve        varveFlags
 	bucketed     bucketedFlags
 	live         liveFlags
+	influx       influxFlags
+	csv          csvFlags
 }
 
 func newBackfill(e *environment) *cobra.Command {

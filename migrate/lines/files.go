@@ -61,7 +61,7 @@ func newFiles(f format, paths []string, skips *migrate.Skips, o *FileOptions) *F
 
 // Days implements Source. It reads and sorts all files.
 func (s *Files) Days(ctx context.Context, r model.TimeRange, want migrate.Want) ([]migrate.Extent, error) {
-	s.sorter = spill.New(s.opts.TempDir, s.opts.SortBytes, spill.LastWins)
+	s.begin()
 	sum := sha256.New()
 	fmt.Fprintf(sum, "%q", s.format.name())
 	for _, path := range s.paths {
@@ -108,8 +108,13 @@ func (s *Files) readFile(ctx context.Context, path string, sum hash.Hash, r mode
 		defer z.Close()
 		in = z
 	}
-	f := &file{path: path, in: io.TeeReader(in, sum), s: s, r: r, want: want, known: map[string]bool{}}
-	return s.format.read(ctx, f)
+	return s.format.read(ctx, s.newFile(path, io.TeeReader(in, sum), r, want))
+}
+
+func (s *Files) begin() { s.sorter = spill.New(s.opts.TempDir, s.opts.SortBytes, spill.LastWins) }
+
+func (s *Files) newFile(path string, in io.Reader, r model.TimeRange, want migrate.Want) *file {
+	return &file{path: path, in: in, s: s, r: r, want: want, known: map[string]bool{}}
 }
 
 // Series implements Source. Matchers were applied by Days.
@@ -207,5 +212,32 @@ func (f *file) judge(line int64, ls, clean labels.Labels, why error) (bool, erro
 
 // skip notes a line that cannot be taken over.
 func (f *file) skip(line, samples int64, reason string) error {
-	return f.s.skips.Add(migrate.Skip{Kind: "line", Where: f.path, Line: line, Samples: samples, Reason: reason})
+	return f.s.skips.Add(migrate.Skip{Kind: "line", Where: f.path, Line: line, Samples: samples, Reason: cut(reason)})
+}
+
+// cut bounds what is said of one thing: errors may quote the line.
+func cut(reason string) string {
+	const most = 400
+	if len(reason) > most {
+		return strings.ToValidUTF8(reason[:most], "") + "…"
+	}
+	return reason
+}
+
+// moreBad notes lines that are counted and not named.
+func (f *file) moreBad(last, more int) error {
+	if more <= 0 {
+		return nil
+	}
+	return f.s.skips.Add(migrate.Skip{
+		Kind: "line", Where: f.path, Line: int64(last), Count: int64(more), Reason: fmt.Sprintf("and %d lines behind it that do not parse", more),
+	})
+}
+
+// timeless notes samples that have no time.
+func (f *file) timeless(samples int64) error {
+	if samples == 0 {
+		return nil
+	}
+	return f.s.skips.Add(migrate.Skip{Kind: "samples", Where: f.path, Samples: samples, Reason: "they have no time"})
 }

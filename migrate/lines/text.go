@@ -3,7 +3,6 @@ package lines
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 
@@ -76,10 +75,7 @@ func (t textFormat) read(ctx context.Context, f *file) error {
 	if err := f.rows.finish(); err != nil {
 		return err
 	}
-	if timeless > 0 {
-		return f.s.skips.Add(migrate.Skip{Kind: "samples", Where: f.path, Samples: timeless, Reason: "they have no time"})
-	}
-	return nil
+	return f.timeless(timeless)
 }
 
 // rows takes what a batch says beside samples.
@@ -103,13 +99,10 @@ func (t textFormat) bad(f *file, c *text.Chunk) error {
 			return err
 		}
 	}
-	if more := c.BadLines - len(c.Bad); more > 0 {
-		last := c.Bad[len(c.Bad)-1].Number
-		return f.s.skips.Add(migrate.Skip{
-			Kind: "line", Where: f.path, Line: int64(last), Count: int64(more), Reason: fmt.Sprintf("and %d lines behind it that do not parse", more),
-		})
+	if len(c.Bad) == 0 {
+		return nil
 	}
-	return nil
+	return f.moreBad(c.Bad[len(c.Bad)-1].Number, c.BadLines-len(c.Bad))
 }
 
 func decodeKey(d model.LabelDecoder, key []byte, b *labels.ScratchBuilder) func() (labels.Labels, error) {

@@ -20,6 +20,8 @@ type decoder struct {
 	// database and policy are those of the next line, ddl says that it is none.
 	database, policy string
 	ddl              bool
+	// faults are strings without an end, plain how many bytes are read without heed to them.
+	faults, plain int
 
 	c       Chunk
 	keys    []byte

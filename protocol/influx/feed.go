@@ -32,7 +32,7 @@ func (f *feed) Read(p []byte) (int, error) {
 // next finds the next line that says something.
 func (f *feed) next() bool {
 	for len(f.rest) > 0 {
-		n, lines := lineEnd(f.rest)
+		n, lines := f.end()
 		if n < 0 {
 			if !f.last {
 				return false
@@ -43,6 +43,13 @@ func (f *feed) next() bool {
 		line := f.rest[:n]
 		f.entry = f.line + 1
 		f.line, f.rest = f.line+lines, f.rest[n:]
+		if f.d.plain > 0 {
+			f.d.plain -= n
+			if end, _ := lineEnd(line); end < 0 {
+				f.d.bad(f.entry, errOpenString)
+				continue
+			}
+		}
 		text := bytes.Trim(line, " \t\r\n")
 		switch {
 		case len(text) == 0:
@@ -57,14 +64,34 @@ func (f *feed) next() bool {
 	return false
 }
 
+var errOpenString = fmt.Errorf("a string has no end: %w", model.ErrInvalid)
+
 // broken names a line whose string does not end, and passes over it.
 func (f *feed) broken() {
-	f.d.bad(f.line+1, fmt.Errorf("a string has no end: %w", model.ErrInvalid))
+	f.d.bad(f.line+1, errOpenString)
 	n := bytes.IndexByte(f.rest, '\n') + 1
 	if n == 0 {
 		n = len(f.rest)
 	}
 	f.line, f.rest = f.line+1, f.rest[n:]
+	if f.d.faults++; f.d.faults > maxFaults {
+		f.d.faults, f.d.plain = 0, len(f.rest)
+	}
+}
+
+// maxFaults strings that have no end are looked through to the end of the chunk. After so many, lines are taken as they stand for as long: looking for the end of each of them
+// would never end.
+const maxFaults = 8
+
+// end is lineEnd of what is next.
+func (f *feed) end() (n, lines int) {
+	if f.d.plain <= 0 {
+		return lineEnd(f.rest)
+	}
+	if n = bytes.IndexByte(f.rest, '\n') + 1; n == 0 {
+		return -1, 0
+	}
+	return n, 1
 }
 
 // lineEnd is where the first line ends, behind its line end, and how many line ends it has, as strings may hold them; -1 if it goes on behind b.
