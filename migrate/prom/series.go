@@ -70,12 +70,23 @@ func (w *blockWalk) samples(dst *model.Columns, r model.TimeRange, e *entry, loa
 	if err != nil {
 		return fmt.Errorf("read tombstones of %s: %w", w.b.name, err)
 	}
+	// Where another block's samples are in dst, these need not lie behind them: what breaks the order of the series is judged by itself.
+	own := dst
+	if dst.Len() > 0 {
+		w.scratch.Reset()
+		own = &w.scratch
+	}
 	for _, m := range w.chunks {
 		if m.MinTime > r.MaxMs || m.MaxTime < r.MinMs {
 			continue
 		}
-		if err := w.chunk(dst, m, r, deleted); err != nil {
+		if err := w.chunk(own, m, r, deleted); err != nil {
 			return err
+		}
+	}
+	if own != dst {
+		for i := range own.T {
+			dst.AppendAt(own, i)
 		}
 	}
 	return nil

@@ -27,6 +27,7 @@ type blockWalk struct {
 	builder labels.ScratchBuilder
 	chunks  []chunks.Meta
 	decode  promchunk.Decoder
+	scratch model.Columns
 	n       int
 }
 
