@@ -90,46 +90,52 @@ func (p *penaltySeries) Samples(dst *model.Columns, r model.TimeRange) error {
 	return nil
 }
 
-// penalty appends to dst what the copies a and b are together.
+// penalty appends to dst what the copies a and b are together. What was passed over for a penalty may be taken after all, when the penalty has become less before it is over.
 func penalty(dst, a, b *model.Columns) {
-	const none = math.MinInt64
-	var i, j int
-	var penaltyA, penaltyB int64
-	last := int64(none)
+	first := &penalised{c: a}
+	second := &penalised{c: b}
+	last := int64(math.MinInt64)
 	for {
-		if last != none {
-			i, j = seek(a, i, last+1+penaltyA), seek(b, j, last+1+penaltyB)
+		first.seek(last)
+		second.seek(last)
+		chosen, other := first, second
+		if first.over() || !second.over() && second.t() < first.t() {
+			chosen, other = second, first
 		}
-		switch {
-		case i < a.Len() && (j >= b.Len() || a.T[i] <= b.T[j]):
-			if j < b.Len() {
-				penaltyB = penaltyOf(last, a.T[i])
-			}
-			penaltyA, last = 0, a.T[i]
-			dst.AppendAt(a, i)
-		case j < b.Len():
-			if i < a.Len() {
-				penaltyA = penaltyOf(last, b.T[j])
-			}
-			penaltyB, last = 0, b.T[j]
-			dst.AppendAt(b, j)
-		default:
+		if chosen.over() {
 			return
 		}
+		if chosen.penaltyMs = 0; !other.over() {
+			other.penaltyMs = initialPenaltyMs
+			if last != math.MinInt64 {
+				other.penaltyMs = 2 * (chosen.t() - last)
+			}
+		}
+		last = chosen.t()
+		dst.AppendAt(chosen.c, chosen.at)
 	}
 }
 
-func penaltyOf(last, chosen int64) int64 {
+// penalised is a copy that is held off while others are chosen.
+type penalised struct {
+	c *model.Columns
+	// from is the first sample behind the last chosen one, at the first that is later by the penalty.
+	from, at  int
+	penaltyMs int64
+}
+
+func (p *penalised) over() bool { return p.at >= p.c.Len() }
+func (p *penalised) t() int64   { return p.c.T[p.at] }
+
+// seek goes behind the sample that was chosen last, if any was.
+func (p *penalised) seek(last int64) {
 	if last == math.MinInt64 {
-		return initialPenaltyMs
+		return
 	}
-	return 2 * (chosen - last)
-}
-
-// seek is the first sample from i on that is not before t.
-func seek(c *model.Columns, i int, t int64) int {
-	for i < c.Len() && c.T[i] < t {
-		i++
+	for p.from < p.c.Len() && p.c.T[p.from] <= last {
+		p.from++
 	}
-	return i
+	for p.at = p.from; p.at < p.c.Len() && p.c.T[p.at]-last <= p.penaltyMs; {
+		p.at++
+	}
 }

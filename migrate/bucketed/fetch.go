@@ -31,46 +31,49 @@ func (s *Source) fetch(ctx context.Context, b *listed, dir string) error {
 	if free, err := (vfs.OS{}).Free(dir); err == nil && free < need {
 		return fmt.Errorf("fetch block %s: it has %s, and there are %s free in %s: %w", b.name, humanize.IBytes(uint64(need)), humanize.IBytes(uint64(max(0, free))), s.tempParent(), model.ErrLimit)
 	}
-	group, ctx := errgroup.WithContext(ctx)
+	group, gctx := errgroup.WithContext(ctx)
 	for _, file := range slices.Sorted(maps.Keys(b.files)) {
 		group.Go(func() error {
 			select {
 			case s.slots <- struct{}{}:
 				defer func() { <-s.slots }()
-			case <-ctx.Done():
-				return ctx.Err()
+			case <-gctx.Done():
+				return gctx.Err()
 			}
-			return s.fetchFile(ctx, s.prefix+b.name+"/"+file, b.files[file], filepath.Join(dir, filepath.FromSlash(file)))
+			return s.fetchFile(gctx, s.prefix+b.name+"/"+file, b.files[file], filepath.Join(dir, filepath.FromSlash(file)))
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	key := s.prefix + b.name + "/meta.json"
-	data, _, err := s.bucket.GetFirst(ctx, key, maxMetaBytes)
-	if err != nil {
-		return gone(err)
-	}
-	return os.WriteFile(filepath.Join(dir, "meta.json"), data, 0o600)
+	return s.fetchFile(ctx, s.prefix+b.name+"/meta.json", b.metaBytes, filepath.Join(dir, "meta.json"))
 }
 
-// fetchFile brings an object of the size into the file, piece by piece.
+// fetchFile brings an object of the size into the file, piece by piece. An object of another size is an error, as what is cut would be taken for damaged, and left out.
 func (s *Source) fetchFile(ctx context.Context, key string, size int64, path string) (err error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	for off := int64(0); off < size; off += pieceBytes {
-		data, err := s.bucket.GetRange(ctx, key, off, min(pieceBytes, size-off))
-		if err != nil {
-			return gone(err)
-		}
+	data, has, err := s.bucket.GetFirst(ctx, key, pieceBytes)
+	if err != nil {
+		return gone(err)
+	}
+	if has != size || int64(len(data)) != min(pieceBytes, size) {
+		return fmt.Errorf("fetch %s: %d of %d bytes came first, and it was listed with %d: %w", key, len(data), has, size, model.ErrUnavailable)
+	}
+	for off := int64(0); ; {
 		if _, err := f.Write(data); err != nil {
 			return err
 		}
+		if off += int64(len(data)); off >= size {
+			return nil
+		}
+		if data, err = s.bucket.GetRange(ctx, key, off, min(pieceBytes, size-off)); err != nil {
+			return gone(err)
+		}
 	}
-	return nil
 }
 
 // gone says what it means that an object is missing that was listed.
