@@ -24,7 +24,7 @@ func arrows() map[room][]room {
 		"internal/page":        {"model"},
 		"lifecycle":            {"blob", "blocks", "catalog", "index", "internal/planted", "model", "rollup", "wal"},
 		"memtable":             {"model"},
-		"migrate":              {"blob", "blocks", "catalog", "index", "model", "protocol/influx", "protocol/text", "tenant", "wal"},
+		"migrate":              {"blob", "blocks", "catalog", "index", "internal/vfs", "model", "protocol/influx", "protocol/text", "tenant", "wal"},
 		"protocol/influx":      {"model"},
 		"protocol/remotewrite": {"model"},
 		"protocol/text":        {"model"},
