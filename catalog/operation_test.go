@@ -23,7 +23,7 @@ import (
 //
 //	add WRITER/GENERATION [ID [FROM-TO [TOMBSTONE]]]   FROM and TO in minutes of the day; the tombstone was applied to the block
 //	replace ID… by ID[+ID…] [FROM-TO [TOMBSTONE…]], which ends the job called merge
-//	retire ID…   drop ID…   quarantine REASON ID…
+//	retire ID…   drop ID…   quarantine REASON ID…   readmit ID…
 //	claim JOB HOLDER MINUTES               tombstone ID [FROM-TO]
 //	settle TOMBSTONE ID…                   drop-tombstone ID…
 //	roll ID… [over ROLLUP…] by ID[+ID…] [FROM-TO [TOMBSTONE…]]   IDs that begin with h are of 1h, others of 5m
@@ -151,6 +151,8 @@ func (s *script) parse(t *testing.T, name string, args []string) Operation {
 		return Drop{IDs: args}
 	case "quarantine":
 		return Quarantine{Reason: args[0], IDs: args[1:]}
+	case "readmit":
+		return Readmit{IDs: args}
 	case "claim":
 		minutes, err := strconv.Atoi(args[2])
 		require.NoError(t, err)

@@ -25,7 +25,7 @@ type partition struct {
 // What to do about it, where several findings say the same.
 const (
 	doRebuild = "run `varve rebuild`, which makes it anew from blocks and keeps a copy"
-	doRestore = "restore the object from a backup or an earlier version of it; else the samples are lost, and the block can be given up"
+	doRestore = "restore the object from a backup or an earlier version of it; else the samples are lost, and `varve quarantine discard` gives the block up"
 	doUpgrade = "use the version of varve that wrote it, or a later one"
 	doRetry   = "look at the rights and the state of the bucket, and run this again"
 )

@@ -31,6 +31,7 @@ type world struct {
 	t       *testing.T
 	rng     *rand.Rand
 	nowMs   int64
+	store   *mem.Driver
 	bucket  *blob.Bucket
 	catalog *catalog.Store
 	gens    map[string]uint64
@@ -40,7 +41,8 @@ func newWorld(t *testing.T) *world {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 2)), nowMs: testDay.Range().MinMs, gens: map[string]uint64{}}
-	w.bucket = blob.New(mem.NewAt(w.now), &blob.Options{Retries: -1})
+	w.store = mem.NewAt(w.now)
+	w.bucket = blob.New(w.store, &blob.Options{Retries: -1})
 	w.catalog = catalog.New(w.bucket, nil, catalog.Components{Now: w.now, Sleep: w.sleep})
 	for _, id := range []string{"w1", "w2"} {
 		require.NoError(t, w.catalog.PutWriterID(t.Context(), id))

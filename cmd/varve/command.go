@@ -110,7 +110,7 @@ func newRoot(e *environment) *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.PersistentFlags().String("config", "", "YAML file with values for flags")
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return configure(cmd, e) }
-	root.AddCommand(newServe(e), newQuery(e), newInspect(e), newLs(e), newAdopt(e), newLifecycle(e), newRetention(e), newDelete(e), newTenant(e), newSnapshot(e), newFsck(e), newRebuild(e), newBackfill(e), newVersion(e))
+	root.AddCommand(newServe(e), newQuery(e), newInspect(e), newLs(e), newAdopt(e), newLifecycle(e), newRetention(e), newDelete(e), newTenant(e), newSnapshot(e), newFsck(e), newQuarantine(e), newRebuild(e), newBackfill(e), newExport(e), newVersion(e))
 	for _, c := range root.Commands() {
 		c.Args = usageArgs(c.Args)
 	}
