@@ -60,6 +60,7 @@ func backfillCost(r *migrate.Report) (write, month float64) {
 
 // backfillBar shows how far a job is: a bar on a terminal, or a line of JSON a second.
 type backfillBar struct {
+	title string
 	json  *json.Encoder
 	w     *os.File
 	bar   *progressbar.ProgressBar
@@ -67,13 +68,17 @@ type backfillBar struct {
 }
 
 func newBackfillBar(e *environment, asJSON bool) *backfillBar {
+	return newProgressBar(e, asJSON, "backfill: samples")
+}
+
+func newProgressBar(e *environment, asJSON bool, title string) *backfillBar {
+	b := &backfillBar{title: title}
 	if asJSON {
-		return &backfillBar{json: json.NewEncoder(e.out)}
+		b.json = json.NewEncoder(e.out)
+	} else if f, ok := e.err.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		b.w = f
 	}
-	if f, ok := e.err.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		return &backfillBar{w: f}
-	}
-	return &backfillBar{}
+	return b
 }
 
 // show is migrate.Components.Progress.
