@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
 	"os"
 	"strings"
 	"time"
@@ -22,18 +21,16 @@ import (
 
 // parityOptions are the flags of queries that are asked of both sides.
 type parityOptions struct {
-	queries      []string
-	queriesFile  string
-	sourceURL    string
-	sourceHeader []string
-	step         *interval
+	queries     []string
+	queriesFile string
+	sourceURL   string
+	step        *interval
 }
 
 func (o *parityOptions) register(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.queries, "query", nil, "PromQL to ask of both sides; may be repeated")
 	f.StringVar(&o.queriesFile, "queries", "", "file with PromQL to ask of both sides, one a line")
-	f.StringVar(&o.sourceURL, "source-url", "", "server that answers --query for the source, as http://host:9090 (default the source itself, read here)")
-	f.StringArrayVar(&o.sourceHeader, "source-url-header", nil, "'NAME: VALUE' to send to --source-url, such as a tenant or a token; may be repeated")
+	f.StringVar(&o.sourceURL, "source-url", "", "server that answers --query for the source, as http://host:9090 with what --http-config says (default the source itself, read here)")
 	o.step = intervalFlag(f, "step", 0, "step of --query over the range (default an instant query at the end)")
 }
 
@@ -66,19 +63,6 @@ func (o *parityOptions) questions() ([]string, error) {
 		return nil, usagef("--source-url and --step are for --query or --queries, of which there is none")
 	}
 	return out, nil
-}
-
-// header is what is sent to --source-url.
-func (o *parityOptions) header() (http.Header, error) {
-	h := http.Header{}
-	for _, line := range o.sourceHeader {
-		name, value, ok := strings.Cut(line, ":")
-		if name = strings.TrimSpace(name); !ok || name == "" {
-			return nil, usagef("--source-url-header is not of the form 'NAME: VALUE'")
-		}
-		h.Add(name, strings.TrimSpace(value))
-	}
-	return h, nil
 }
 
 // when are the times at which questions are asked: of what was compared.
@@ -131,15 +115,15 @@ func (o *verifyOptions) sourceAsker(cfg *verify.Config, s *sides, r *verify.Repo
 		engine := query.NewEngine(&query.EngineOptions{MaxConcurrency: 1}, query.NewParser(), nil, nil)
 		return &verify.EngineAsker{Engine: engine, Queryable: verify.NewSourceQueryable(cfg, s.Components, r, 0)}, engine.Close, nil
 	}
-	h, err := o.header()
+	client, err := o.live.client()
 	if err != nil {
 		return nil, nil, err
 	}
-	a, err := verify.NewAPIAsker(o.sourceURL, h, nil)
+	a, err := verify.NewAPIAsker(o.sourceURL, nil, client)
 	if err != nil {
 		return nil, nil, usagef("--source-url: %w", err)
 	}
-	return a, func() error { return nil }, nil
+	return a, func() error { client.CloseIdleConnections(); return nil }, nil
 }
 
 // printParity prints what came of a query.

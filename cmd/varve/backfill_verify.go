@@ -172,8 +172,7 @@ func runVerify(ctx context.Context, o *verifyOptions, args []string, e *environm
 		return err
 	}
 	if err == nil && len(questions) > 0 {
-		r.Queries, err = o.ask(ctx, questions, cfg, s, r)
-		r.Complete, r.Equal = err == nil, r.Equal && err == nil && verify.AllEqual(r.Queries)
+		err = r.Ask(func() ([]verify.Compared, error) { return o.ask(ctx, questions, cfg, s, r) })
 	}
 	if o.asJSON {
 		err = errors.Join(incomplete(err), json.NewEncoder(e.out).Encode(map[string]any{"summary": r}))

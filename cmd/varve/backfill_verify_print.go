@@ -55,12 +55,8 @@ func printLeftOut(w io.Writer, counts map[string]int64, named []migrate.Skip) {
 
 // printDays is a table by day: all of them, or if there are many those in which something differs.
 func printDays(w io.Writer, days []verify.Day) {
-	if len(days) == 0 {
-		return
-	}
 	out := tabwriter.NewWriter(w, 0, 8, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(out, "\nDAY\tSERIES\tSAMPLES\tIN BUCKET\tMISSING\tDIFFERENT\tEXTRA\t")
-	same, unread := 0, 0
+	shown, same, unread := 0, 0, 0
 	for i := range days {
 		d := &days[i]
 		switch {
@@ -70,6 +66,9 @@ func printDays(w io.Writer, days []verify.Day) {
 		case len(days) > manyDays && d.Wrong() == 0 && d.ExtraSamples == 0:
 			same++
 			continue
+		}
+		if shown++; shown == 1 {
+			fmt.Fprintln(out, "\nDAY\tSERIES\tSAMPLES\tIN BUCKET\tMISSING\tDIFFERENT\tEXTRA\t")
 		}
 		fmt.Fprintf(out, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t\n", d.Day, d.SourceSeries, d.SourceSamples, d.TargetSamples, d.MissingSamples, d.Wrong()-d.MissingSamples, d.ExtraSamples)
 	}

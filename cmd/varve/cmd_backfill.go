@@ -61,7 +61,7 @@ func newBackfill(e *environment) *cobra.Command {
 	o.register(f)
 	f.StringVar(&o.name, "name", "", "name of the job; under another name the same samples are taken over once more")
 	f.BoolVar(&o.dryRun, "dry-run", false, "count, estimate, and write nothing")
-	cmd.AddCommand(newBackfillVerify(e))
+	cmd.AddCommand(newBackfillVerify(e), newBackfillCutover(e))
 	return cmd
 }
 

@@ -30,6 +30,8 @@ type CutoverComponents struct {
 	// Live is what the bucket, or better a server on it, has of the time since; made with LiveSkips. Its Days is called at the moment that counts as the present.
 	Live      migrate.Source
 	LiveSkips *migrate.Skips
+	// Ask, if not nil, asks both sides queries when the history was compared.
+	Ask func(ctx context.Context, r *Report) ([]Compared, error)
 }
 
 // maxAlive bounds the series that are expected to go on: about 140 bytes each are held.
@@ -88,11 +90,11 @@ func (k *cutover) run(ctx context.Context) error {
 func (k *cutover) history(ctx context.Context) (err error) {
 	if !k.cfg.SkipVerify {
 		k.r.History, err = Run(ctx, &k.cfg.Config, k.c.Components)
-		if err == nil {
-			k.days = k.r.History.sourceDays
-			k.r.EndMs = k.r.History.MaxMs
+		if err != nil {
+			return err
 		}
-		return err
+		k.days, k.r.EndMs = k.r.History.sourceDays, k.r.History.MaxMs
+		return k.ask(ctx)
 	}
 	sel, err := migrate.Select(&k.cfg.Job, k.c.Now, k.c.Source, k.c.Skips)
 	if err != nil {
@@ -102,6 +104,13 @@ func (k *cutover) history(ctx context.Context) (err error) {
 		return fmt.Errorf("source: %w", err)
 	}
 	return nil
+}
+
+func (k *cutover) ask(ctx context.Context) error {
+	if k.c.Ask == nil {
+		return nil
+	}
+	return k.r.History.Ask(func() ([]Compared, error) { return k.c.Ask(ctx, k.r.History) })
 }
 
 // findEnd finds the last sample of the source, from its last day backwards, if that is not known.

@@ -83,9 +83,6 @@ type PointDifference struct {
 	Target string `json:"target"`
 }
 
-// AllEqual and Different say how many queries had another answer.
-func AllEqual(all []Compared) bool { return Different(all) == 0 }
-
 // Different is how many of the queries had another answer.
 func Different(all []Compared) (n int) {
 	for i := range all {

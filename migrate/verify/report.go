@@ -119,7 +119,7 @@ type Report struct {
 	// Unreadable is what could not be read of the bucket, at most a hundred: its samples count as missing.
 	Unreadable []migrate.Skip `json:"unreadable"`
 	Exact      bool           `json:"exact"`
-	// Queries are for the caller to fill in, from Parity.
+	// Queries are those of Ask.
 	Queries []Compared `json:"queries,omitempty"`
 
 	// sourceDays are those of the source.
@@ -201,6 +201,14 @@ func (t *tally) report(c *Components, complete bool) *Report {
 	r.Days = slices.Clone(r.Days)
 	slices.SortFunc(r.Days, func(a, b Day) int { return cmp.Compare(a.Day, b.Day) })
 	return &r
+}
+
+// Ask adds queries to the outcome: those that ask returns, and the error that ended them if one did.
+func (r *Report) Ask(ask func() ([]Compared, error)) (err error) {
+	r.Queries, err = ask()
+	r.Complete = r.Complete && err == nil
+	r.Equal = r.Equal && err == nil && Different(r.Queries) == 0
+	return err
 }
 
 func timeText(ms int64) string {
