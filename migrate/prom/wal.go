@@ -43,6 +43,7 @@ type logReader struct {
 	deleted map[chunks.HeadSeriesRef]tombstones.Intervals
 	// fromMs is where the blocks end: what is older is in them, or was deleted from them.
 	fromMs int64
+	rows   logRows
 
 	seriesBuf []record.RefSeries
 	samples   []record.RefSample
@@ -57,6 +58,7 @@ func (t *TSDB) readLog(ctx context.Context, r model.TimeRange, want migrate.Want
 		t: t, r: r, want: want, out: spill.New(t.opts.TempDir, t.opts.SortBytes, spill.FirstWins), print: sha256.New(), decoder: record.NewDecoder(nil, nil),
 		series: map[chunks.HeadSeriesRef]labels.Labels{}, deleted: map[chunks.HeadSeriesRef]tombstones.Intervals{}, fromMs: math.MinInt64,
 	}
+	l.rows = logRows{l: l, said: map[string][]byte{}, lastMs: model.MinTimeMs - 1}
 	t.log = l.out
 	for _, b := range t.blocks {
 		// Blocks of out-of-order samples, or of some series, say nothing about how far the others have come.
@@ -84,6 +86,9 @@ func (t *TSDB) readLog(ctx context.Context, r model.TimeRange, want migrate.Want
 		l.fromMs = fromMs
 	}
 	if err := l.readDir(ctx, dir, l.takeSamples); err != nil {
+		return err
+	}
+	if err := l.rows.finish(); err != nil {
 		return err
 	}
 	t.logPrint = hex.EncodeToString(l.print.Sum(nil)[:16])
@@ -239,6 +244,10 @@ func (l *logReader) takeSamples(rec []byte) (err error) {
 			}
 		}
 		return badRecord(err)
+	case record.Exemplars:
+		return l.rows.takeExemplars(rec)
+	case record.Metadata:
+		return l.rows.takeMetadata(rec)
 	}
 	return nil
 }
@@ -249,6 +258,7 @@ func (l *logReader) add(ref chunks.HeadSeriesRef, t int64, v float64, h []byte) 
 	if !ok || t < l.fromMs || !l.r.Contains(t) || promchunk.Deleted(l.deleted[ref], t) {
 		return nil
 	}
+	l.rows.lastMs = max(l.rows.lastMs, t)
 	var key [8]byte
 	binary.LittleEndian.PutUint64(key[:], uint64(ref))
 	return l.out.Add(key[:], func() (labels.Labels, error) { return ls, nil }, t, v, h)

@@ -1,0 +1,105 @@
+package prom
+
+import (
+	"encoding/binary"
+	"strings"
+
+	commonmodel "github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/tsdb/chunks"
+	"github.com/prometheus/prometheus/tsdb/record"
+
+	"github.com/varvedb/varve/migrate"
+	"github.com/varvedb/varve/migrate/promchunk"
+	"github.com/varvedb/varve/model"
+)
+
+// logRows takes over what the log says beside samples: exemplars, which are in no block, and what is said of metrics, which bears no time and gets that of the last sample of
+// the log.
+type logRows struct {
+	l         *logReader
+	exemplars []record.RefExemplar
+	metadata  []record.RefMetadata
+	// said is what was said last of a metric.
+	said   map[string][]byte
+	lastMs int64
+}
+
+// maxMetrics is of how many metrics a server remembers what is said.
+const maxMetrics = 100_000
+
+func (r *logRows) takeExemplars(rec []byte) (err error) {
+	r.exemplars, err = r.l.decoder.Exemplars(rec, r.exemplars[:0])
+	for i := range r.exemplars {
+		if err := r.exemplar(&r.exemplars[i]); err != nil {
+			return err
+		}
+	}
+	return badRecord(err)
+}
+
+func (r *logRows) exemplar(e *record.RefExemplar) error {
+	ls, ok := r.l.series[e.Ref]
+	if !ok || !r.l.r.Contains(e.T) || promchunk.Deleted(r.l.deleted[e.Ref], e.T) {
+		return nil
+	}
+	row := model.AppendExemplar(model.BeginExemplars(nil), e.V, e.Labels.Len())
+	e.Labels.Range(func(l labels.Label) { row = model.AppendText(model.AppendText(row, l.Name), l.Value) })
+	key := binary.LittleEndian.AppendUint64([]byte{'e'}, uint64(e.Ref)) // samples have the number alone
+	return r.l.out.Add(key, func() (labels.Labels, error) {
+		clean, err := migrate.Clean(ls)
+		if err != nil {
+			clean = ls // the job refuses it, and names it
+		}
+		b := labels.NewScratchBuilder(ls.Len() + 1)
+		model.ExemplarSeries(&b, clean)
+		b.Sort()
+		return b.Labels(), nil
+	}, e.T, 0, row)
+}
+
+func (r *logRows) takeMetadata(rec []byte) (err error) {
+	r.metadata, err = r.l.decoder.Metadata(rec, r.metadata[:0])
+	for i := range r.metadata {
+		m := &r.metadata[i]
+		typ := record.ToMetricType(m.Type)
+		metric := family(r.l.series[chunks.HeadSeriesRef(m.Ref)].Get(labels.MetricName), typ)
+		if _, known := r.said[metric]; model.ValidMetric(metric) && (known || len(r.said) < maxMetrics) {
+			r.said[metric] = model.AppendMetadata(nil, model.MetadataTypeNumber(typ), m.Unit, m.Help)
+		}
+	}
+	return badRecord(err)
+}
+
+// family is the metric that a series belongs to, of which metadata is said.
+func family(name string, typ commonmodel.MetricType) string {
+	var suffixes []string
+	switch typ {
+	case commonmodel.MetricTypeHistogram:
+		suffixes = []string{"_bucket", "_count", "_sum"}
+	case commonmodel.MetricTypeGaugeHistogram:
+		suffixes = []string{"_bucket", "_gcount", "_gsum"}
+	case commonmodel.MetricTypeSummary:
+		suffixes = []string{"_count", "_sum"}
+	}
+	for _, s := range suffixes {
+		if rest, ok := strings.CutSuffix(name, s); ok && rest != "" {
+			return rest
+		}
+	}
+	return name
+}
+
+// finish takes what was said of metrics, if there was any sample.
+func (r *logRows) finish() error {
+	if r.lastMs < model.MinTimeMs {
+		return nil
+	}
+	for metric, row := range r.said {
+		ls := func() (labels.Labels, error) { return model.MetadataSeries(metric), nil }
+		if err := r.l.out.Add([]byte("metadata "+metric), ls, r.lastMs, 0, row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
