@@ -32,8 +32,8 @@ type run struct {
 	days map[model.Day]section
 }
 
-// section is a stretch of a file.
-type section struct{ offset, length int64 }
+// section is a stretch of a file, with so many series.
+type section struct{ offset, length, series int64 }
 
 // runBlock is the size of what is compressed at a time: many runs are read at once.
 const runBlock = 64 << 10
@@ -55,10 +55,15 @@ func writeRun(dir string, n int, all []*Open) (r *run, err error) {
 	var days []model.Day
 	seen := map[model.Day]bool{}
 	for _, o := range all {
-		for _, t := range o.columns.T {
-			if d := model.DayOf(t); !seen[d] {
+		for i := 0; i < len(o.columns.T); {
+			d := model.DayOf(o.columns.T[i])
+			if !seen[d] {
 				seen[d] = true
 				days = append(days, d)
+			}
+			last := d.Range().MaxMs
+			for i < len(o.columns.T) && o.columns.T[i] <= last {
+				i++
 			}
 		}
 	}
@@ -67,7 +72,7 @@ func writeRun(dir string, n int, all []*Open) (r *run, err error) {
 	at := make([]int, len(all))
 	var b []byte
 	for _, day := range days {
-		begin := w.n
+		begin, series := w.n, int64(0)
 		z.Reset(w)
 		last := day.Range().MaxMs
 		for i, o := range all {
@@ -82,11 +87,12 @@ func writeRun(dir string, n int, all []*Open) (r *run, err error) {
 			if _, err := z.Write(b); err != nil {
 				return nil, err
 			}
+			series++
 		}
 		if err := z.Close(); err != nil {
 			return nil, err
 		}
-		r.days[day] = section{begin, w.n - begin}
+		r.days[day] = section{begin, w.n - begin, series}
 	}
 	return r, nil
 }
@@ -139,10 +145,13 @@ func (r *run) read(at section) iter.Seq2[model.Series, error] {
 	return func(yield func(model.Series, error) bool) {
 		z := s2.NewReader(io.NewSectionReader(r.f, at.offset, at.length), s2.ReaderMaxBlockSize(runBlock))
 		in := &recordReader{r: bufio.NewReaderSize(z, 4<<10), b: labels.NewScratchBuilder(16)}
-		for {
+		for n := int64(0); ; n++ {
 			s, err := in.next()
 			if errors.Is(err, io.EOF) {
-				return
+				if n == at.series {
+					return
+				}
+				err = fmt.Errorf("it ends after %d of %d series: %w", n, at.series, model.ErrCorrupt)
 			}
 			if err != nil {
 				yield(nil, fmt.Errorf("read sorted run %s: %w", r.f.Name(), err))
@@ -155,17 +164,19 @@ func (r *run) read(at section) iter.Seq2[model.Series, error] {
 	}
 }
 
-// recordReader reads records. Only io.EOF itself is the end: within a record it is io.ErrUnexpectedEOF.
+// recordReader reads records. Only io.EOF itself is the end: within a record it is io.ErrUnexpectedEOF. A series is valid until the next one is read. Memory grows with what was
+// read, not with what a number says.
 type recordReader struct {
 	r   *bufio.Reader
 	b   labels.ScratchBuilder
 	buf []byte
+	c   model.Columns
 	err error
 }
 
 func (r *recordReader) next() (*series, error) {
-	if _, err := r.r.Peek(1); err != nil {
-		return nil, err
+	if _, err := r.r.Peek(1); errors.Is(err, io.EOF) {
+		return nil, io.EOF
 	}
 	r.err = nil
 	r.b.Reset()
@@ -176,27 +187,26 @@ func (r *recordReader) next() (*series, error) {
 			return nil, r.err
 		}
 	}
-	n := int(r.uvarint())
+	n := r.uvarint()
 	rich := r.bytes(1)
 	if r.err != nil {
 		return nil, r.err
 	}
-	c := &model.Columns{}
+	hasRich := rich[0] == 1
+	c := &r.c
+	c.Reset()
 	at := int64(0)
-	for i := 0; i < n && r.err == nil; i++ {
-		d, err := binary.ReadVarint(r.r)
-		r.fail(err)
-		at += d
+	for i := uint64(0); i < n && r.err == nil; i++ {
+		at += r.varint()
 		c.T = append(c.T, at)
 	}
-	hasRich := len(rich) > 0 && rich[0] == 1
-	for i := 0; i < n && r.err == nil; i++ {
+	for i := uint64(0); i < n && r.err == nil; i++ {
 		if v := r.bytes(8); r.err == nil {
 			c.V = append(c.V, math.Float64frombits(binary.LittleEndian.Uint64(v)))
 		}
 	}
 	if hasRich && r.err == nil {
-		r.histograms(c, n)
+		r.histograms(n)
 	}
 	if r.err != nil {
 		return nil, r.err
@@ -204,17 +214,19 @@ func (r *recordReader) next() (*series, error) {
 	return &series{labels: r.b.Labels(), columns: c}, nil
 }
 
-func (r *recordReader) histograms(c *model.Columns, n int) {
+func (r *recordReader) histograms(n uint64) {
 	any := false
-	c.H = make([][]byte, n)
-	for i := 0; i < n && r.err == nil; i++ {
+	var all [][]byte
+	for i := uint64(0); i < n && r.err == nil; i++ {
+		var h []byte
 		if k := r.uvarint(); k > 0 {
-			c.H[i] = []byte(r.text(k - 1))
+			h = []byte(r.text(k - 1))
 			any = true
 		}
+		all = append(all, h)
 	}
-	if !any {
-		c.H = nil
+	if any {
+		r.c.H = all
 	}
 }
 
@@ -227,12 +239,28 @@ func (r *recordReader) fail(err error) {
 	}
 }
 
+// uvarint reads from what is buffered if that does.
 func (r *recordReader) uvarint() uint64 {
 	if r.err != nil {
 		return 0
 	}
+	if b, _ := r.r.Peek(binary.MaxVarintLen64); len(b) > 0 {
+		if v, n := binary.Uvarint(b); n > 0 {
+			_, _ = r.r.Discard(n) // it is there
+			return v
+		}
+	}
 	v, err := binary.ReadUvarint(r.r)
 	r.fail(err)
+	return v
+}
+
+func (r *recordReader) varint() int64 {
+	u := r.uvarint()
+	v := int64(u >> 1)
+	if u&1 != 0 {
+		v = ^v
+	}
 	return v
 }
 
@@ -240,19 +268,14 @@ func (r *recordReader) text(n uint64) string { return string(r.bytes(n)) }
 
 // bytes returns the next n bytes, valid until the next call; nil after an error.
 func (r *recordReader) bytes(n uint64) []byte {
-	if r.err != nil {
-		return nil
+	r.buf = r.buf[:0]
+	const most = 64 << 10 // at a time
+	for r.err == nil && uint64(len(r.buf)) < n {
+		k, had := int(min(n-uint64(len(r.buf)), most)), len(r.buf)
+		r.buf = slices.Grow(r.buf, k)[:had+k]
+		_, err := io.ReadFull(r.r, r.buf[had:])
+		r.fail(err)
 	}
-	if n > 1<<30 {
-		r.fail(fmt.Errorf("text of %d bytes", n))
-		return nil
-	}
-	if uint64(cap(r.buf)) < n {
-		r.buf = make([]byte, n)
-	}
-	r.buf = r.buf[:n]
-	_, err := io.ReadFull(r.r, r.buf)
-	r.fail(err)
 	if r.err != nil {
 		return nil
 	}

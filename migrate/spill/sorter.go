@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"os"
 	"slices"
+	"strings"
 
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -28,7 +28,7 @@ const (
 // directory of its own. Add and Finish are called by one goroutine; then Series and Counts by any number of them; Close last.
 type Sorter struct {
 	parent string // where dir is made
-	dir    string
+	dir    *Dir
 	budget int64
 	wins   Winner
 
@@ -44,6 +44,7 @@ type Sorter struct {
 // Open is a series of the run that is being gathered, good for one Put.
 type Open struct {
 	labels  labels.Labels
+	metric  string
 	columns model.Columns // in the order in which they came
 	sorted  bool          // which is strictly ascending
 }
@@ -81,7 +82,7 @@ func (s *Sorter) Find(key []byte) *Open { return s.open[string(key)] }
 
 // Open begins to gather a series that Find does not have.
 func (s *Sorter) Open(key []byte, ls labels.Labels) *Open {
-	o := &Open{labels: ls, sorted: true}
+	o := &Open{labels: ls, metric: ls.Get(index.MetricName), sorted: true}
 	s.open[string(key)] = o
 	s.held += seriesBytes + int64(len(key)) + int64(ls.Len())*32
 	return o
@@ -148,10 +149,10 @@ func (s *Sorter) spill() error {
 	if len(s.open) == 0 {
 		return nil
 	}
-	if s.dir == "" {
-		dir, err := os.MkdirTemp(s.parent, "varve-sort-")
+	if s.dir == nil {
+		dir, err := MakeDir(s.parent)
 		if err != nil {
-			return fmt.Errorf("sort: %w", err)
+			return err
 		}
 		s.dir = dir
 	}
@@ -162,16 +163,13 @@ func (s *Sorter) spill() error {
 	}
 	// Series under two keys but with the same labels are put one behind the other, in the order of their first samples, so that it does not depend on the map.
 	slices.SortFunc(all, func(a, b *Open) int {
-		switch {
-		case index.Less(a.labels, b.labels):
-			return -1
-		case index.Less(b.labels, a.labels):
-			return 1
+		if c := strings.Compare(a.metric, b.metric); c != 0 {
+			return c
 		}
-		return cmp.Compare(a.columns.T[0], b.columns.T[0])
+		return cmp.Or(labels.Compare(a.labels, b.labels), cmp.Compare(a.columns.T[0], b.columns.T[0]))
 	})
 	all = s.unite(all)
-	r, err := writeRun(s.dir, len(s.runs), all)
+	r, err := writeRun(s.dir.Path(), len(s.runs), all)
 	if err != nil {
 		return fmt.Errorf("sort: write run %d: %w", len(s.runs), err)
 	}
@@ -206,17 +204,21 @@ func (s *Sorter) order(o *Open) {
 
 // ordered returns the samples in order of time, one a timestamp.
 func ordered(c *model.Columns, wins Winner) *model.Columns {
-	at := make([]int, c.Len())
-	for i := range at {
-		at[i] = i
+	type place struct {
+		t int64
+		i int
 	}
-	slices.SortStableFunc(at, func(a, b int) int { return cmp.Compare(c.T[a], c.T[b]) })
+	at := make([]place, c.Len())
+	for i, t := range c.T {
+		at[i] = place{t, i}
+	}
+	slices.SortFunc(at, func(a, b place) int { return cmp.Or(cmp.Compare(a.t, b.t), cmp.Compare(a.i, b.i)) })
 	out := &model.Columns{T: make([]int64, 0, len(at)), V: make([]float64, 0, len(at))}
-	for k, i := range at {
-		if wins == LastWins && k+1 < len(at) && c.T[at[k+1]] == c.T[i] || wins == FirstWins && k > 0 && c.T[at[k-1]] == c.T[i] {
+	for k, p := range at {
+		if wins == LastWins && k+1 < len(at) && at[k+1].t == p.t || wins == FirstWins && k > 0 && at[k-1].t == p.t {
 			continue
 		}
-		out.AppendAt(c, i)
+		out.AppendAt(c, p.i)
 	}
 	return out
 }
@@ -250,9 +252,9 @@ func (s *Sorter) Close() error {
 	for _, r := range s.runs {
 		errs = append(errs, r.f.Close())
 	}
-	if s.dir != "" {
-		errs = append(errs, os.RemoveAll(s.dir))
+	if s.dir != nil {
+		errs = append(errs, s.dir.Close())
 	}
-	s.runs, s.dir = nil, ""
+	s.runs, s.dir = nil, nil
 	return errors.Join(errs...)
 }
