@@ -52,6 +52,7 @@ func (s *Source) readAll(ctx context.Context, l *shippedLogs, roster *catalog.Ro
 		if w.Shipping || w.Mode == modeObject {
 			continue
 		}
+		s.silent = true
 		err := s.skips.Add(migrate.Skip{
 			Kind: "log", Where: "writer " + w.ID,
 			Reason: fmt.Sprintf("it is active and does not ship its log: what it took since it flushed last (after generation %d) is not in the bucket; have it flush, or stop it", w.Released),

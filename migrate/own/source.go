@@ -47,6 +47,8 @@ type Source struct {
 	root     *catalog.Root
 	snapshot *catalog.Snapshot
 	log      *shippedLogs
+	// silent: there is a writer that does not ship its log.
+	silent bool
 
 	mu  sync.Mutex      // guards bad
 	bad map[string]bool // ids of blocks that cannot be read
@@ -111,7 +113,7 @@ func (s *Source) days(ctx context.Context, r model.TimeRange, want migrate.Want)
 			return nil, err
 		}
 	}
-	if s.root.Missing && s.log == nil {
+	if s.root.Missing && s.log == nil && !s.silent {
 		return nil, fmt.Errorf("there is no such tenant in the bucket: %w", model.ErrNotFound)
 	}
 	return s.extents(ctx, r)
