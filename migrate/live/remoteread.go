@@ -118,12 +118,12 @@ func wholeBody(in io.Reader) ([]byte, error) {
 		return nil, &failure{tooMuch: true, err: fmt.Errorf("the answer has more than %d bytes", maxPackedBytes)}
 	}
 	n, err := snappy.DecodedLen(packed)
-	if err == nil && n > maxWholeBytes {
-		return nil, &failure{tooMuch: true, err: fmt.Errorf("the answer has %d bytes, at most %d", n, maxWholeBytes)}
-	}
 	// Snappy makes 64 bytes of three at most: who says more does not tell the truth, and gets no memory.
 	if err == nil && n > 32*len(packed)+64 {
 		err = snappy.ErrCorrupt
+	}
+	if err == nil && n > maxWholeBytes {
+		return nil, &failure{tooMuch: true, err: fmt.Errorf("the answer has %d bytes, at most %d", n, maxWholeBytes)}
 	}
 	var b []byte
 	if err == nil {
