@@ -88,7 +88,7 @@ func (o *cutoverOptions) openLivePath(cfg *migrate.Config, s *sides, skips *migr
 		return nil, err
 	}
 	client.Transport = &tenantTransport{o.tenant, client.Transport}
-	return live.NewRemoteRead(o.url, skips, &live.Options{TempDir: o.tempDir, SortBytes: o.sortBytes(), Days: 1, Matchers: matchers}, live.Components{
+	return live.NewRemoteRead(o.url, skips, &live.Options{TempDir: o.tempDir, SortBytes: o.sortBytes(), Days: 1, Matchers: matchers, Tries: 4}, live.Components{
 		Client: client, Now: time.Now, Sleep: sleep, Rand: rand.Float64,
 	})
 }

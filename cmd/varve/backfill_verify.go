@@ -111,7 +111,8 @@ func (o *verifyOptions) openSides(ctx context.Context, cfg *migrate.Config, args
 	if s.bucket, err = blob.Open(ctx, s.url, openers(), nil); err != nil {
 		return s, incomplete(err)
 	}
-	target := &own.Options{TempDir: o.tempDir, SortBytes: o.sortBytes()}
+	// What a backfill has made are blocks; logs are the live path's.
+	target := &own.Options{NoLogs: true, TempDir: o.tempDir, SortBytes: o.sortBytes()}
 	if o.relabel == "" {
 		target.Matchers = cfg.Matchers
 	}

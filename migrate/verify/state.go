@@ -71,7 +71,7 @@ func (s *state) live(c *model.Columns, intervals int) {
 	if d := usualDistance(c.T[from:]); d > 0 {
 		s.interval = d
 	}
-	longest := int64(intervals) * max(s.sourceInterval, s.interval)
+	longest := gapOver(max(s.sourceInterval, s.interval), intervals)
 	for i := from; i < c.Len(); i++ {
 		t := c.T[i]
 		switch {
@@ -86,6 +86,9 @@ func (s *state) live(c *model.Columns, intervals int) {
 		s.last, s.ended = t, stale(c, i)
 	}
 }
+
+// gapOver is from what on the distance of two samples is a gap: so many intervals, and half of one for the jitter of scrapes.
+func gapOver(interval int64, intervals int) int64 { return int64(intervals)*interval + interval/2 }
 
 // stale reports whether a sample is a stale marker: Prometheus writes one when a series ends.
 func stale(c *model.Columns, i int) bool {
@@ -129,7 +132,7 @@ const (
 
 // settle decides what is wrong with the series, if anything is: the worst, as the rest follows from it.
 func (s *state) settle(endMs, nowMs int64, intervals int) {
-	if s.sourceInterval > 0 && endMs-s.sourceLast > int64(intervals)*s.sourceInterval+slackMs {
+	if s.sourceInterval > 0 && endMs-s.sourceLast > gapOver(s.sourceInterval, intervals)+slackMs {
 		s.endedAtSource = true // without a word
 	}
 	if s.endedAtSource {
@@ -139,7 +142,7 @@ func (s *state) settle(endMs, nowMs int64, intervals int) {
 	if interval == 0 {
 		interval = defaultIntervalMs
 	}
-	longest := int64(intervals) * interval
+	longest := gapOver(interval, intervals)
 	switch {
 	case s.first == 0 && nowMs-s.sourceLast <= longest+slackMs:
 		// Nothing was due yet.
