@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -143,11 +144,18 @@ func TestDryRun(t *testing.T) {
 
 // TestOldest asks the server how far back it goes.
 func TestOldest(t *testing.T) {
+	for _, path := range []string{"", "/", "/prom", "/prom/api/v1/read"} {
+		t.Run(path, func(t *testing.T) { testOldest(t, path) })
+	}
+}
+
+func testOldest(t *testing.T, path string) {
 	w := newWorld(t).threeDays()
 	mux := http.NewServeMux()
-	mux.Handle("/prom/api/v1/read", w.remoteRead(false, 0))
+	at := strings.TrimSuffix(strings.TrimSuffix(path, "/api/v1/read"), "/")
+	mux.Handle(at+"/api/v1/read", w.remoteRead(false, 0))
 	s := w.serve(mux)
-	s.URL += "/prom"
+	s.URL += path
 	cfg := migratetest.Small()
 	c, _ := w.Components()
 	skips := migrate.NewSkips(true)
@@ -156,7 +164,7 @@ func TestOldest(t *testing.T) {
 	require.ErrorIs(t, err, model.ErrInvalid)
 	require.ErrorContains(t, err, "--start")
 	require.NoError(t, src.Close())
-	mux.HandleFunc("/prom/metrics", func(rw http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc(at+"/metrics", func(rw http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(rw, "# TYPE %[1]s gauge\n%[1]s %[2]e\nx 1\n", oldestMetric, float64(migratetest.FirstDay.Range().MinMs)/1000)
 	})
 	w.take(s, NewRemoteRead, cfg, nil)

@@ -204,6 +204,9 @@ func parseURL(raw, suffix, end string) (*url.URL, error) {
 		return nil, fmt.Errorf("URL of the server: want http://HOST[:PORT][/PATH] or https://…: %w", model.ErrInvalid)
 	}
 	u.Fragment, u.RawFragment = "", ""
+	if u.Path == "" {
+		u.Path = "/" // else what is joined to it has no slash before it
+	}
 	if !strings.HasSuffix(strings.TrimSuffix(u.Path, "/"), end) {
 		u = u.JoinPath(suffix)
 	}
