@@ -19,6 +19,11 @@ const manyDays = 40
 // printVerify prints what came of a comparison.
 func printVerify(w io.Writer, r *verify.Report) {
 	t := &r.Total
+	if !r.Complete && len(r.Days) == 0 {
+		printLeftOut(w, r.Skipped, r.Named)
+		fmt.Fprintln(w, "not complete: nothing was compared")
+		return
+	}
 	fmt.Fprintf(w, "source: %s samples (%s native histograms) of %s series, counted once a day\n", humanize.Comma(t.SourceSamples), humanize.Comma(t.SourceHistograms), humanize.Comma(t.SourceSeries))
 	fmt.Fprintf(w, "bucket: %s samples (%s native histograms) of %s series\n", humanize.Comma(t.TargetSamples), humanize.Comma(t.TargetHistograms), humanize.Comma(t.TargetSeries))
 	if t.SourceSamples > 0 {
@@ -77,7 +82,7 @@ func printDays(w io.Writer, days []verify.Day) {
 		fmt.Fprintf(w, "%d more days are equal\n", same)
 	}
 	if unread > 0 {
-		fmt.Fprintf(w, "%d days are in the bucket only, and were not looked at\n", unread)
+		fmt.Fprintf(w, "of %d days of the bucket the source has nothing: they were not looked at\n", unread)
 	}
 	fmt.Fprintln(w)
 }
