@@ -223,11 +223,15 @@ func newExportWorld(t *testing.T, h *history) *world {
 	return w
 }
 
-func (w *world) run(cfg *export.Config) (*export.Report, error) {
+func (w *world) selection() *migrate.Selection {
 	sel, err := migrate.Select(&w.cfg, w.c.Now, w.h, w.skips)
 	require.NoError(w.t, err)
+	return sel
+}
+
+func (w *world) run(cfg *export.Config) (*export.Report, error) {
 	cfg.TempDir = w.t.TempDir()
-	return export.Run(context.Background(), cfg, w.c, sel, w.skips)
+	return export.Run(context.Background(), cfg, w.c, w.selection(), w.skips)
 }
 
 func (w *world) must(cfg *export.Config) *export.Report {
