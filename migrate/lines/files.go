@@ -161,6 +161,29 @@ func (f *file) add(line int64, key []byte, ls labelsOf, t int64, v float64) erro
 	return f.s.sorter.Put(o, t, v, nil)
 }
 
+// addColumns adds samples of a line that has many.
+func (f *file) addColumns(line int64, key []byte, ls labelsOf, c *model.Columns) error {
+	var o *spill.Open
+	for i, t := range c.T {
+		ok, err := f.inRange(line, t)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			continue
+		}
+		if o == nil || !f.s.sorter.Holds(o) {
+			if o, err = f.series(line, key, ls); o == nil || err != nil {
+				return err
+			}
+		}
+		if err := f.s.sorter.Put(o, t, c.V[i], nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // inRange reports whether a sample of the time is to be taken.
 func (f *file) inRange(line, t int64) (bool, error) {
 	if t < model.MinTimeMs || t > model.MaxTimeMs {

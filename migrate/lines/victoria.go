@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -15,45 +14,82 @@ import (
 	"github.com/varvedb/varve/model"
 )
 
-// NewVictoria reads files as VictoriaMetrics' /api/v1/export writes them: lines of JSON, of one series each.
+// NewVictoria reads files as VictoriaMetrics' /api/v1/export writes them: lines of JSON, of one series each and of any length.
 func NewVictoria(paths []string, skips *migrate.Skips, o *FileOptions) *Files {
-	return newFiles(victoriaFormat{}, paths, skips, o)
+	return newFiles(victoriaFormat{shortLine}, paths, skips, o)
 }
 
-type victoriaFormat struct{}
+// victoriaFormat decodes lines of up to short bytes in memory.
+type victoriaFormat struct{ short int }
+
+// shortLine is the length of some hundred thousand samples.
+const shortLine = 4 << 20
 
 func (victoriaFormat) name() string { return "victoria 1" }
 
-func (victoriaFormat) read(ctx context.Context, f *file) error {
+func (v victoriaFormat) read(ctx context.Context, f *file) (err error) {
 	d, c := vmline.NewDecoder(), &model.Columns{}
-	in := bufio.NewScanner(f.in)
-	in.Buffer(make([]byte, 0, 64<<10), vmline.MaxBytes)
-	for n := int64(1); in.Scan(); n++ {
+	in := bufio.NewReaderSize(f.in, v.short)
+	var long *longLine
+	defer func() {
+		if long != nil {
+			err = errors.Join(err, long.close())
+		}
+	}()
+	for n := int64(1); ; n++ {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		b := bytes.TrimSpace(in.Bytes())
-		if len(b) == 0 {
-			continue
-		}
-		ls, err := d.Line(b, c)
-		if err != nil {
-			if err := f.skip(n, 0, err.Error()); err != nil {
+		if endless(in) {
+			if long == nil {
+				long = &longLine{ctx: ctx, in: in, d: d, values: spool{parent: f.s.opts.TempDir}, times: spool{parent: f.s.opts.TempDir}}
+			}
+			if err := v.long(f, n, long); err != nil {
 				return err
 			}
 			continue
 		}
-		key := ls.Bytes(nil)
-		for i, t := range c.T {
-			if err := f.add(n, key, func() (labels.Labels, error) { return ls, nil }, t, c.V[i]); err != nil {
+		b, err := in.ReadSlice('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		last := err != nil
+		if b = bytes.TrimSpace(b); len(b) > 0 {
+			ls, err := d.Line(b, c)
+			if err := v.line(f, n, ls, err, func(take func(*model.Columns) error) error { return take(c) }); err != nil {
 				return err
 			}
+		}
+		if last {
+			return nil
 		}
 	}
-	if err := in.Err(); errors.Is(err, bufio.ErrTooLong) {
-		return f.skip(0, 0, fmt.Sprintf("a line is longer than %d bytes; it and what is behind it is left out", vmline.MaxBytes))
-	} else if err != nil && !errors.Is(err, io.EOF) {
+}
+
+// endless reports whether the next line is longer than the buffer.
+func endless(in *bufio.Reader) bool {
+	if b, err := in.Peek(in.Buffered()); err == nil && bytes.IndexByte(b, '\n') >= 0 {
+		return false
+	}
+	b, err := in.Peek(in.Size())
+	return err == nil && bytes.IndexByte(b, '\n') < 0
+}
+
+func (v victoriaFormat) long(f *file, n int64, l *longLine) error {
+	ls, err := l.read()
+	if err != nil && !errors.Is(err, model.ErrInvalid) {
 		return err
 	}
-	return nil
+	return v.line(f, n, ls, err, l.columns)
+}
+
+// line takes the samples of a line, or names what is wrong with it.
+func (victoriaFormat) line(f *file, n int64, ls labels.Labels, err error, columns func(func(*model.Columns) error) error) error {
+	if err != nil {
+		return f.skip(n, 0, err.Error())
+	}
+	key := ls.Bytes(nil)
+	return columns(func(c *model.Columns) error {
+		return f.addColumns(n, key, func() (labels.Labels, error) { return ls, nil }, c)
+	})
 }

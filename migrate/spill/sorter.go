@@ -41,8 +41,9 @@ type Sorter struct {
 	dayCount *int64
 }
 
-// Open is a series of the run that is being gathered, good for one Put.
+// Open is a series of the run that is being gathered: good for one Put, and for the next as long as the sorter holds it.
 type Open struct {
+	run     int
 	labels  labels.Labels
 	metric  string
 	columns model.Columns // in the order in which they came
@@ -82,11 +83,14 @@ func (s *Sorter) Find(key []byte) *Open { return s.open[string(key)] }
 
 // Open begins to gather a series that Find does not have.
 func (s *Sorter) Open(key []byte, ls labels.Labels) *Open {
-	o := &Open{labels: ls, metric: ls.Get(index.MetricName), sorted: true}
+	o := &Open{run: len(s.runs), labels: ls, metric: ls.Get(index.MetricName), sorted: true}
 	s.open[string(key)] = o
 	s.held += seriesBytes + int64(len(key)) + int64(ls.Len())*32
 	return o
 }
+
+// Holds reports whether a series is still being gathered. If not, Find and Open are to be asked again.
+func (s *Sorter) Holds(o *Open) bool { return o.run == len(s.runs) }
 
 // Put adds a sample to a series, as Add does.
 func (s *Sorter) Put(o *Open, t int64, v float64, h []byte) error {
@@ -124,12 +128,18 @@ func (s *Sorter) countDay(t int64) {
 // AddColumns adds samples of a series. What is in c is copied, histograms excepted.
 func (s *Sorter) AddColumns(ls labels.Labels, c *model.Columns) error {
 	key := ls.Bytes(nil)
+	var o *Open
 	for i, t := range c.T {
 		var h []byte
 		if c.H != nil {
 			h = c.H[i]
 		}
-		if err := s.Add(key, func() (labels.Labels, error) { return ls, nil }, t, c.V[i], h); err != nil {
+		if o == nil || !s.Holds(o) {
+			if o = s.Find(key); o == nil {
+				o = s.Open(key, ls)
+			}
+		}
+		if err := s.Put(o, t, c.V[i], h); err != nil {
 			return err
 		}
 	}
