@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/varvedb/varve/localstack/emulator"
 )
@@ -29,6 +30,7 @@ type killer struct {
 	at    int // 0 is never
 	late  bool
 	kill  func()
+	delay time.Duration // of each call
 }
 
 // killable is a bucket in a cloud behind a killer, and the same one without.
@@ -56,8 +58,9 @@ func killable(t *testing.T) (behind, direct bucket, k *killer) {
 func (k *killer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	k.mu.Lock()
 	k.calls++
-	now, late, kill := k.calls == k.at, k.late, k.kill
+	now, late, kill, delay := k.calls == k.at, k.late, k.kill, k.delay
 	k.mu.Unlock()
+	time.Sleep(delay)
 	if now && !late {
 		kill()
 		panic(http.ErrAbortHandler)

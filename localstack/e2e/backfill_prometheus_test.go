@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -14,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/prometheus/prompb"
+
 	"github.com/varvedb/varve/localstack/process"
 )
 
@@ -21,12 +24,37 @@ import (
 // has in each of the ways there are; whatever the way, and however often it was killed, the bucket then holds what Prometheus itself answers.
 func TestBackfillPrometheus(t *testing.T) {
 	needDebian(t, "prometheus")
-	p := startSource(t)
+	p := startSource(t, "0s")
+	p.configure(true)
 	t.Run("directory in use", p.testInUse)
 	p.stop()
 	t.Run("directory", p.testDirectory)
 	t.Run("snapshot", p.testSnapshot)
+	t.Run("remote read", p.testRemoteRead)
 	t.Run("killed", p.testKilled)
+	t.Run("beside", p.testBeside)
+}
+
+// TestBackfillLate takes over the directory of a Prometheus that took samples out of order, some of them for times that it had already.
+func TestBackfillLate(t *testing.T) {
+	needDebian(t, "prometheus")
+	p := startSource(t, "2h")
+	req := &prompb.WriteRequest{}
+	for i, ts := range p.past.slice(p.past.samples-90, p.past.samples-10) {
+		if name := ts.Labels[0].Value; name != "past_gauge" && name != "past_total" || ts.Labels[1].Value == "3" {
+			continue
+		}
+		for k := range ts.Samples {
+			ts.Samples[k].Value = float64(k)
+			ts.Samples[k].Timestamp += int64(i%3) * 20_000 // a third of the series gets another value for the same time
+		}
+		req.Timeseries = append(req.Timeseries, *ts)
+	}
+	status, body, err := call(t.Context(), http.MethodPost, p.url("/api/v1/write"), writeHeader(), bytes.NewReader(encodeWrite(t, req)))
+	if err != nil || status/100 != 2 {
+		t.Fatalf("late samples: %d, %v: %.300s", status, err, body)
+	}
+	backfillTwice(t, fileBucket(t), p.contents(time.Now()), "--from", "prometheus", p.dir)
 }
 
 // A source is a Prometheus that has a history.
@@ -38,13 +66,13 @@ type source struct {
 	p        *process.Process
 	past     *past
 	from     time.Time
-	scraping bool
+	late     string
 	snapshot string
 	want     contents // all that it answers, once it is stopped
 }
 
-// startSource starts a Prometheus that gets a past, merges what it is due to merge, has some of it deleted, and scrapes itself.
-func startSource(t *testing.T) *source {
+// startSource starts a Prometheus that gets a past, merges what it is due to merge, and has some of it deleted. late is how old samples may be that come out of order.
+func startSource(t *testing.T, late string) *source {
 	t.Helper()
 	addr, err := process.FreeAddr()
 	if err != nil {
@@ -52,7 +80,7 @@ func startSource(t *testing.T) *source {
 	}
 	root := t.TempDir()
 	rng := random(t)
-	s := &source{t: t, addr: addr, dir: filepath.Join(root, "data"), config: filepath.Join(root, "prometheus.yml")}
+	s := &source{t: t, addr: addr, dir: filepath.Join(root, "data"), config: filepath.Join(root, "prometheus.yml"), late: late}
 	s.past = newPast(rng, time.Now().Add(-2*time.Minute), long(12, 3))
 	s.from = s.past.from.Add(-time.Hour)
 	s.configure(false)
@@ -80,7 +108,6 @@ func startSource(t *testing.T) *source {
 	s.delete(`past_gauge{i="3"}`, time.Time{}, time.Time{})
 	s.delete(`past_total{i="1"}`, s.past.from.Add(20*time.Hour), s.past.from.Add(40*time.Hour))
 	s.delete(`{__name__="past_seconds",i="2"}`, time.Now().Add(-time.Hour), time.Time{})
-	s.configure(true)
 	return s
 }
 
@@ -89,7 +116,7 @@ func (s *source) url(path string) string { return "http://" + s.addr + path }
 // configure has it scrape itself, or nothing.
 func (s *source) configure(scrape bool) {
 	s.t.Helper()
-	text := "global: {scrape_interval: 1s, scrape_timeout: 1s}\nscrape_configs:\n  - job_name: itself\n"
+	text := "global: {scrape_interval: 1s, scrape_timeout: 1s}\nstorage: {tsdb: {out_of_order_time_window: " + s.late + "}}\nscrape_configs:\n  - job_name: itself\n"
 	if scrape {
 		text += fmt.Sprintf("    static_configs: [{targets: ['%s']}]\n", s.addr)
 	}
@@ -210,4 +237,14 @@ func (s *source) testDirectory(t *testing.T) {
 
 func (s *source) testSnapshot(t *testing.T) {
 	backfillTwice(t, fileBucket(t), s.want, "--from", "prometheus", s.snapshot)
+}
+
+func (s *source) testRemoteRead(t *testing.T) {
+	b := fileBucket(t)
+	args := []string{"--from", "remote-read", s.url("")}
+	backfill(t, b, args...)
+	requireHolds(t, b, s.want)
+	// The day that is not over is asked for once more.
+	backfill(t, b, args...)
+	requireEqual(t, "after the second time", s.want, readBucket(t, b).contents, false)
 }
