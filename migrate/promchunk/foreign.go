@@ -18,6 +18,9 @@ func (d *Decoder) Foreign(dst *model.Columns, encoding uint8, data []byte, r mod
 	if !chunkenc.IsValidEncoding(e) || len(data) < minChunkBytes {
 		return fmt.Errorf("chunk of %d bytes with encoding %d: %w", len(data), encoding, model.ErrCorrupt)
 	}
+	if err := checkLayout(e, data); err != nil {
+		return err
+	}
 	before := dst.Len()
 	// The iterators of Prometheus trust what they are given; rubbish may make them index or allocate out of range.
 	defer func() {
