@@ -14,7 +14,7 @@ import (
 type fakeGCS struct{}
 
 func (fakeGCS) command(ctx context.Context, addr, dir string) (string, process.Options, error) {
-	path, err := goTool(ctx, "fake-gcs-server", "github.com/fsouza/fake-gcs-server")
+	path, err := goTool(ctx, "tools", "fake-gcs-server", "github.com/fsouza/fake-gcs-server")
 	return path, process.Options{
 		Args: []string{"-backend", "memory", "-scheme", "http", "-host", "127.0.0.1", "-port", port(addr), "-public-host", addr, "-log-level", "warn"},
 		Dir:  dir,

@@ -18,7 +18,7 @@ const (
 )
 
 func (versity) command(ctx context.Context, addr, dir string) (string, process.Options, error) {
-	path, err := goTool(ctx, "versitygw", "github.com/versity/versitygw/cmd/versitygw")
+	path, err := goTool(ctx, "tools", "versitygw", "github.com/versity/versitygw/cmd/versitygw")
 	if err != nil {
 		return "", process.Options{}, err
 	}

@@ -80,14 +80,14 @@ func once(tools, builder, target string, build func(tmp string) error) error {
 	return os.Rename(tmp, target)
 }
 
-// goTool builds a main package of the module localstack/tools and returns the path of the program. Its name carries a
+// goTool builds a main package of a module under localstack and returns the path of the program. Its name carries a
 // hash of the module file, so that a new version is a new file.
-func goTool(ctx context.Context, name, pkg string) (string, error) {
+func goTool(ctx context.Context, moduleName, name, pkg string) (string, error) {
 	tools, root, err := toolsDir()
 	if err != nil {
 		return "", err
 	}
-	module := filepath.Join(root, "localstack", "tools")
+	module := filepath.Join(root, "localstack", moduleName)
 	mod, err := os.ReadFile(filepath.Join(module, "go.mod"))
 	if err != nil {
 		return "", err
@@ -117,6 +117,41 @@ func npmTool(ctx context.Context, name, version string) (string, error) {
 		return run(ctx, tmp, nil, "npm", "install", "--prefix", tmp, "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", name+"@"+version)
 	})
 	return filepath.Join(target, "node_modules", name), err
+}
+
+// debTool unpacks a package of Debian, which is not installed and of which no service is started, and returns its folder. Without the lists of packages
+// root fetches them.
+func debTool(ctx context.Context, name string) (string, error) {
+	tools, _, err := toolsDir()
+	if err != nil {
+		return "", err
+	}
+	target := filepath.Join(tools, "debian-"+name)
+	err = once(tools, "apt", target, func(tmp string) error {
+		for _, need := range []string{"apt-get", "dpkg-deb"} {
+			if _, err := exec.LookPath(need); err != nil {
+				return fmt.Errorf("%s needs %s, which is not installed: %w", name, need, ErrNoTool)
+			}
+		}
+		if err := os.Mkdir(tmp, 0o755); err != nil {
+			return err
+		}
+		err := run(ctx, tmp, nil, "apt-get", "-qq", "download", name)
+		if err != nil && os.Geteuid() == 0 {
+			if err = run(ctx, tmp, nil, "apt-get", "-qq", "update"); err == nil {
+				err = run(ctx, tmp, nil, "apt-get", "-qq", "download", name)
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrNoTool, err)
+		}
+		debs, err := filepath.Glob(filepath.Join(tmp, "*.deb"))
+		if err != nil || len(debs) != 1 {
+			return fmt.Errorf("download of %s brought %v: %w", name, debs, ErrNoTool)
+		}
+		return run(ctx, tmp, nil, "dpkg-deb", "-x", debs[0], tmp)
+	})
+	return target, err
 }
 
 func run(ctx context.Context, dir string, env []string, name string, args ...string) error {
