@@ -37,9 +37,14 @@ func (w *world) tsdb(cfg *migrate.Config, dir string) (*migrate.Report, *migrate
 }
 
 // database is a data directory with blocks of two hours over some days, and a log behind them; it returns what is in it, by Prometheus' own querier.
-func (w *world) database(days int) (dir string, want map[string]string) {
+func (w *world) database(days int) (dir string, want map[string]string) { return w.databaseOf(days, 2) }
+
+// databaseOf is a database with blocks of so many hours.
+func (w *world) databaseOf(days int, hours int64) (dir string, want map[string]string) {
 	dir = w.T.TempDir()
-	opts := tsdb.DefaultOptions()
+	opts := smallOptions()
+	opts.MinBlockDuration = hours * 3_600_000
+	opts.MaxBlockDuration = max(opts.MinBlockDuration, opts.MaxBlockDuration)
 	opts.RetentionDuration = 0
 	opts.OutOfOrderTimeWindow = 3_600_000
 	db, err := tsdb.Open(dir, nil, nil, opts, nil)
@@ -57,6 +62,15 @@ func (w *world) database(days int) (dir string, want map[string]string) {
 	want = contents(w.T, db)
 	require.NoError(w.T, db.Close())
 	return dir, want
+}
+
+// smallOptions are those of a database that takes little memory.
+func smallOptions() *tsdb.Options {
+	opts := tsdb.DefaultOptions()
+	opts.StripeSize = 64
+	opts.WALSegmentSize = 64 << 10
+	opts.HeadChunksWriteBufferSize = 64 << 10
+	return opts
 }
 
 // scrape appends a sample to each of the series; names in capitals sort before the metric name.

@@ -19,7 +19,7 @@ import (
 // TestLogRows takes exemplars and metadata from the log.
 func TestLogRows(t *testing.T) {
 	dir := t.TempDir()
-	opts := tsdb.DefaultOptions()
+	opts := smallOptions()
 	opts.RetentionDuration, opts.EnableExemplarStorage, opts.MaxExemplars = 0, true, 100
 	db, err := tsdb.Open(dir, nil, nil, opts, nil)
 	require.NoError(t, err)

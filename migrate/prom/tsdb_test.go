@@ -64,15 +64,18 @@ func TestTSDB(t *testing.T) {
 
 // TestTSDBFaultsAtEveryCall lets each call fail, or succeed without an answer, or be the last, and then runs the job again: each sample is there once.
 func TestTSDBFaultsAtEveryCall(t *testing.T) {
-	dir, want := newWorld(t).database(2)
-	for _, a := range []faultblob.Action{{Kind: faultblob.Fail}, {Kind: faultblob.LoseAnswer}, {Kind: faultblob.CrashBefore}, {Kind: faultblob.CrashAfter}} {
+	// Few blocks are read, and two and more a day written: what a call less costs is squared.
+	dir, want := newWorld(t).databaseOf(2, 12)
+	cfg := &migrate.Config{Tenant: "t", Parallel: 1, PartSamples: 150, PartSeries: 8}
+	// A crash before a call leaves what one after the call before it does.
+	for _, a := range []faultblob.Action{{Kind: faultblob.Fail}, {Kind: faultblob.LoseAnswer}, {Kind: faultblob.CrashAfter}} {
 		for n := 1; ; n++ {
 			w := newWorld(t)
 			c, d := w.Components()
 			d.SetHook(faultblob.Nth(n, a))
-			err := w.run(c, dir)
+			err := w.runAs(cfg, c, dir)
 			require.True(t, err == nil || errors.Is(err, faultblob.ErrInjected) || errors.Is(err, faultblob.ErrCrashed) || errors.Is(err, model.ErrUnavailable), "%v", err)
-			w.tsdb(migratetest.Small(), dir)
+			w.tsdb(cfg, dir)
 			w.Complete(want, "call %d", n)
 			if d.Calls() < n {
 				require.Greater(t, n, 30, "a job makes calls")
@@ -83,12 +86,14 @@ func TestTSDBFaultsAtEveryCall(t *testing.T) {
 }
 
 // run runs a small job over a directory.
-func (w *world) run(c migrate.Components, dir string) error {
+func (w *world) run(c migrate.Components, dir string) error { return w.runAs(migratetest.Small(), c, dir) }
+
+func (w *world) runAs(cfg *migrate.Config, c migrate.Components, dir string) error {
 	skips := migrate.NewSkips(false)
 	src, err := OpenTSDB(dir, skips, &TSDBOptions{TempDir: w.T.TempDir()})
 	require.NoError(w.T, err)
 	defer func() { require.NoError(w.T, src.Close()) }()
-	_, err = migrate.Run(context.Background(), migratetest.Small(), c, src, skips)
+	_, err = migrate.Run(context.Background(), cfg, c, src, skips)
 	return err
 }
 
@@ -166,7 +171,7 @@ func TestDryRun(t *testing.T) {
 func TestDeletedSeries(t *testing.T) {
 	w := newWorld(t)
 	dir, _ := w.database(1)
-	db, err := tsdb.Open(dir, nil, nil, tsdb.DefaultOptions(), nil)
+	db, err := tsdb.Open(dir, nil, nil, smallOptions(), nil)
 	require.NoError(t, err)
 	db.DisableCompactions()
 	require.NoError(t, db.Delete(context.Background(), migratetest.FirstDay.Range().MinMs+3_600_000, migratetest.FirstDay.Range().MaxMs, labels.MustNewMatcher(labels.MatchEqual, "i", "4")))
@@ -180,7 +185,7 @@ func TestDeletedSeries(t *testing.T) {
 // TestOutOfOrderBlock takes samples from the log although a block of out-of-order samples reaches further than they do.
 func TestOutOfOrderBlock(t *testing.T) {
 	dir := t.TempDir()
-	opts := tsdb.DefaultOptions()
+	opts := smallOptions()
 	opts.OutOfOrderTimeWindow = 3_600_000
 	db, err := tsdb.Open(dir, nil, nil, opts, nil)
 	require.NoError(t, err)
@@ -205,7 +210,7 @@ func TestOutOfOrderBlock(t *testing.T) {
 // TestOutOfOrderTie takes, of two samples of one time, the one that Prometheus answers: that which came out of order, as a staleness marker may.
 func TestOutOfOrderTie(t *testing.T) {
 	dir := t.TempDir()
-	opts := tsdb.DefaultOptions()
+	opts := smallOptions()
 	opts.OutOfOrderTimeWindow = 3_600_000
 	db, err := tsdb.Open(dir, nil, nil, opts, nil)
 	require.NoError(t, err)
