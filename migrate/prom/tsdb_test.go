@@ -86,7 +86,9 @@ func TestTSDBFaultsAtEveryCall(t *testing.T) {
 }
 
 // run runs a small job over a directory.
-func (w *world) run(c migrate.Components, dir string) error { return w.runAs(migratetest.Small(), c, dir) }
+func (w *world) run(c migrate.Components, dir string) error {
+	return w.runAs(migratetest.Small(), c, dir)
+}
 
 func (w *world) runAs(cfg *migrate.Config, c migrate.Components, dir string) error {
 	skips := migrate.NewSkips(false)
