@@ -110,7 +110,7 @@ func TestFaultAtEachRequest(t *testing.T) {
 			}
 			for n := 0; ; n++ {
 				w.World = migratetest.New(t)
-				w.NowMs = (migratetest.FirstDay+3).Range().MinMs + 12*3_600_000
+				w.NowMs = (migratetest.FirstDay + 3).Range().MinMs + 12*3_600_000
 				s := w.serve(faulty(h, n, f))
 				r, skips := w.take(s, NewRemoteRead, all(), nil)
 				require.Equal(t, int64(len(want)), r.Samples, "%s at request %d", name, n)

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/prompb"
 
+	"github.com/varvedb/varve/index"
 	"github.com/varvedb/varve/migrate"
 	"github.com/varvedb/varve/migrate/promchunk"
 	"github.com/varvedb/varve/model"
@@ -54,7 +55,7 @@ func remoteMatchers(ms []*labels.Matcher) ([]*prompb.LabelMatcher, error) {
 		out = append(out, &prompb.LabelMatcher{Type: t, Name: m.Name, Value: m.Value})
 	}
 	if len(out) == 0 {
-		out = append(out, &prompb.LabelMatcher{Type: prompb.LabelMatcher_RE, Name: labels.MetricName, Value: ".*"})
+		out = append(out, &prompb.LabelMatcher{Type: prompb.LabelMatcher_RE, Name: index.MetricName, Value: ".*"})
 	}
 	return out, nil
 }

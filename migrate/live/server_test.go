@@ -37,7 +37,7 @@ type world struct {
 // newWorld begins after three days, at noon of the fourth.
 func newWorld(t *testing.T) *world {
 	w := &world{World: migratetest.New(t)}
-	w.NowMs = (migratetest.FirstDay+3).Range().MinMs + 12*3_600_000
+	w.NowMs = (migratetest.FirstDay + 3).Range().MinMs + 12*3_600_000
 	opts := tsdb.DefaultOptions()
 	opts.RetentionDuration = 0
 	opts.OutOfOrderTimeWindow = 100 * model.MsPerDay

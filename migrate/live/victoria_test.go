@@ -116,7 +116,7 @@ func TestVictoria(t *testing.T) {
 	require.Positive(t, stale)
 	for _, packed := range []bool{false, true} {
 		h := w.victoria(packed)
-		for name, f := range map[string]fault{"none": func(rw http.ResponseWriter, a *httptest.ResponseRecorder) { endAt(1 << 30)(rw, a) }, "cut": cutAt(500), "end": endAt(501), "422": status(422, "too many samples"), "503": status(503, "")} {
+		for name, f := range map[string]fault{"none": func(rw http.ResponseWriter, a *httptest.ResponseRecorder) { endAt(1<<30)(rw, a) }, "cut": cutAt(500), "end": endAt(501), "422": status(422, "too many samples"), "503": status(503, "")} {
 			v := &world{World: migratetest.New(t), db: w.db}
 			v.NowMs = w.NowMs
 			s := v.serve(faulty(h, v.Rand.IntN(9), f))
