@@ -51,7 +51,7 @@ func (r *rows) sample(t int64) {
 
 // exemplars takes exemplars of a series, if that is taken.
 func (r *rows) exemplars(e *model.ExemplarRow, ls labelsOf) error {
-	if !r.f.known[string(e.Key)] || e.T == noTime {
+	if !r.f.known[string(e.Key)] && r.f.s.sorter.Find(e.Key) == nil || e.T == noTime {
 		return nil
 	}
 	if e.T < model.MinTimeMs || e.T > model.MaxTimeMs || len(e.Row) > maxRowBytes {

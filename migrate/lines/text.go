@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/varvedb/varve/migrate"
+	"github.com/varvedb/varve/migrate/spill"
 	"github.com/varvedb/varve/model"
 	"github.com/varvedb/varve/protocol/text"
 )
@@ -27,11 +28,14 @@ func (t textFormat) name() string {
 	return "text 2"
 }
 
+// knownBytes is for series that are met again and again.
+const knownBytes = 32 << 20
+
 // noTime stands for a time that is not given. It is that of no sample.
 const noTime = math.MinInt64
 
 func (t textFormat) read(ctx context.Context, f *file) error {
-	r := text.NewReader(f.in, &text.Options{OpenMetrics: t.openMetrics, DefaultMs: noTime})
+	r := text.NewReader(f.in, &text.Options{OpenMetrics: t.openMetrics, DefaultMs: noTime, SeriesBytes: knownBytes})
 	b := labels.NewScratchBuilder(16)
 	f.rows = newRows(f)
 	timeless := int64(0)
@@ -63,7 +67,7 @@ func (t textFormat) read(ctx context.Context, f *file) error {
 				timeless++
 				continue
 			}
-			if err := f.add(0, s.Key, decodeKey(c.Batch.Labels, s.Key, &b), sample.T, sample.V); err != nil {
+			if err := t.add(f, c, i, sample, &b); err != nil {
 				return err
 			}
 			f.rows.sample(sample.T)
@@ -76,6 +80,28 @@ func (t textFormat) read(ctx context.Context, f *file) error {
 		return err
 	}
 	return f.timeless(timeless)
+}
+
+// add adds a sample of the i-th series of the chunk, which is found at once if it was met before.
+func (t textFormat) add(f *file, c *text.Chunk, i int, sample model.Sample, b *labels.ScratchBuilder) error {
+	if ok, err := f.inRange(0, sample.T); !ok {
+		return err
+	}
+	known := c.Known[i]
+	if known != nil {
+		if o, _ := known.Slot.(*spill.Open); o != nil && f.s.sorter.Holds(o) {
+			return f.s.sorter.Put(o, sample.T, sample.V, nil)
+		}
+	}
+	key := c.Batch.Series[i].Key
+	o, err := f.series(0, key, decodeKey(c.Batch.Labels, key, b))
+	if o == nil || err != nil {
+		return err
+	}
+	if known != nil {
+		known.Slot = o
+	}
+	return f.s.sorter.Put(o, sample.T, sample.V, nil)
 }
 
 // rows takes what a batch says beside samples.

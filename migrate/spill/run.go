@@ -8,6 +8,7 @@ import (
 	"io"
 	"iter"
 	"math"
+	"math/bits"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,7 +22,7 @@ import (
 // run is a file of sorted series of a sorter, read by the process that wrote it and by nobody else. It has a section for each day, an S2 stream, which has
 // checksums of its own, of one record a series:
 //
-//	labels     number uvarint, then name and value of each, uvarint length and bytes
+//	labels     uvarint length of what follows of them; name and value of each, uvarint length and bytes
 //	samples    number uvarint
 //	kind       1 byte: 1 if there are histograms among them
 //	times      varint each, the difference to the one before
@@ -111,7 +112,9 @@ func (w *countWriter) Write(p []byte) (int, error) {
 
 // appendRecord appends the samples [from, to) of a series.
 func appendRecord(b []byte, ls labels.Labels, c *model.Columns, from, to int) []byte {
-	b = binary.AppendUvarint(b, uint64(ls.Len()))
+	size := 0
+	ls.Range(func(l labels.Label) { size += textLen(l.Name) + textLen(l.Value) })
+	b = binary.AppendUvarint(b, uint64(size))
 	ls.Range(func(l labels.Label) { b = model.AppendText(model.AppendText(b, l.Name), l.Value) })
 	b = binary.AppendUvarint(b, uint64(to-from))
 	rich := byte(0)
@@ -139,6 +142,9 @@ func appendRecord(b []byte, ls labels.Labels, c *model.Columns, from, to int) []
 	}
 	return b
 }
+
+// textLen is the length of what model.AppendText appends.
+func textLen(s string) int { return (bits.Len64(uint64(len(s))|1)+6)/7 + len(s) }
 
 // read are the series of a section.
 func (r *run) read(at section) iter.Seq2[model.Series, error] {
@@ -180,13 +186,7 @@ func (r *recordReader) next() (*series, error) {
 	}
 	r.err = nil
 	r.b.Reset()
-	for range r.uvarint() {
-		name := r.text(r.uvarint())
-		r.b.Add(name, r.text(r.uvarint()))
-		if r.err != nil {
-			return nil, r.err
-		}
-	}
+	r.labels(r.text(r.uvarint()))
 	n := r.uvarint()
 	rich := r.bytes(1)
 	if r.err != nil {
@@ -212,6 +212,35 @@ func (r *recordReader) next() (*series, error) {
 		return nil, r.err
 	}
 	return &series{labels: r.b.Labels(), columns: c}, nil
+}
+
+// labels takes labels apart; all are parts of one string.
+func (r *recordReader) labels(all string) {
+	next := func() string {
+		n, rest, ok := cutUvarint(all)
+		if !ok || n > uint64(len(rest)) {
+			r.fail(errors.New("labels are cut off"))
+			all = ""
+			return ""
+		}
+		s := rest[:n]
+		all = rest[n:]
+		return s
+	}
+	for len(all) > 0 && r.err == nil {
+		name := next()
+		r.b.Add(name, next())
+	}
+}
+
+func cutUvarint(s string) (v uint64, rest string, ok bool) {
+	for i := 0; i < len(s) && i < binary.MaxVarintLen64; i++ {
+		v |= uint64(s[i]&0x7f) << (7 * i)
+		if s[i] < 0x80 {
+			return v, s[i+1:], true
+		}
+	}
+	return 0, "", false
 }
 
 func (r *recordReader) histograms(n uint64) {

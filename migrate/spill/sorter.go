@@ -32,8 +32,12 @@ type Sorter struct {
 	budget int64
 	wins   Winner
 
-	held   int64
+	held   int64 // bytes of series and samples
+	series int64 // of which those of series
 	open   map[string]*Open
+	// all are the series of open; those that were there when a run was written last are in order.
+	all        []*Open
+	generation int // of open, which is begun anew when it is too large
 	runs   []*run
 	counts map[model.Day]*int64
 	// dayCount is that of day, the last one that was counted.
@@ -41,13 +45,13 @@ type Sorter struct {
 	dayCount *int64
 }
 
-// Open is a series of the run that is being gathered: good for one Put, and for the next as long as the sorter holds it.
+// Open is a series that is being gathered, good as long as the sorter holds it.
 type Open struct {
-	run     int
-	labels  labels.Labels
-	metric  string
-	columns model.Columns // in the order in which they came
-	sorted  bool          // which is strictly ascending
+	generation int
+	labels     labels.Labels
+	metric     string
+	columns    model.Columns // in the order in which they came
+	sorted     bool          // which is strictly ascending
 }
 
 // What a series and a sample take in memory, about.
@@ -83,14 +87,16 @@ func (s *Sorter) Find(key []byte) *Open { return s.open[string(key)] }
 
 // Open begins to gather a series that Find does not have.
 func (s *Sorter) Open(key []byte, ls labels.Labels) *Open {
-	o := &Open{run: len(s.runs), labels: ls, metric: ls.Get(index.MetricName), sorted: true}
+	o := &Open{generation: s.generation, labels: ls, metric: ls.Get(index.MetricName), sorted: true}
 	s.open[string(key)] = o
-	s.held += seriesBytes + int64(len(key)) + int64(ls.Len())*32
+	s.all = append(s.all, o)
+	size := seriesBytes + int64(len(key)) + int64(ls.Len())*32
+	s.held, s.series = s.held+size, s.series+size
 	return o
 }
 
 // Holds reports whether a series is still being gathered. If not, Find and Open are to be asked again.
-func (s *Sorter) Holds(o *Open) bool { return o.run == len(s.runs) }
+func (s *Sorter) Holds(o *Open) bool { return o.generation == s.generation }
 
 // Put adds a sample to a series, as Add does.
 func (s *Sorter) Put(o *Open, t int64, v float64, h []byte) error {
@@ -166,41 +172,72 @@ func (s *Sorter) spill() error {
 		}
 		s.dir = dir
 	}
-	all := make([]*Open, 0, len(s.open))
-	for _, o := range s.open {
-		s.order(o)
-		all = append(all, o)
+	all := s.gathered()
+	if len(all) == 0 {
+		return nil
 	}
-	// Series under two keys but with the same labels are put one behind the other, in the order of their first samples, so that it does not depend on the map.
-	slices.SortFunc(all, func(a, b *Open) int {
-		if c := strings.Compare(a.metric, b.metric); c != 0 {
-			return c
-		}
-		return cmp.Or(labels.Compare(a.labels, b.labels), cmp.Compare(a.columns.T[0], b.columns.T[0]))
-	})
-	all = s.unite(all)
 	r, err := writeRun(s.dir.Path(), len(s.runs), all)
 	if err != nil {
 		return fmt.Errorf("sort: write run %d: %w", len(s.runs), err)
 	}
 	s.runs = append(s.runs, r)
-	s.open, s.held = map[string]*Open{}, 0
+	s.forget()
 	return nil
 }
 
-// unite makes one of neighbours that have the same labels.
+// gathered are the series that have samples, in order, each once.
+func (s *Sorter) gathered() []*Open {
+	// Mostly those of the run before are in it.
+	slices.SortStableFunc(s.all, func(a, b *Open) int {
+		if c := strings.Compare(a.metric, b.metric); c != 0 {
+			return c
+		}
+		return labels.Compare(a.labels, b.labels)
+	})
+	all := make([]*Open, 0, len(s.all))
+	for _, o := range s.all {
+		if o.columns.Len() > 0 {
+			s.order(o)
+			all = append(all, o)
+		}
+	}
+	return s.unite(all)
+}
+
+// forget lets go of the samples, and of the series if they take much.
+func (s *Sorter) forget() {
+	if s.series <= s.budget/2 {
+		for _, o := range s.all {
+			o.columns, o.sorted = model.Columns{}, true
+		}
+		s.held = s.series
+		return
+	}
+	s.open, s.all, s.held, s.series = map[string]*Open{}, nil, 0, 0
+	s.generation++
+}
+
+// unite makes one of neighbours that have the same labels under several keys, in the order of their first samples.
 func (s *Sorter) unite(all []*Open) []*Open {
 	out := all[:0]
-	for _, o := range all {
-		if n := len(out); n > 0 && labels.Equal(out[n-1].labels, o.labels) {
-			c := &out[n-1].columns
-			for i := range o.columns.T {
-				c.AppendAt(&o.columns, i)
+	for i := 0; i < len(all); {
+		k := i + 1
+		for k < len(all) && labels.Equal(all[k].labels, all[i].labels) {
+			k++
+		}
+		same := all[i:k]
+		i = k
+		if len(same) > 1 {
+			slices.SortStableFunc(same, func(a, b *Open) int { return cmp.Compare(a.columns.T[0], b.columns.T[0]) })
+			c := &same[0].columns
+			for _, o := range same[1:] {
+				for n := range o.columns.T {
+					c.AppendAt(&o.columns, n)
+				}
 			}
 			*c = *ordered(c, s.wins)
-			continue
 		}
-		out = append(out, o)
+		out = append(out, same[0])
 	}
 	return out
 }

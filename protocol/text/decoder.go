@@ -30,6 +30,8 @@ type decoder struct {
 	said    map[string]*model.Metadata
 	changed map[string]bool
 	rows    []byte
+
+	known known
 }
 
 // maxSaid metrics are remembered for the lines that say more of them.
@@ -40,7 +42,7 @@ func (d *decoder) decode(lines []byte, before int) *Chunk {
 	b := &d.c.Batch
 	d.c = Chunk{Batch: model.Batch{
 		Labels: LabelDecoder{}, Series: b.Series[:0], Samples: b.Samples[:0], Exemplars: b.Exemplars[:0], Metadata: b.Metadata[:0],
-	}, Bad: d.c.Bad[:0]}
+	}, Known: d.c.Known[:0], Bad: d.c.Bad[:0]}
 	d.keys, d.rows = d.keys[:0], d.rows[:0]
 	d.changed = map[string]bool{}
 	d.gather(lines, before)
@@ -145,20 +147,28 @@ func (d *decoder) bad(number int, err error) {
 
 // series takes the sample at the parser.
 func (d *decoder) series(p textparse.Parser) error {
-	_, at, v := p.Series()
-	var ls labels.Labels
-	p.Labels(&ls)
-	if name, ok := ls.HasDuplicateLabelNames(); ok {
-		return fmt.Errorf("label %q occurs twice: %w", name, model.ErrInvalid)
+	text, at, v := p.Series()
+	var key []byte
+	known := d.known.series[string(text)]
+	if known != nil {
+		key = known.Key
+	} else {
+		var ls labels.Labels
+		p.Labels(&ls)
+		if name, ok := ls.HasDuplicateLabelNames(); ok {
+			return fmt.Errorf("label %q occurs twice: %w", name, model.ErrInvalid)
+		}
+		start := len(d.keys)
+		d.keys = appendKey(d.keys, ls)
+		key = d.keys[start:len(d.keys):len(d.keys)]
+		known = d.known.add(text, key)
 	}
 	t := d.defaultMs
 	if at != nil {
 		t = *at
 	}
 	b := &d.c.Batch
-	start := len(d.keys)
-	d.keys = appendKey(d.keys, ls)
-	key := d.keys[start:len(d.keys):len(d.keys)]
+	d.c.Known = append(d.c.Known, known)
 	b.Series = append(b.Series, model.BatchSeries{Key: key, First: int32(len(b.Samples)), Count: 1})
 	b.Samples = append(b.Samples, model.Sample{T: t, V: v})
 	var e exemplar.Exemplar

@@ -18,6 +18,8 @@ type Options struct {
 	DefaultMs int64
 	// ChunkBytes is how much text is made one batch; a line may not be longer. Default 1 MiB.
 	ChunkBytes int
+	// SeriesBytes is about how much memory keeps series that were met, which makes meeting them again cheaper. Default 0: none are kept.
+	SeriesBytes int
 }
 
 // Chunk is what one stretch of the body came to. Valid until the next call of Next.
@@ -25,6 +27,8 @@ type Chunk struct {
 	Batch model.Batch
 	// Samples is how many there are in the batch.
 	Samples int
+	// Known has for each series of the batch what is kept of it, nil for those that are not kept: see Options.SeriesBytes.
+	Known []*Known
 	// Bad are lines that do not parse, by number in the body, at most the first ten of the chunk; BadLines counts them all.
 	Bad      []BadLine
 	BadLines int
@@ -57,6 +61,9 @@ func NewReader(from io.Reader, o *Options) *Reader {
 		r.o.ChunkBytes = 1 << 20
 	}
 	r.d.openMetrics, r.d.defaultMs = o.OpenMetrics, o.DefaultMs
+	if !o.OpenMetrics { // where labels depend on the type of the metric as well
+		r.d.known.maxBytes = o.SeriesBytes
+	}
 	return r
 }
 

@@ -149,13 +149,14 @@ func TestChunksDoNotMatter(t *testing.T) {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	var body bytes.Buffer
 	for i := range 500 {
-		fmt.Fprintf(&body, "# TYPE m_%d gauge\n# HELP m_%d help %d\nm_%d{l=\"%s\"} %v %d\n", i, i, i, i, strings.Repeat("x", rng.IntN(40)), rng.NormFloat64(), rng.Int64N(1e12))
+		fmt.Fprintf(&body, "# TYPE m_%d gauge\n# HELP m_%d help %d\nm_%d{l=\"%s\"} %v %d\n", i, i, i, i%100, strings.Repeat("x", rng.IntN(40)), rng.NormFloat64(), rng.Int64N(1e12))
 	}
 	want := read(t, bytes.NewReader(body.Bytes()), Options{})
 	require.Len(t, want.samples, 500)
 	for range 20 {
 		o := Options{ChunkBytes: 100 + rng.IntN(2000)}
-		require.Equal(t, want, read(t, iotest.HalfReader(bytes.NewReader(body.Bytes())), o), "chunks of %d", o.ChunkBytes)
+		o.SeriesBytes = rng.IntN(3) * 20_000
+		require.Equal(t, want, read(t, iotest.HalfReader(bytes.NewReader(body.Bytes())), o), "chunks of %d, %d bytes of series", o.ChunkBytes, o.SeriesBytes)
 	}
 	require.Equal(t, want, read(t, iotest.OneByteReader(bytes.NewReader(body.Bytes())), Options{ChunkBytes: 300}))
 }
