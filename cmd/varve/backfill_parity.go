@@ -119,7 +119,7 @@ func (o *verifyOptions) sourceAsker(cfg *verify.Config, s *sides, r *verify.Repo
 	if err != nil {
 		return nil, nil, err
 	}
-	a, err := verify.NewAPIAsker(o.sourceURL, nil, client)
+	a, err := verify.NewAPIAsker(o.sourceURL, client)
 	if err != nil {
 		return nil, nil, usagef("--source-url: %w", err)
 	}

@@ -20,21 +20,16 @@ import (
 // APIAsker asks a server that speaks Prometheus' HTTP API: Prometheus itself, Thanos, Mimir, VictoriaMetrics, Varve. Safe for concurrent use.
 type APIAsker struct {
 	base   url.URL
-	header http.Header
 	client *http.Client
 }
 
-// NewAPIAsker returns one for the address below which /api/v1/query lies. header is sent with each request, for a tenant or a token; it never shows in errors, and neither do the user and
-// password of the address.
-func NewAPIAsker(base string, header http.Header, client *http.Client) (*APIAsker, error) {
+// NewAPIAsker returns one for the address below which /api/v1/query lies. The client knows of credentials, headers and certificates. User and password of the address never show in errors.
+func NewAPIAsker(base string, client *http.Client) (*APIAsker, error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, fmt.Errorf("address is not of the form http://HOST:PORT: %w", model.ErrInvalid) // the cause quotes it
 	}
-	if client == nil {
-		client = http.DefaultClient
-	}
-	return &APIAsker{base: *u, header: header, client: client}, nil
+	return &APIAsker{base: *u, client: client}, nil
 }
 
 // maxAnswer bounds the body of an answer.
@@ -74,9 +69,6 @@ func (a *APIAsker) post(ctx context.Context, to string, form url.Values) (body [
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to, strings.NewReader(form.Encode()))
 	if err != nil {
 		return nil, 0, errors.New("bad address")
-	}
-	for name, values := range a.header {
-		req.Header[name] = values
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	resp, err := a.client.Do(req)

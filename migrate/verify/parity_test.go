@@ -99,7 +99,6 @@ func TestAPI(t *testing.T) {
 		"/api/v1/query cut":     `{"status":"success","data":{"resultType":"vector","result":[{"metric":{"__na`,
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		require.Equal(t, "me", r.Header.Get("X-Scope-OrgID"))
 		user, password, _ := r.BasicAuth()
 		require.Equal(t, "user secret", user+" "+password)
 		require.Equal(t, "1772409600.000", r.FormValue("time"))
@@ -110,7 +109,7 @@ func TestAPI(t *testing.T) {
 		fmt.Fprint(w, body)
 	}))
 	defer server.Close()
-	a, err := NewAPIAsker(strings.Replace(server.URL, "http://", "http://user:secret@", 1), http.Header{"X-Scope-Orgid": {"me"}}, nil)
+	a, err := NewAPIAsker(strings.Replace(server.URL, "http://", "http://user:secret@", 1), server.Client())
 	require.NoError(t, err)
 	all, err := Parity(context.Background(), []Question{instant("up")}, a, asker(t, world(t), 0), 0, 3)
 	require.NoError(t, err)
@@ -132,7 +131,7 @@ func TestAPI(t *testing.T) {
 	require.ErrorIs(t, err, model.ErrUnavailable)
 	require.NotContains(t, err.Error(), "secret")
 	for _, wrong := range []string{"", "host:1", "ftp://x", "http://user:secret@", "http://a:secret@h\x00"} {
-		_, err := NewAPIAsker(wrong, nil, nil)
+		_, err := NewAPIAsker(wrong, server.Client())
 		require.ErrorIs(t, err, model.ErrInvalid)
 		require.NotContains(t, err.Error(), "secret")
 	}

@@ -40,12 +40,8 @@ func newBucketWorld(t *testing.T, days int) *bucketWorld {
 	from := migratetest.FirstDay.Range().MinMs
 	for at := from; at < from+int64(days)*model.MsPerDay-4*3_600_000; at += 1_800_000 {
 		w.scrape(db, at)
-		if (at-from)%(2*3_600_000) == 0 && at > from {
-			require.NoError(t, db.Compact(context.Background()))
-		}
 	}
-	db.EnableCompactions()
-	require.NoError(t, db.Compact(context.Background()))
+	require.NoError(t, db.Compact(context.Background())) // all but the last hours, which stay in the log
 	require.NoError(t, db.Close())
 	return w
 }
@@ -100,14 +96,14 @@ func (w *bucketWorld) verify(b *blob.Bucket) (*Report, error) {
 
 // TestBackfilled: what was taken over is the same.
 func TestBackfilled(t *testing.T) {
-	for range 3 {
-		w := newBucketWorld(t, 2+migratetest.New(t).Rand.IntN(2))
+	for days := range 2 {
+		w := newBucketWorld(t, 1+days)
 		w.backfill()
 		r, err := w.verify(w.Own)
 		require.NoError(t, err)
 		require.True(t, r.Equal, "%+v", r.Differences)
 		require.Equal(t, r.Total.SourceSamples, r.Total.TargetSamples)
-		require.Greater(t, r.Total.SourceSamples, int64(500))
+		require.Greater(t, r.Total.SourceSamples, int64(300))
 		require.Positive(t, r.Total.SourceHistograms)
 		require.Empty(t, r.Unreadable)
 	}
