@@ -124,8 +124,14 @@ func (s *Source) readMeta(ctx context.Context, b *listed) (why string, err error
 	if size != b.metaBytes || int64(len(data)) != size {
 		return "", fmt.Errorf("read %s: %d bytes came of %d, and it was listed with %d: %w", key, len(data), size, b.metaBytes, model.ErrUnavailable)
 	}
-	if b.info, err = parseMeta(b.name, data); err != nil {
-		return err.Error(), nil
+	b.info, err = parseMeta(b.name, data)
+	return reason(err), nil
+}
+
+// reason is the text of an error, or "".
+func reason(err error) string {
+	if err == nil {
+		return ""
 	}
-	return "", nil
+	return err.Error()
 }

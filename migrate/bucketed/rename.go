@@ -32,14 +32,18 @@ func (s *Source) rename(b *listed) prom.Rename {
 	return func(ls labels.Labels) (seen, taken labels.Labels, replica string) {
 		builder := builders.Get().(*labels.Builder)
 		defer builders.Put(builder)
-		builder.Reset(ls)
-		for _, name := range names {
-			builder.Set(name, external[name])
+		seen = ls
+		if len(names) > 0 {
+			builder.Reset(ls)
+			for _, name := range names {
+				builder.Set(name, external[name])
+			}
+			seen = builder.Labels()
 		}
-		seen = builder.Labels()
-		if len(s.opts.ReplicaLabels) == 0 {
-			return seen, seen, ""
+		if !slices.ContainsFunc(s.opts.ReplicaLabels, seen.Has) {
+			return seen, seen, replicaOf(seen, s.opts.ReplicaLabels)
 		}
+		builder.Reset(seen)
 		return seen, builder.Del(s.opts.ReplicaLabels...).Labels(), replicaOf(seen, s.opts.ReplicaLabels)
 	}
 }
