@@ -90,7 +90,7 @@ func (w *blockWriter) add(ls labels.Labels, c *model.Columns) error {
 	ls.Range(func(l labels.Label) { w.key = appendKeyText(appendKeyText(w.key, l.Name), l.Value) })
 	w.inOrder = w.inOrder && string(w.key) > string(w.last)
 	w.last = append(w.last[:0], w.key...)
-	w.payload = binary.AppendUvarint(w.payload[:0], uint64(ls.Len()))
+	w.payload = w.payload[:0]
 	for _, m := range metas {
 		w.payload = binary.AppendUvarint(w.payload, uint64(m.Ref))
 		w.payload = binary.AppendVarint(w.payload, m.MinTime)
@@ -118,19 +118,17 @@ func (w *blockWriter) count(c *model.Columns, metas []chunks.Meta) {
 	}
 }
 
-// each calls fn with the series in the order of the index.
+// each calls fn with the series in the order of the index. Metas are valid until it returns.
 func (w *blockWriter) each(fn func(ls labels.Labels, metas []chunks.Meta) error) error {
 	b := labels.NewScratchBuilder(16)
 	var metas []chunks.Meta
 	return w.series.each(func(key, payload []byte) error {
-		n, k := binary.Uvarint(payload)
-		payload = payload[k:]
 		b.Reset()
-		for range n {
-			var name, value string
+		for len(key) > 0 {
+			var name, value []byte
 			name, key = cutKeyText(key)
 			value, key = cutKeyText(key)
-			b.Add(name, value)
+			b.Add(string(name), string(value))
 		}
 		metas = metas[:0]
 		for len(payload) > 0 {
@@ -144,12 +142,43 @@ func (w *blockWriter) each(fn func(ls labels.Labels, metas []chunks.Meta) error)
 	})
 }
 
+// symbols are all texts of the labels, sorted. As index.Writer holds them, they are held here.
+func (w *blockWriter) symbols(ctx context.Context) ([]string, error) {
+	set := map[string]struct{}{}
+	n := 0
+	err := w.series.each(func(key, _ []byte) error {
+		for len(key) > 0 {
+			var text []byte
+			text, key = cutKeyText(key)
+			if _, ok := set[string(text)]; !ok {
+				set[string(text)] = struct{}{}
+			}
+		}
+		if n++; n%progressEvery == 0 {
+			return ctx.Err()
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return slices.Sorted(maps.Keys(set)), nil
+}
+
+// endChunks lets go of the buffers of chunks: no more series come.
+func (w *blockWriter) endChunks() error {
+	if w.chunks == nil {
+		return nil
+	}
+	err := w.chunks.Close()
+	w.chunks = nil
+	return err
+}
+
 // finish makes the block complete and returns its size.
 func (w *blockWriter) finish(ctx context.Context) (size int64, err error) {
 	defer func() { err = errors.Join(err, w.close()) }()
-	err = w.chunks.Close()
-	w.chunks = nil
-	if err != nil {
+	if err := w.endChunks(); err != nil {
 		return 0, err
 	}
 	rewrite := (*chunkRewriter)(nil)
@@ -178,18 +207,7 @@ func (w *blockWriter) finish(ctx context.Context) (size int64, err error) {
 }
 
 func (w *blockWriter) writeIndex(ctx context.Context, rewrite *chunkRewriter) (err error) {
-	symbols := map[string]struct{}{}
-	err = w.each(func(ls labels.Labels, _ []chunks.Meta) error {
-		ls.Range(func(l labels.Label) {
-			for _, s := range [...]string{l.Name, l.Value} {
-				if _, ok := symbols[s]; !ok {
-					// A copy of its own: the text is part of all labels of the series.
-					symbols[string([]byte(s))] = struct{}{}
-				}
-			}
-		})
-		return ctx.Err()
-	})
+	symbols, err := w.symbols(ctx)
 	if err != nil {
 		return err
 	}
@@ -198,9 +216,7 @@ func (w *blockWriter) writeIndex(ctx context.Context, rewrite *chunkRewriter) (e
 		return err
 	}
 	defer func() { err = errors.Join(err, iw.Close()) }()
-	sorted := slices.Sorted(maps.Keys(symbols))
-	clear(symbols)
-	for _, s := range sorted {
+	for _, s := range symbols {
 		if err := iw.AddSymbol(s); err != nil {
 			return err
 		}
@@ -250,12 +266,7 @@ func (w *blockWriter) writeMeta() error {
 
 // close removes what is not part of the block.
 func (w *blockWriter) close() error {
-	var errs []error
-	if w.chunks != nil {
-		errs = append(errs, w.chunks.Close())
-		w.chunks = nil
-	}
-	return errors.Join(append(errs, w.series.close(), os.RemoveAll(filepath.Join(w.dir, unsortedDir)))...)
+	return errors.Join(w.endChunks(), w.series.close(), os.RemoveAll(filepath.Join(w.dir, unsortedDir)))
 }
 
 // syncAll makes the files of a directory durable, and their names.

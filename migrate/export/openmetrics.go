@@ -183,21 +183,22 @@ func (w *familyWriter) record(key, payload []byte) error {
 func (w *familyWriter) beginSeries(key []byte) error {
 	w.series = append(w.series[:0], key...)
 	family, rest := cutKeyText(key)
-	metric, rest := cutKeyText(rest)
-	if !w.begun || family != w.family {
-		w.begun, w.family = true, family
-		if err := w.head(family, metric); err != nil {
+	name, rest := cutKeyText(rest)
+	metric := string(name)
+	if !w.begun || string(family) != w.family {
+		w.begun, w.family = true, string(family)
+		if err := w.head(w.family, metric); err != nil {
 			return err
 		}
 	}
 	ls := labels.NewScratchBuilder(8)
 	for {
-		var name, value string
-		if name, rest = cutKeyText(rest); name == "" {
+		var name, value []byte
+		if name, rest = cutKeyText(rest); len(name) == 0 {
 			break
 		}
 		value, rest = cutKeyText(rest)
-		ls.Add(name, value)
+		ls.Add(string(name), string(value))
 	}
 	w.text = appendSeriesText(w.text[:0], ls.Labels())
 	_, m := familyOf(metric, w.o.metadata)

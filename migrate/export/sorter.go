@@ -268,8 +268,11 @@ func appendKeyText(dst []byte, s string) []byte {
 	return append(dst, 0, 1)
 }
 
-// cutKeyText takes a text off a key.
-func cutKeyText(key []byte) (s string, rest []byte) {
+// cutKeyText takes a text off a key. It may be part of the key.
+func cutKeyText(key []byte) (text, rest []byte) {
 	end := bytes.Index(key, []byte{0, 1})
-	return string(bytes.ReplaceAll(key[:end], []byte{0, 0xff}, []byte{0})), key[end+2:]
+	if text = key[:end]; bytes.IndexByte(text, 0) >= 0 {
+		text = bytes.ReplaceAll(text, []byte{0, 0xff}, []byte{0})
+	}
+	return text, key[end+2:]
 }

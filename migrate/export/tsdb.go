@@ -90,6 +90,14 @@ func (b *blocksTarget) writer(n int) (*blockWriter, error) {
 
 // end completes the blocks of the day.
 func (b *blocksTarget) end(ctx context.Context) error {
+	for _, w := range b.open {
+		if w == nil {
+			continue
+		}
+		if err := w.endChunks(); err != nil {
+			return fmt.Errorf("write block: %w", err)
+		}
+	}
 	for n, w := range b.open {
 		if w == nil {
 			continue
