@@ -27,5 +27,5 @@
 // # What it does not do
 //
 // It deletes nothing in the bucket, takes no claims, and does not look at samples that are in the bucket already: for equal timestamps the block that was added
-// last wins, which is the job's. Exemplars and metadata are left out.
+// last wins, which is the job's.
 package migrate

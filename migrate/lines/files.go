@@ -10,6 +10,8 @@ import (
 	"iter"
 	"os"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -238,13 +240,18 @@ func (f *file) skip(line, samples int64, reason string) error {
 	return f.s.skips.Add(migrate.Skip{Kind: "line", Where: f.path, Line: line, Samples: samples, Reason: cut(reason)})
 }
 
-// cut bounds what is said of one thing: errors may quote the line.
+// cut bounds what is said of one thing, and takes out what a terminal should not see: errors may quote the line.
 func cut(reason string) string {
 	const most = 400
 	if len(reason) > most {
-		return strings.ToValidUTF8(reason[:most], "") + "…"
+		reason = reason[:most] + "…"
 	}
-	return reason
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return utf8.RuneError
+		}
+		return r
+	}, reason)
 }
 
 // moreBad notes lines that are counted and not named.
