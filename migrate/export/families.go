@@ -9,6 +9,7 @@ import (
 	commonmodel "github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
+	"github.com/varvedb/varve/index"
 	"github.com/varvedb/varve/model"
 )
 
@@ -96,7 +97,7 @@ func appendName(b []byte, name string) []byte {
 
 // appendSeriesText appends a series; one whose name needs quotes has it in the braces.
 func appendSeriesText(b []byte, ls labels.Labels) []byte {
-	metric := ls.Get(labels.MetricName)
+	metric := ls.Get(index.MetricName)
 	plain := commonmodel.LegacyValidation.IsValidMetricName(metric)
 	if plain {
 		b = append(b, metric...)
@@ -110,7 +111,7 @@ func appendSeriesText(b []byte, ls labels.Labels) []byte {
 	}
 	first := plain
 	ls.Range(func(l labels.Label) {
-		if l.Name == labels.MetricName {
+		if l.Name == index.MetricName {
 			return
 		}
 		if !first {

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/varvedb/varve/blocks"
+	"github.com/varvedb/varve/index"
 	"github.com/varvedb/varve/model"
 )
 
@@ -67,7 +68,7 @@ func (o *openMetrics) load(ctx context.Context) (err error) {
 }
 
 func (o *openMetrics) add(ctx context.Context, s *blocks.BuildSeries) error {
-	if s.Labels.Get(labels.MetricName) == "" {
+	if s.Labels.Get(index.MetricName) == "" {
 		o.j.report.Left[LeftNameless] += int64(s.Columns.Len())
 		return nil
 	}
@@ -112,7 +113,7 @@ func (o *openMetrics) addExemplars(ctx context.Context, s *blocks.BuildSeries) e
 }
 
 func (o *openMetrics) put(ls labels.Labels, part byte) error {
-	metric := ls.Get(labels.MetricName)
+	metric := ls.Get(index.MetricName)
 	family, _ := familyOf(metric, o.metadata)
 	o.key = appendKeyText(o.key[:0], family)
 	o.key = appendKeyText(o.key, metric)

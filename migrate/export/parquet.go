@@ -9,9 +9,9 @@ import (
 	"strings"
 
 	"github.com/parquet-go/parquet-go"
-	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/varvedb/varve/blocks"
+	"github.com/varvedb/varve/index"
 	"github.com/varvedb/varve/internal/vfs"
 	"github.com/varvedb/varve/model"
 )
@@ -90,8 +90,8 @@ func (p *parquetTarget) begin(day model.Day) (err error) {
 }
 
 func (p *parquetTarget) add(_ context.Context, s *blocks.BuildSeries) error {
-	metric := s.Labels.Get(labels.MetricName)
-	text, err := json.Marshal(s.Labels.DropMetricName())
+	metric := s.Labels.Get(index.MetricName)
+	text, err := json.Marshal(s.Labels.DropReserved(func(name string) bool { return name == index.MetricName }))
 	if err != nil {
 		return err
 	}

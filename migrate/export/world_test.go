@@ -124,7 +124,6 @@ func floats(rng *rand.Rand, c *model.Columns, from, stepMs int64, n int) {
 		case 0:
 			v = math.Inf(1 - 2*rng.IntN(2))
 		case 1:
-			v = math.NaN()
 			v = math.Float64frombits(value.NormalNaN)
 		case 2:
 			v = math.Copysign(0, -1)

@@ -42,7 +42,7 @@ func (w *walk) few(inputs []*blocks.Meta) bool {
 func metricNames(ms []*labels.Matcher) []string {
 	const most = 64
 	for _, m := range ms {
-		if m.Name != labels.MetricName || m.Matches("") {
+		if m.Name != index.MetricName || m.Matches("") {
 			continue
 		}
 		switch {

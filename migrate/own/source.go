@@ -12,6 +12,7 @@ import (
 
 	"github.com/varvedb/varve/blob"
 	"github.com/varvedb/varve/catalog"
+	"github.com/varvedb/varve/index"
 	"github.com/varvedb/varve/migrate"
 	"github.com/varvedb/varve/migrate/spill"
 	"github.com/varvedb/varve/model"
@@ -211,10 +212,10 @@ func (s *Source) wants(want migrate.Want, ls labels.Labels) bool {
 		return false
 	}
 	if s.opts.Matchers == nil {
-		return want(labels.FromStrings(labels.MetricName, metric))
+		return want(labels.FromStrings(index.MetricName, metric))
 	}
 	for _, m := range s.opts.Matchers {
-		if m.Name == labels.MetricName && !m.Matches(metric) {
+		if m.Name == index.MetricName && !m.Matches(metric) {
 			return false
 		}
 	}
