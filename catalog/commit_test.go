@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -21,7 +22,12 @@ func TestRacingWriters(t *testing.T) {
 	for name, driver := range drivers(t) {
 		t.Run(name, func(t *testing.T) {
 			var wg sync.WaitGroup
-			stores := []*Store{New(bucketOf(driver), nil, Components{}), New(bucketOf(driver), nil, Components{})}
+			yielding := faultblob.Wrap(driver)
+			yielding.SetHook(func(faultblob.Call) faultblob.Action {
+				runtime.Gosched() // on one processor too others come between the read and the write
+				return faultblob.Action{}
+			})
+			stores := []*Store{New(bucketOf(yielding), nil, Components{}), New(bucketOf(yielding), nil, Components{})}
 			for w := range writers {
 				wg.Go(func() {
 					s := stores[w%2]
