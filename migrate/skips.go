@@ -2,7 +2,11 @@ package migrate
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 	"sync"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/varvedb/varve/model"
 )
@@ -24,8 +28,12 @@ type Skip struct {
 	Redundant bool `json:"redundant,omitempty"`
 }
 
-// String is one line for people.
+// String is one line for people. Foreign bytes that a terminal might obey, and what is too long to read, are not in it.
 func (s *Skip) String() string {
+	return printable(s.text())
+}
+
+func (s *Skip) text() string {
 	at := s.Where
 	switch {
 	case s.Line > 0:
@@ -37,6 +45,28 @@ func (s *Skip) String() string {
 		return fmt.Sprintf("%s %s: %s (%d samples)", s.Kind, at, s.Reason, s.Samples)
 	}
 	return fmt.Sprintf("%s %s: %s", s.Kind, at, s.Reason)
+}
+
+// maxText bounds a line for people, in bytes.
+const maxText = 500
+
+// printable is the beginning of a text, with escapes for what cannot be shown.
+func printable(text string) string {
+	var b strings.Builder
+	for i, r := range text {
+		switch _, n := utf8.DecodeRuneInString(text[i:]); {
+		case b.Len() >= maxText:
+			b.WriteString(" …")
+			return b.String()
+		case r == utf8.RuneError && n == 1:
+			fmt.Fprintf(&b, `\x%02x`, text[i])
+		case unicode.IsPrint(r):
+			b.WriteRune(r)
+		default:
+			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
+		}
+	}
+	return b.String()
 }
 
 // maxNamed things that were left out are named, maxKnown remembered, so that one which is met again, when a day is read twice, is counted once.
