@@ -22,12 +22,12 @@ func (s *Source) choose(all []*listed, r model.TimeRange) ([]*listed, error) {
 	var raw, marked, coarse []*listed
 	for _, b := range all {
 		asked := prom.RangeOf(&b.info.BlockMeta).Overlaps(r)
-		switch why := incomplete(b); {
-		case why != "" && asked:
-			if err := s.leaveOut(b, "block", why); err != nil {
+		switch {
+		case b.lack != "" && asked:
+			if err := s.leaveOut(b, "block", b.lack); err != nil {
 				return nil, err
 			}
-		case why != "":
+		case b.lack != "":
 		case b.marked && asked:
 			marked = append(marked, b)
 		case b.marked:

@@ -21,8 +21,9 @@ type listed struct {
 	metaBytes int64
 	// marked: it is marked for deletion.
 	marked bool
-	// info is nil until its meta.json was read, and if it is left out.
+	// info is nil until its meta.json was read, and if it is left out. lack is what is missing of the files by it, or "".
 	info *info
+	lack string
 }
 
 const deletionMark = "deletion-mark.json"
@@ -33,11 +34,12 @@ func (s *Source) list(ctx context.Context) ([]*listed, error) {
 	at := func(name string) *listed {
 		b := found[name]
 		if b == nil {
-			b = &listed{name: name, files: map[string]int64{}, metaBytes: -1}
-			found[name] = b
+			b = &listed{name: strings.Clone(name), files: map[string]int64{}, metaBytes: -1}
+			found[b.name] = b
 		}
 		return b
 	}
+	names := map[string]string{} // most blocks have files of the same names
 	marked := map[string]bool{}
 	for o, err := range s.bucket.List(ctx, s.prefix+"markers/") {
 		if err != nil {
@@ -62,7 +64,10 @@ func (s *Source) list(ctx context.Context) ([]*listed, error) {
 		case file == deletionMark:
 			b.marked = true
 		case dataFile.MatchString(file):
-			b.files[file] = o.Size
+			if names[file] == "" {
+				names[file] = strings.Clone(file)
+			}
+			b.files[names[file]] = o.Size
 		}
 	}
 	out := make([]*listed, 0, len(found))
@@ -124,7 +129,10 @@ func (s *Source) readMeta(ctx context.Context, b *listed) (why string, err error
 	if size != b.metaBytes || int64(len(data)) != size {
 		return "", fmt.Errorf("read %s: %d bytes came of %d, and it was listed with %d: %w", key, len(data), size, b.metaBytes, model.ErrUnavailable)
 	}
-	b.info, err = parseMeta(b.name, data)
+	if b.info, err = parseMeta(b.name, data); b.info != nil {
+		b.lack = incomplete(b)
+		b.info.files = nil // there may be many blocks
+	}
 	return reason(err), nil
 }
 
