@@ -152,7 +152,7 @@ func (s *Source) Fetch(ctx context.Context, r model.TimeRange, want migrate.Want
 	if err := sorter.Finish(); err != nil {
 		return "", 0, err
 	}
-	return contentPrint(sorter.Series(ctx, day), day.Range())
+	return spill.Print(sorter.Series(ctx, day), day.Range())
 }
 
 // Series implements migrate.Source: of a day that was fetched. Matchers were applied by Fetch.

@@ -32,9 +32,8 @@ type TSDB struct {
 	opts   TSDBOptions
 	skips  *migrate.Skips
 	blocks []*Block
-	// log is what the log has, nil if there is none; logPrint changes when it does.
-	log      *spill.Sorter
-	logPrint string
+	// log is what the log has, nil if there is none.
+	log *spill.Sorter
 }
 
 var _ migrate.Source = (*TSDB)(nil)
@@ -155,7 +154,12 @@ func (t *TSDB) Days(ctx context.Context, r model.TimeRange, want migrate.Want) (
 		for d, n := range t.log.Counts() {
 			e := at(d)
 			e.Samples += n
-			e.Fingerprint += "log " + t.logPrint
+			// By content: the log grows while there is a Prometheus, and is written anew by its checkpoints, but most of its days stay what they are.
+			print, _, err := spill.Print(t.log.Series(ctx, d), d.Range())
+			if err != nil {
+				return nil, err
+			}
+			e.Fingerprint += "log " + print
 		}
 	}
 	return migrate.InOrder(extents), nil

@@ -2,12 +2,9 @@ package prom
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"math"
 	"os"
@@ -36,7 +33,6 @@ type logReader struct {
 	r       model.TimeRange
 	want    migrate.Want
 	out     *spill.Sorter
-	print   hash.Hash
 	decoder record.Decoder
 	// series are those that are wanted, by reference; deleted what was deleted of them.
 	series  map[chunks.HeadSeriesRef]labels.Labels
@@ -55,7 +51,7 @@ type logReader struct {
 // readLog sorts what the log has in the range.
 func (t *TSDB) readLog(ctx context.Context, r model.TimeRange, want migrate.Want) error {
 	l := &logReader{
-		t: t, r: r, want: want, out: spill.New(t.opts.TempDir, t.opts.SortBytes, spill.FirstWins), print: sha256.New(), decoder: record.NewDecoder(nil, nil),
+		t: t, r: r, want: want, out: spill.New(t.opts.TempDir, t.opts.SortBytes, spill.FirstWins), decoder: record.NewDecoder(nil, nil),
 		series: map[chunks.HeadSeriesRef]labels.Labels{}, deleted: map[chunks.HeadSeriesRef]tombstones.Intervals{}, fromMs: math.MinInt64,
 	}
 	l.rows = logRows{l: l, said: map[string][]byte{}, lastMs: model.MinTimeMs - 1}
@@ -91,7 +87,6 @@ func (t *TSDB) readLog(ctx context.Context, r model.TimeRange, want migrate.Want
 	if err := l.rows.finish(); err != nil {
 		return err
 	}
-	t.logPrint = hex.EncodeToString(l.print.Sum(nil)[:16])
 	return l.out.Finish()
 }
 
@@ -204,7 +199,6 @@ func (l *logReader) takeSeries(rec []byte) (err error) {
 
 // takeSamples takes series and samples.
 func (l *logReader) takeSamples(rec []byte) (err error) {
-	l.print.Write(rec)
 	switch l.decoder.Type(rec) {
 	case record.Series:
 		return l.takeSeries(rec)

@@ -1,4 +1,4 @@
-package live
+package spill
 
 import (
 	"crypto/sha256"
@@ -10,8 +10,8 @@ import (
 	"github.com/varvedb/varve/model"
 )
 
-// contentPrint is a hash over sorted series, and how many samples they have: the same for the same samples, however they came.
-func contentPrint(series iter.Seq2[model.Series, error], r model.TimeRange) (string, int64, error) {
+// Print is a hash over series in order, and how many samples they have in the range: the same for the same samples, however they came. It reads them all.
+func Print(series iter.Seq2[model.Series, error], r model.TimeRange) (string, int64, error) {
 	h := sha256.New()
 	var c model.Columns
 	var b []byte
