@@ -34,8 +34,18 @@ type held struct {
 	err   error
 }
 
-// take returns the block, which it fetches if need be; nil if it is damaged. Call leave when it is used no more, unless there was an error.
+// take returns the block, which it fetches if need be; its block is nil if it is damaged. Call leave when it is used no more, unless there was an error.
 func (f *shelf) take(ctx context.Context, b *listed) (*held, error) {
+	for {
+		h, err := f.try(ctx, b)
+		// Who fetched it was called off, we were not.
+		if !errors.Is(err, context.Canceled) || ctx.Err() != nil {
+			return h, err
+		}
+	}
+}
+
+func (f *shelf) try(ctx context.Context, b *listed) (*held, error) {
 	h, first, err := f.enter(b)
 	if err != nil {
 		return nil, err
