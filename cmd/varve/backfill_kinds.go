@@ -17,8 +17,9 @@ import (
 type backfillKind struct {
 	// name is what --from says, args what comes behind it, help what it is.
 	name, args, help string
-	// flags adds those that only this kind knows, or is nil.
+	// flags adds those that only this kind knows, or is nil; like names the kind whose flags it knows instead.
 	flags func(f *pflag.FlagSet, o *backfillOptions)
+	like  string
 	// open opens what the arguments name, of which there is one at least.
 	open func(ctx context.Context, o *backfillOptions, args []string, skips *migrate.Skips) (migrate.Source, error)
 }
@@ -28,13 +29,13 @@ func backfillKinds() []backfillKind {
 		{name: "prometheus", args: "DIR", help: "a data directory of Prometheus or a snapshot of one: blocks and log; or a single block", open: openPrometheus},
 		{name: "openmetrics", args: "FILE…", help: "OpenMetrics with times", open: openText},
 		{name: "text", args: "FILE…", help: "Prometheus' text format with times", open: openText},
-		{name: "victoria", args: "URL|FILE…", help: "VictoriaMetrics: a server, or lines of JSON of its /api/v1/export", open: openVictoria},
+		{name: "victoria", args: "URL|FILE…", help: "VictoriaMetrics: a server, or lines of JSON of its /api/v1/export", like: "remote-read", open: openVictoria},
 		{name: "influx", args: "FILE…", help: "line protocol of InfluxDB: of influx_inspect export or influxd inspect export-lp", flags: registerInflux, open: openInflux},
 		{name: "csv", args: "FILE…", help: "CSV with a mapping of its columns", flags: registerCSV, open: openCSV},
 		{name: "remote-read", args: "URL", help: "a server that speaks Prometheus' remote read", flags: registerLive, open: openRemoteRead},
 		{name: "thanos", args: "URL", help: "the bucket of a Thanos: blocks", flags: registerBucketed, open: openBucketed},
-		{name: "mimir", args: "URL", help: "the bucket of a Mimir: blocks of --source-tenant", open: openBucketed},
-		{name: "cortex", args: "URL", help: "the bucket of a Cortex, the same", open: openBucketed},
+		{name: "mimir", args: "URL", help: "the bucket of a Mimir: blocks of --source-tenant", like: "thanos", open: openBucketed},
+		{name: "cortex", args: "URL", help: "the bucket of a Cortex, the same", like: "thanos", open: openBucketed},
 		{name: "varve", args: "URL", help: "another bucket of ours: blocks and shipped logs of a tenant", flags: registerVarve, open: openVarve},
 	}
 }
@@ -65,15 +66,47 @@ What cannot be read is named, counted and left out; --strict stops at the first.
 // source opens what is to be read.
 func (o *backfillOptions) source(ctx context.Context, args []string, skips *migrate.Skips) (migrate.Source, error) {
 	for _, k := range backfillKinds() {
-		if k.name == o.from {
-			return k.open(ctx, o, args, skips)
+		if k.name != o.from {
+			continue
 		}
+		if err := o.foreignFlag(&k); err != nil {
+			return nil, err
+		}
+		return k.open(ctx, o, args, skips)
 	}
 	names := strings.Join(backfillKindNames(), ", ")
 	if o.from == "" {
 		return nil, usagef("--from is not given: %s", names)
 	}
 	return nil, usagef("--from is %q, want one of %s", o.from, names)
+}
+
+// registerKinds adds the flags of all kinds, and notes whose they are.
+func (o *backfillOptions) registerKinds(f *pflag.FlagSet) {
+	o.flags, o.flagKind = f, map[string]string{}
+	for _, k := range backfillKinds() {
+		if k.flags == nil {
+			continue
+		}
+		own := pflag.NewFlagSet(k.name, pflag.ContinueOnError)
+		k.flags(own, o)
+		own.VisitAll(func(one *pflag.Flag) { o.flagKind[one.Name] = k.name })
+		f.AddFlagSet(own)
+	}
+}
+
+// foreignFlag is an error if a flag was given that the kind would pass over.
+func (o *backfillOptions) foreignFlag(kind *backfillKind) (err error) {
+	asks := o.flags.Lookup("source-url") != nil // with what --http-config says, whatever the kind
+	o.flags.Visit(func(one *pflag.Flag) {
+		if asks && one.Name == "http-config" {
+			return
+		}
+		if of := o.flagKind[one.Name]; err == nil && of != "" && of != kind.name && of != kind.like {
+			err = usagef("--%s is of no use with --from %s", one.Name, kind.name)
+		}
+	})
+	return err
 }
 
 func (o *backfillOptions) sortBytes() int64 { return int64(o.sortMiB) << 20 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"runtime/debug"
 	"strings"
@@ -43,6 +44,9 @@ type backfillOptions struct {
 	live         liveFlags
 	influx       influxFlags
 	csv          csvFlags
+	// flags are those of the command, flagKind the kinds that have flags of their own.
+	flags    *pflag.FlagSet
+	flagKind map[string]string
 }
 
 func newBackfill(e *environment) *cobra.Command {
@@ -80,11 +84,7 @@ func (o *backfillOptions) register(f *pflag.FlagSet) {
 	f.IntVar(&o.parallel, "parallel", 2, "days to work on at one time, about 100 MiB each")
 	f.IntVar(&o.sortMiB, "sort-memory", 128, "MiB of samples to sort in memory before the disk is used")
 	f.StringVar(&o.sourceTenant, "source-tenant", "", "tenant to read, where the source has several (default that of --tenant)")
-	for _, k := range backfillKinds() {
-		if k.flags != nil {
-			k.flags(f, o)
-		}
-	}
+	o.registerKinds(f)
 }
 
 func runBackfill(ctx context.Context, o *backfillOptions, paths []string, e *environment) (err error) {
@@ -118,6 +118,9 @@ func runBackfill(ctx context.Context, o *backfillOptions, paths []string, e *env
 	bar.end()
 	if r == nil {
 		return err
+	}
+	if err == nil && r.Days == 0 && len(r.Skipped) > 0 {
+		err = fmt.Errorf("backfill: nothing but what was left out is there: is it of --from %s?", o.from)
 	}
 	if o.asJSON {
 		return errors.Join(err, json.NewEncoder(e.out).Encode(map[string]any{"summary": r}))
