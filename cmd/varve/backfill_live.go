@@ -2,9 +2,13 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"strings"
+	"sync"
 	"time"
 
 	promconfig "github.com/prometheus/common/config"
@@ -61,7 +65,30 @@ func openLive(o *backfillOptions, args []string, skips *migrate.Skips,
 	}
 	return open(args[0], skips, &live.Options{
 		TempDir: o.tempDir, SortBytes: o.sortBytes(), Days: o.parallel, Requests: o.live.requests, Matchers: cfg.Matchers,
-	}, live.Components{Client: client, Now: time.Now, Sleep: sleep, Rand: rand.Float64})
+	}, live.Components{Client: client, Now: time.Now, Sleep: sleep, Rand: rand.Float64, Retrying: newRetryTeller(os.Stderr).tell})
+}
+
+// retryTeller says that something is tried again, for those who wonder why nothing moves: a line every few seconds, whatever the number of requests. Safe for
+// concurrent use.
+type retryTeller struct {
+	w io.Writer
+
+	mu   sync.Mutex // guards next
+	next time.Time
+}
+
+func newRetryTeller(w io.Writer) *retryTeller { return &retryTeller{w: w} }
+
+// tellEvery is how long nothing more is said after a line.
+const tellEvery = 5 * time.Second
+
+func (t *retryTeller) tell(err error, wait time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if now := time.Now(); now.After(t.next) {
+		t.next = now.Add(tellEvery)
+		fmt.Fprintf(t.w, "varve: %v; again in %v\n", err, wait.Round(100*time.Millisecond))
+	}
 }
 
 // client is what requests are sent with.

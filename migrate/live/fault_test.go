@@ -362,8 +362,15 @@ func TestUnreachable(t *testing.T) {
 	s := w.serve(http.NotFoundHandler())
 	s.Close()
 	s.URL = strings.Replace(s.URL, "http://", "http://someone:s3cret@", 1)
-	src := w.open(s, NewRemoteRead, migrate.NewSkips(true), nil)
+	src := w.open(s, NewRemoteRead, migrate.NewSkips(true), &Options{Requests: 1})
+	told := 0
+	src.c.Retrying = func(err error, wait time.Duration) {
+		told++
+		require.NotContains(t, err.Error(), "s3cret")
+		require.Positive(t, wait)
+	}
 	_, err := fetchDay(src)
+	require.Equal(t, 7, told)
 	require.ErrorIs(t, err, model.ErrUnavailable)
 	require.NotContains(t, err.Error(), "s3cret")
 	require.NotContains(t, err.Error(), "someone")

@@ -97,7 +97,11 @@ func (f *fetch) slice(ctx context.Context, r model.TimeRange) error {
 			if try++; try > f.s.opts.Tries {
 				return fmt.Errorf("%d tries: %w", f.s.opts.Tries, err)
 			}
-			if err := f.s.c.Sleep(ctx, backoff(try-2, x.after, f.s.c.Rand())); err != nil {
+			wait := backoff(try-2, x.after, f.s.c.Rand())
+			if f.s.c.Retrying != nil {
+				f.s.c.Retrying(fmt.Errorf("fetch from %s: %w", f.s.http.place, err), wait)
+			}
+			if err := f.s.c.Sleep(ctx, wait); err != nil {
 				return err
 			}
 		}

@@ -44,6 +44,8 @@ type Components struct {
 	Sleep func(context.Context, time.Duration) error
 	// Rand returns a number in [0, 1), for the jitter of retries.
 	Rand func() float64
+	// Retrying, if not nil, is told of each failure that is waited for and tried again. It may be called by several goroutines at one time.
+	Retrying func(err error, wait time.Duration)
 }
 
 // Source is a server, see the package. It is a migrate.Fetcher, and as safe for concurrent use as that asks for.
