@@ -97,8 +97,12 @@ func (p *Process) WaitReady(ctx context.Context, url string) error {
 	client := &http.Client{Timeout: 2 * time.Second}
 	var last error
 	for {
-		if last = get(ctx, client, url); last == nil {
+		err := get(ctx, client, url)
+		if err == nil {
 			return nil
+		}
+		if last == nil || ctx.Err() == nil { // what the end of ctx broke off tells nothing
+			last = err
 		}
 		select {
 		case <-p.done:

@@ -45,10 +45,16 @@ func TestLife(t *testing.T) {
 	}
 
 	p = start("trap 'exit 0' TERM; echo up; while :; do sleep 0.01; done")
-	refuses := httptest.NewServer(http.NotFoundHandler())
-	defer refuses.Close()
-	short, cancelShort := context.WithTimeout(ctx, 300*time.Millisecond)
+	short, cancelShort := context.WithCancel(ctx)
 	defer cancelShort()
+	asked := 0
+	refuses := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked++; asked == 3 {
+			cancelShort() // in the middle of a request
+		}
+		http.NotFound(w, r)
+	}))
+	defer refuses.Close()
 	if err := p.WaitReady(short, refuses.URL); err == nil || !strings.Contains(err.Error(), "404") {
 		t.Errorf("not ready: %v, want the last answer in it", err)
 	}
