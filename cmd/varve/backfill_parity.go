@@ -25,12 +25,15 @@ type parityOptions struct {
 	queriesFile string
 	sourceURL   string
 	step        *interval
+	// queryTolerance is for the last bits of sums, which servers add up in another order.
+	queryTolerance float64
 }
 
 func (o *parityOptions) register(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.queries, "query", nil, "PromQL to ask of both sides; may be repeated")
 	f.StringVar(&o.queriesFile, "queries", "", "file with PromQL to ask of both sides, one a line")
 	f.StringVar(&o.sourceURL, "source-url", "", "server that answers --query for the source, as http://host:9090 with what --http-config says (default the source itself, read here)")
+	f.Float64Var(&o.queryTolerance, "query-tolerance", 1e-9, "by how much values of --query may differ, relative to the larger one; at least as much as --tolerance")
 	o.step = intervalFlag(f, "step", 0, "step of --query over the range (default an instant query at the end)")
 }
 
@@ -58,6 +61,9 @@ func (o *parityOptions) questions() ([]string, error) {
 		if _, err := p.ParseExpr(q); err != nil {
 			return nil, usagef("--query %q: %w", q, err)
 		}
+	}
+	if !(o.queryTolerance >= 0 && o.queryTolerance < 1) {
+		return nil, usagef("--query-tolerance is %v, want 0 or more and less than 1", o.queryTolerance)
 	}
 	if len(out) == 0 && (o.sourceURL != "" || time.Duration(*o.step) > 0) {
 		return nil, usagef("--source-url and --step are for --query or --queries, of which there is none")
@@ -106,7 +112,7 @@ func (o *verifyOptions) ask(ctx context.Context, texts []string, cfg *verify.Con
 	}
 	defer func() { err = errors.Join(err, closeSource()) }()
 	target := &verify.EngineAsker{Engine: reader.Engine(), Queryable: reader.Queryable()}
-	return verify.Parity(tenant.NewContext(ctx, o.tenant), questions, source, target, o.tolerance, o.show)
+	return verify.Parity(tenant.NewContext(ctx, o.tenant), questions, source, target, max(o.tolerance, o.queryTolerance), o.show)
 }
 
 // sourceAsker is who answers for the source.
