@@ -48,7 +48,13 @@ func newExport(e *environment) *cobra.Command {
 	o := &exportOptions{}
 	o.parallel = 1
 	cmd := &cobra.Command{
-		Use: "export --to KIND --out PATH", Short: "Write samples in the forms of other databases", Long: exportHelp, Args: usageArgs(cobra.NoArgs),
+		Use: "export --to KIND --out PATH", Short: "Write samples in the forms of other databases", Long: exportHelp,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("%q: the file or directory to write is named by --out", args[0])
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return runExport(cmd.Context(), o, e) },
 	}
 	f := cmd.Flags()
