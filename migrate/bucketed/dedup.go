@@ -14,11 +14,11 @@ import (
 type Dedup int
 
 const (
-	// Penalty follows one replica and takes another where that one has a gap, for replicas that scrape the same targets at times of their own. It is the algorithm that Thanos Query
-	// uses (pkg/dedup/iter.go there), and gives what a query for the samples of that one day gives: from each copy the next sample is taken that
-	// is later than the last one that was chosen, and for the copy that was not chosen then later by a penalty more, which is twice the time between the last two chosen samples, or 5 s at the
-	// beginning; the earlier of the two is chosen, of equal ones that of the replica whose label comes first. A third replica is treated so with what comes of the first two. Each
-	// day begins anew, so that days do not depend on one another. Floats and native histograms are alike in this.
+	// Penalty follows one replica and takes another where that one has a gap, for replicas that scrape the same targets at times of their own. It is the algorithm of Thanos Query
+	// (pkg/dedup/iter.go there), over the samples of one day: of each copy the next sample is looked at that is later than the last one that was chosen, and for the copy
+	// that was not chosen then later by a penalty more: twice the time between the last two chosen samples, or 5 s at the beginning. The earlier of the two is chosen, of equal ones that
+	// of the replica whose label comes first. A third replica is treated so with what comes of the first two. What was passed over for a penalty comes into question again when the penalty
+	// has become less, which Thanos' iterators, that cannot go back, miss. Each day begins anew, so that days do not depend on one another. Floats and native histograms are alike in this.
 	Penalty Dedup = iota
 	// Chain takes every timestamp of every replica once, for replicas that get the same samples, as those of Thanos Receive. At equal timestamps the last replica wins.
 	Chain
