@@ -10,7 +10,9 @@ import (
 	"testing"
 	"time"
 
+	commonmodel "github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/relabel"
 	"github.com/prometheus/prometheus/tsdb/tsdbutil"
 	"github.com/stretchr/testify/require"
 
@@ -74,6 +76,41 @@ func TestParityNamesWhatIsMissing(t *testing.T) {
 	require.False(t, compareAnswers(Question{}, a, scalar, 0, 10).Equal)
 	require.False(t, compareAnswers(Question{}, &Answer{Type: "string", Text: "a"}, &Answer{Type: "string", Text: "b"}, 0, 10).Equal)
 	require.True(t, compareAnswers(Question{}, &Answer{Type: "vector"}, &Answer{Type: "matrix"}, 0, 10).Equal)
+}
+
+// TestSamePoint: each part of a native histogram counts.
+func TestSamePoint(t *testing.T) {
+	h := func(change func(h *AnswerHistogram)) Point {
+		h := &AnswerHistogram{Count: 3, Sum: 4, Buckets: []AnswerBucket{{Edges: 0, Lower: 1, Upper: 2, Count: 3}}}
+		change(h)
+		return Point{H: h}
+	}
+	same := h(func(*AnswerHistogram) {})
+	require.True(t, samePoint(same, h(func(*AnswerHistogram) {}), 0))
+	for _, change := range []func(h *AnswerHistogram){
+		func(h *AnswerHistogram) { h.Count++ }, func(h *AnswerHistogram) { h.Sum++ }, func(h *AnswerHistogram) { h.Buckets = nil }, func(h *AnswerHistogram) { h.Buckets[0].Edges++ },
+		func(h *AnswerHistogram) { h.Buckets[0].Lower-- }, func(h *AnswerHistogram) { h.Buckets[0].Upper++ }, func(h *AnswerHistogram) { h.Buckets[0].Count++ },
+	} {
+		require.False(t, samePoint(same, h(change), 0))
+	}
+	require.False(t, samePoint(same, Point{}, 0))
+}
+
+// TestRelabelledSource is asked by the labels that series have behind relabelling.
+func TestRelabelledSource(t *testing.T) {
+	s := world(t)
+	cfg := &Config{}
+	cfg.Job.Tenant, cfg.Job.TempDir = "t", t.TempDir()
+	cfg.Job.Relabel = []*relabel.Config{{SourceLabels: commonmodel.LabelNames{"job"}, Separator: ";", Regex: relabel.MustNewRegexp("(.+)"), TargetLabel: "site", Replacement: "x$1", Action: relabel.Replace}}
+	require.NoError(t, cfg.Job.Relabel[0].Validate(commonmodel.UTF8Validation))
+	c := Components{Source: s, Skips: migrate.NewSkips(false), Target: s, TargetSkips: migrate.NewSkips(false), Now: time.Now}
+	r, err := Run(context.Background(), cfg, c)
+	require.NoError(t, err)
+	engine := query.NewEngine(nil, query.NewParser(), nil, nil)
+	defer func() { require.NoError(t, engine.Close()) }()
+	a, err := (&EngineAsker{engine, NewSourceQueryable(cfg, c, r, 0)}).Ask(context.Background(), instant(`up{site="xb"}`))
+	require.NoError(t, err)
+	require.Equal(t, []AnswerSeries{{labels.FromStrings("__name__", "up", "job", "b", "site", "xb"), []Point{{T: at(86_400), V: 50}}}}, a.Series)
 }
 
 // TestTooLargeQuery is refused, and says what to do.

@@ -313,6 +313,15 @@ func TestFailures(t *testing.T) {
 			require.False(t, r.Equal)
 		}
 	}
+	// A day that was compared to its end, and was equal, says nothing about the next.
+	source, target := world(t), world(t)
+	target.failAt, target.err, target.failOn = 3, broken, migratetest.FirstDay+1
+	cfg := &Config{}
+	cfg.Job.Parallel = 1
+	r, err := compare(t, cfg, source, target)
+	require.ErrorIs(t, err, broken)
+	require.Equal(t, int64(350), r.Total.SourceSamples)
+	require.False(t, r.Equal)
 	for which := range 2 {
 		source, target := world(t), world(t)
 		side := []*side{source, target}[which]

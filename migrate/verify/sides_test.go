@@ -26,6 +26,8 @@ type side struct {
 	// failAt ends Series with err before that series; -1 never.
 	failAt int
 	err    error
+	// failOn, if not 0, is the only day on which it fails.
+	failOn model.Day
 	// unsorted leaves the order as it is.
 	unsorted bool
 }
@@ -105,7 +107,7 @@ func (s *side) Series(_ context.Context, r model.TimeRange, want migrate.Want) i
 	}
 	return func(yield func(model.Series, error) bool) {
 		for i, p := range all {
-			if i == s.failAt {
+			if i == s.failAt && (s.failOn == 0 || s.failOn == model.DayOf(r.MinMs)) {
 				yield(nil, s.err)
 				return
 			}
