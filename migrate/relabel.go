@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 
+	commonmodel "github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/relabel"
 
@@ -62,9 +63,9 @@ func (d *dayJob) relabel(b *labels.Builder, ls labels.Labels) (labels.Labels, bo
 		return b.Labels(), keep
 	}
 	if metric, ok := model.MetadataOf(ls); ok {
-		b.Reset(labels.FromStrings(labels.MetricName, metric))
+		b.Reset(labels.FromStrings(commonmodel.MetricNameLabel, metric))
 		keep := relabel.ProcessBuilder(b, ofNames(d.cfg.Relabel)...)
-		metric = b.Get(labels.MetricName)
+		metric = b.Get(commonmodel.MetricNameLabel)
 		return model.MetadataSeries(metric), keep && metric != ""
 	}
 	of, ok := model.ExemplarsOf(ls)
@@ -84,8 +85,8 @@ func (d *dayJob) relabel(b *labels.Builder, ls labels.Labels) (labels.Labels, bo
 // ofNames are the rules that look at metric names, and change or drop those, and nothing else.
 func ofNames(rules []*relabel.Config) (out []*relabel.Config) {
 	for _, r := range rules {
-		looks := len(r.SourceLabels) == 1 && r.SourceLabels[0] == labels.MetricName
-		decides := r.Action == relabel.Keep || r.Action == relabel.Drop || r.TargetLabel == labels.MetricName
+		looks := len(r.SourceLabels) == 1 && r.SourceLabels[0] == commonmodel.MetricNameLabel
+		decides := r.Action == relabel.Keep || r.Action == relabel.Drop || r.TargetLabel == commonmodel.MetricNameLabel
 		if looks && decides {
 			out = append(out, r)
 		}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	commonmodel "github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/varvedb/varve/migrate"
@@ -110,7 +111,7 @@ func (t *csvTable) row(f *file, line int64, row []string) error {
 		case c.Kind == "metric":
 			samples++
 			_, err = strconv.ParseFloat(value, 64)
-		case c.Name == labels.MetricName:
+		case c.Name == commonmodel.MetricNameLabel:
 			metric = value
 		default:
 			t.key = model.AppendText(model.AppendText(t.key, c.Name), value)
@@ -133,7 +134,7 @@ func (t *csvTable) row(f *file, line int64, row []string) error {
 			name = metric
 		}
 		v, _ := strconv.ParseFloat(value, 64) // it was tried above
-		t.key = model.AppendText(model.AppendText(t.key[:shared], labels.MetricName), name)
+		t.key = model.AppendText(model.AppendText(t.key[:shared], commonmodel.MetricNameLabel), name)
 		if err := f.add(line, t.key, decodeKey(text.LabelDecoder{}, t.key, &t.b), at, v); err != nil {
 			return err
 		}

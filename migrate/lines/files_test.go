@@ -5,7 +5,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -17,12 +16,6 @@ import (
 	"github.com/varvedb/varve/migrate/migratetest"
 	"github.com/varvedb/varve/model"
 )
-
-func parse(t *testing.T, s string) int64 {
-	n, err := strconv.ParseInt(s, 10, 64)
-	require.NoError(t, err)
-	return n
-}
 
 // write makes a file; one that ends with .gz is compressed.
 func write(t *testing.T, name, text string) string {

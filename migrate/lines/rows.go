@@ -3,6 +3,7 @@ package lines
 import (
 	"fmt"
 
+	commonmodel "github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/varvedb/varve/migrate"
@@ -38,7 +39,7 @@ func newRows(f *file) *rows {
 // series notes that a series is taken.
 func (r *rows) series(ls labels.Labels) {
 	if r != nil && len(r.metrics) < maxMetrics {
-		r.metrics[ls.Get(labels.MetricName)] = true
+		r.metrics[ls.Get(commonmodel.MetricNameLabel)] = true
 	}
 }
 

@@ -208,7 +208,8 @@ func (l *longLine) raw(c byte, dst []byte, most int) ([]byte, error) {
 				return dst, nil
 			}
 			// A number or a word ends before what cannot be of it.
-			if b, err := l.in.Peek(1); err != nil || bytes.IndexByte([]byte(",}] \t\r\n"), b[0]) >= 0 {
+			b, _ := l.in.Peek(1) // what goes wrong is met again
+			if len(b) == 0 || bytes.IndexByte([]byte(",}] \t\r\n"), b[0]) >= 0 {
 				return dst, nil
 			}
 		}

@@ -17,7 +17,7 @@ func (w *World) Exemplars() (out []string) {
 	q, ctx := w.queryable()
 	e, err := q.ExemplarQuerier(ctx)
 	require.NoError(w.T, err)
-	found, err := e.Select(model.MinTimeMs, model.MaxTimeMs, []*labels.Matcher{labels.MustNewMatcher(labels.MatchNotEqual, labels.MetricName, "")})
+	found, err := e.Select(model.MinTimeMs, model.MaxTimeMs, []*labels.Matcher{labels.MustNewMatcher(labels.MatchNotEqual, "__name__", "")})
 	require.NoError(w.T, err)
 	for _, r := range found {
 		for _, x := range r.Exemplars {
@@ -38,5 +38,5 @@ func (w *World) Metadata() map[string][]model.Metadata {
 func (w *World) queryable() (*query.Queryable, context.Context) {
 	q, err := query.New(nil, query.Components{Catalog: w.Catalog, Blocks: blocksOf{w.Own}})
 	require.NoError(w.T, err)
-	return q, tenant.NewContext(context.Background(), "t")
+	return q, tenant.NewContext(w.T.Context(), "t")
 }

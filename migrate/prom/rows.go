@@ -6,7 +6,6 @@ import (
 
 	commonmodel "github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
-	"github.com/prometheus/prometheus/tsdb/chunks"
 	"github.com/prometheus/prometheus/tsdb/record"
 
 	"github.com/varvedb/varve/migrate"
@@ -63,7 +62,7 @@ func (r *logRows) takeMetadata(rec []byte) (err error) {
 	for i := range r.metadata {
 		m := &r.metadata[i]
 		typ := record.ToMetricType(m.Type)
-		metric := family(r.l.series[chunks.HeadSeriesRef(m.Ref)].Get(labels.MetricName), typ)
+		metric := family(r.l.series[m.Ref].Get(commonmodel.MetricNameLabel), typ)
 		if _, known := r.said[metric]; model.ValidMetric(metric) && (known || len(r.said) < maxMetrics) {
 			r.said[metric] = model.AppendMetadata(nil, model.MetadataTypeNumber(typ), m.Unit, m.Help)
 		}

@@ -19,9 +19,10 @@ import (
 type Winner bool
 
 const (
-	// FirstWins keeps the one that came first, LastWins the one that came last.
+	// FirstWins keeps the one that came first.
 	FirstWins Winner = false
-	LastWins  Winner = true
+	// LastWins keeps the one that came last.
+	LastWins Winner = true
 )
 
 // Sorter puts samples that come in any order into the order of blocks, day by day. It holds a bounded number of them and writes the rest as sorted runs into a
@@ -38,8 +39,8 @@ type Sorter struct {
 	// all are the series of open; those that were there when a run was written last are in order.
 	all        []*Open
 	generation int // of open, which is begun anew when it is too large
-	runs   []*run
-	counts map[model.Day]*int64
+	runs       []*run
+	counts     map[model.Day]*int64
 	// dayCount is that of day, the last one that was counted.
 	day      model.Day
 	dayCount *int64
