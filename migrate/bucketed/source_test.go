@@ -202,6 +202,22 @@ func TestLeftOut(t *testing.T) {
 	require.ErrorContains(t, err, "meta.json", "a block of which nothing is known may be of any time")
 }
 
+// TestStrict is not ended by what is redundant.
+func TestStrict(t *testing.T) {
+	w := newWorld(t)
+	s := samples{`{__name__="m"}`: every(first, first+hour, minute)}
+	one := w.upload(block{samples: s})
+	w.upload(block{samples: s, sources: []string{one}, resolutionMs: 300_000})
+	skips := migrate.NewSkips(true)
+	src := w.source(w.from, skips, nil)
+	c, _ := w.Components()
+	r, err := migrate.Run(context.Background(), migratetest.Small(), c, src, skips)
+	require.NoError(t, err)
+	require.Equal(t, int64(60), r.Samples)
+	require.Equal(t, map[string]int64{"downsampled": 1}, r.Skipped)
+	require.NoError(t, src.Close())
+}
+
 // TestMimir reads a tenant: labels of the machinery are none of the series, shards of the same blocks do not stand for one another, and copies of ingesters are one.
 func TestMimir(t *testing.T) {
 	w := newWorld(t)
