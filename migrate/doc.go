@@ -19,6 +19,9 @@
 // the blocks that are flushed, and meets the object that it had uploaded but not committed. That object is used if building it
 // again, with the time of creation that it names, gives the same bytes; else the block gets the next attempt number. Two jobs that run at one time meet the same way.
 //
+// A server has no fingerprint before it is read. A [Fetcher] brings a day here first; its blocks are committed under the hash of what came, and that a day which was over needs no more
+// fetching is noted under the name of the place.
+//
 // # Bad input
 //
 // What cannot be read is named in [Skips], with file and offset or line, counted and left out; a strict job ends at the first. What was
