@@ -13,10 +13,11 @@
 // TestColdReads counts from outside what queries of fresh processes ask of the store;
 // TestLambda has the Lambda binary answer beside the server, cold and warm; TestLocalstack starts and ends what make localstack does;
 // TestRubbish sends what nobody should send; TestFlood sends more than a small budget can take;
+// TestBackfillPrometheus, -Late, -Victoria and -Influx take over what real servers hold, by each way there is, killed or not, and compare it with what those say;
 // TestBucketOutage delays and refuses all calls of the store until the disk budget is used up; TestSyncBeforeAnswer watches by strace that the log is synced before a write is answered.
 //
 // The checks choose free ports, keep all files in temporary folders, and end
 // the processes that they started. Where they run as root they install Debian's prometheus packages if
-// those are missing; what a machine cannot provide is skipped by name. Random choices come from a
+// those are missing (InfluxDB is unpacked below .tools and not installed); what a machine cannot provide is skipped by name. Random choices come from a
 // seed that is printed; E2E_SEED replays it.
 package e2e
