@@ -36,6 +36,7 @@ type blockWriter struct {
 	series *sorter
 	// inOrder: no series came before one that it lies behind.
 	inOrder bool
+	segment int64 // most bytes of a file of chunks
 	last    []byte
 	key     []byte
 	payload []byte
@@ -47,9 +48,6 @@ const (
 	unsortedDir = "chunks.unsorted"
 	indexFile   = "index"
 	metaFile    = "meta.json"
-	// segmentBytes is how long a file of chunks is for a day, and for parts of one: so much room is taken at once for each block that is open.
-	segmentBytes     = 512 << 20
-	partSegmentBytes = 128 << 20
 )
 
 // newID makes a ULID: 48 bits of time, the rest random.
@@ -64,14 +62,10 @@ func newID(rand io.Reader, ms int64) (id [16]byte, err error) {
 }
 
 // newBlockWriter begins a block below the directory.
-func newBlockWriter(below string, id [16]byte, j *job, sortBytes int64) (*blockWriter, error) {
-	w := &blockWriter{j: j, inOrder: true, series: newSorter(j.cfg.TempDir, sortBytes)}
+func newBlockWriter(below string, id [16]byte, j *job, sortBytes, segment int64) (*blockWriter, error) {
+	w := &blockWriter{j: j, inOrder: true, segment: segment, series: newSorter(j.cfg.TempDir, sortBytes)}
 	w.meta.ULID = id
 	w.dir = filepath.Join(below, w.meta.ULID.String())
-	segment := int64(segmentBytes)
-	if j.cfg.BlockDuration.Milliseconds() != model.MsPerDay && j.cfg.BlockDuration != 0 {
-		segment = partSegmentBytes
-	}
 	var err error
 	w.chunks, err = chunks.NewWriter(filepath.Join(w.dir, unsortedDir), chunks.WithSegmentSize(segment))
 	return w, err
@@ -185,7 +179,7 @@ func (w *blockWriter) finish(ctx context.Context) (size int64, err error) {
 	if w.inOrder {
 		err = os.Rename(filepath.Join(w.dir, unsortedDir), filepath.Join(w.dir, chunksDir))
 	} else {
-		rewrite, err = newChunkRewriter(w.dir)
+		rewrite, err = newChunkRewriter(w.dir, w.segment)
 	}
 	if err != nil {
 		return 0, err

@@ -121,12 +121,12 @@ type chunkRewriter struct {
 	out *chunks.Writer
 }
 
-func newChunkRewriter(dir string) (*chunkRewriter, error) {
+func newChunkRewriter(dir string, segment int64) (*chunkRewriter, error) {
 	in, err := chunks.NewDirReader(filepath.Join(dir, unsortedDir), nil)
 	if err != nil {
 		return nil, err
 	}
-	out, err := chunks.NewWriter(filepath.Join(dir, chunksDir), chunks.WithSegmentSize(segmentBytes))
+	out, err := chunks.NewWriter(filepath.Join(dir, chunksDir), chunks.WithSegmentSize(segment))
 	if err != nil {
 		return nil, errors.Join(err, in.Close())
 	}

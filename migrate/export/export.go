@@ -47,7 +47,7 @@ type Components struct {
 
 // target takes the series of one day after another.
 type target interface {
-	begin(day model.Day) error
+	begin(e *migrate.Extent) error
 	// add takes a series, which is valid until the call returns. No series is one of Varve's own.
 	add(ctx context.Context, s *blocks.BuildSeries) error
 	// end is called at the end of a day that has begun, finish at the end of all: the output gets its name. files is what it consists of.
@@ -183,7 +183,7 @@ func (j *job) day(ctx context.Context, k *kind, t target, sel *migrate.Selection
 		if !begun {
 			begun = true
 			j.report.Days++
-			if err := t.begin(e.Day); err != nil {
+			if err := t.begin(&e); err != nil {
 				return err
 			}
 		}
@@ -243,7 +243,7 @@ func (j *job) reserved(ctx context.Context, k *kind, t target, s *blocks.BuildSe
 // nowhere is the target of a dry run.
 type nowhere struct{}
 
-func (nowhere) begin(model.Day) error                          { return nil }
+func (nowhere) begin(*migrate.Extent) error                    { return nil }
 func (nowhere) add(context.Context, *blocks.BuildSeries) error { return nil }
 func (nowhere) end(context.Context) error                      { return nil }
 func (nowhere) finish(context.Context) (int, int64, error)     { return 0, 0, nil }

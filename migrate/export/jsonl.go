@@ -7,7 +7,7 @@ import (
 	"strconv"
 
 	"github.com/varvedb/varve/blocks"
-	"github.com/varvedb/varve/model"
+	"github.com/varvedb/varve/migrate"
 )
 
 // lineSamples is the most that a line holds: servers bound the length of lines, VictoriaMetrics at 10 MB in older versions.
@@ -39,7 +39,7 @@ func newJSONLines(j *job) (target, error) {
 	return &jsonLines{out: out, left: j.report.Left}, nil
 }
 
-func (l *jsonLines) begin(model.Day) error { return nil }
+func (l *jsonLines) begin(*migrate.Extent) error { return nil }
 
 func (l *jsonLines) add(_ context.Context, s *blocks.BuildSeries) error {
 	l.finite.reset()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/varvedb/varve/blocks"
 	"github.com/varvedb/varve/index"
+	"github.com/varvedb/varve/migrate"
 	"github.com/varvedb/varve/model"
 )
 
@@ -43,8 +44,8 @@ const (
 	partSamples   = 1
 )
 
-func (o *openMetrics) begin(day model.Day) error {
-	o.day = day
+func (o *openMetrics) begin(e *migrate.Extent) error {
+	o.day = e.Day
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/varvedb/varve/blocks"
 	"github.com/varvedb/varve/index"
 	"github.com/varvedb/varve/internal/vfs"
+	"github.com/varvedb/varve/migrate"
 	"github.com/varvedb/varve/model"
 )
 
@@ -77,11 +78,11 @@ func (p *parquetTarget) begun(to *countWriter) {
 	p.w = parquet.NewGenericWriter[parquetRow](to, parquet.Compression(&parquet.Zstd), parquet.MaxRowsPerRowGroup(parquetRowGroup), parquet.DataPageVersion(1))
 }
 
-func (p *parquetTarget) begin(day model.Day) (err error) {
+func (p *parquetTarget) begin(e *migrate.Extent) (err error) {
 	if p.dir == nil {
 		return nil
 	}
-	if p.file, err = p.j.c.FS.Create(filepath.Join(p.dir.tmp, day.Dashed()+parquetSuffix)); err != nil {
+	if p.file, err = p.j.c.FS.Create(filepath.Join(p.dir.tmp, e.Day.Dashed()+parquetSuffix)); err != nil {
 		return err
 	}
 	p.count = countWriter{w: p.file}

@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/prometheus/prometheus/tsdb/chunks"
+
 	"github.com/varvedb/varve/blocks"
 	"github.com/varvedb/varve/internal/vfs"
+	"github.com/varvedb/varve/migrate"
 	"github.com/varvedb/varve/model"
 )
 
@@ -23,6 +26,8 @@ type blocksTarget struct {
 	files    int
 	bytes    int64
 	sortEach int64
+	// segment is how long files of chunks become, at most.
+	segment int64
 }
 
 func newBlocksTarget(j *job) (target, error) {
@@ -44,11 +49,18 @@ func newBlocksTarget(j *job) (target, error) {
 	return &blocksTarget{j: j, dir: dir, stepMs: step, open: make([]*blockWriter, n), sortEach: j.cfg.SortBytes / n}, nil
 }
 
-// minBlockMs bounds how many blocks of a day are written at one time.
-const minBlockMs = 3_600_000
+const (
+	// minBlockMs bounds how many blocks of a day are written at one time.
+	minBlockMs = 3_600_000
+	// chunkSampleBytes is a guess of what a sample takes.
+	chunkSampleBytes = 3
+	minSegment       = 4 << 20
+)
 
-func (b *blocksTarget) begin(day model.Day) error {
-	b.day = day
+func (b *blocksTarget) begin(e *migrate.Extent) error {
+	b.day = e.Day
+	// Room for a file of chunks is taken at once, for each block.
+	b.segment = min(max(e.Samples*chunkSampleBytes/int64(len(b.open)), minSegment), chunks.DefaultChunkSegmentSize)
 	return nil
 }
 
@@ -83,7 +95,7 @@ func (b *blocksTarget) writer(n int) (*blockWriter, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := newBlockWriter(b.dir.tmp, id, b.j, b.sortEach)
+	w, err := newBlockWriter(b.dir.tmp, id, b.j, b.sortEach, b.segment)
 	b.open[n] = w
 	return w, err
 }

@@ -417,3 +417,50 @@ func TestNobody(t *testing.T) {
 	_, err = s.Days(context.Background(), everything(), all)
 	require.ErrorIs(t, err, model.ErrNotFound)
 }
+
+// TestMetadata: of each metric what was said last, in the range and at a snapshot.
+func TestMetadata(t *testing.T) {
+	p := newPlace(t)
+	ctx := context.Background()
+	says := func(day model.Day, metric, help string) {
+		p.generation++
+		c := &model.Columns{}
+		c.AppendHistogram(day.Range().MinMs+int64(p.generation), model.AppendMetadata(nil, 2, "", help))
+		var out bytes.Buffer
+		m, err := blocks.Build(ctx, &blocks.Params{Tenant: "t", Day: day, Writer: "w", Generation: p.generation}, func(yield func(blocks.BuildSeries, error) bool) {
+			yield(blocks.BuildSeries{Labels: model.MetadataSeries(metric), Columns: c}, nil)
+		}, &out)
+		require.NoError(t, err)
+		_, err = p.Own.PutIfAbsent(ctx, blocks.Key(m), out.Bytes())
+		require.NoError(t, err)
+		_, err = p.Catalog.Commit(ctx, "t", day, catalog.Add{Writer: "w", Generation: p.generation, Meta: m})
+		require.NoError(t, err)
+	}
+	day := migratetest.FirstDay
+	says(day, "a", "first")
+	says(day+1, "a", "second")
+	says(day+1, "b", "other")
+	_, err := p.Catalog.CreateSnapshot(ctx, "t", "then")
+	require.NoError(t, err)
+	says(day+1, "a", "third")
+	for _, tt := range []struct {
+		snapshot string
+		r        model.TimeRange
+		want     map[string]string
+	}{
+		{"", everything(), map[string]string{"a": "third", "b": "other"}},
+		{"", day.Range(), map[string]string{"a": "first"}},
+		{"then", everything(), map[string]string{"a": "second", "b": "other"}},
+	} {
+		s := p.open(&own.Options{Snapshot: tt.snapshot}, migrate.NewSkips(true))
+		_, err := s.Days(ctx, tt.r, all)
+		require.NoError(t, err)
+		found, err := s.Metadata(ctx, tt.r)
+		require.NoError(t, err)
+		got := map[string]string{}
+		for metric, m := range found {
+			got[metric] = m.Help
+		}
+		require.Equal(t, tt.want, got)
+	}
+}
