@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/varvedb/varve/internal/vfs"
 )
@@ -19,8 +20,9 @@ type Dir struct {
 }
 
 const (
-	dirPrefix = "varve-sort-"
-	lockName  = "lock"
+	dirPrefix  = "varve-sort-"
+	gonePrefix = "varve-gone-"
+	lockName   = "lock"
 	// maxTries to make a directory: somebody else may take it for one that was left.
 	maxTries = 100
 )
@@ -76,9 +78,25 @@ func sweep(parent string) {
 		if err != nil {
 			continue
 		}
-		_ = os.RemoveAll(path) // see above
-		_ = lock.Close()       // of a file that is gone
+		_ = remove(path)
+		_ = lock.Close() // of a file that is gone
 	}
+	gone, _ := filepath.Glob(filepath.Join(parent, gonePrefix+"*"))
+	for _, path := range gone {
+		_ = os.RemoveAll(path) // whoever gave it the name has died, or does the same
+	}
+}
+
+// remove removes a directory whose lock is held. It gets another name first, under which nobody looks for a lock: that would make the file anew while the directory is being
+// removed.
+func remove(path string) error {
+	gone := filepath.Join(filepath.Dir(path), gonePrefix+strings.TrimPrefix(filepath.Base(path), dirPrefix))
+	if err := os.Rename(path, gone); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	return os.RemoveAll(gone)
 }
 
 // Path is where it is.
@@ -86,7 +104,7 @@ func (d *Dir) Path() string { return d.path }
 
 // Close removes it, with all that is in it.
 func (d *Dir) Close() error {
-	err := os.RemoveAll(d.path)
+	err := remove(d.path)
 	if d.lock != nil {
 		err = errors.Join(err, d.lock.Close())
 	}
