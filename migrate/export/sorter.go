@@ -13,13 +13,15 @@ import (
 	"slices"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/varvedb/varve/migrate/spill"
 )
 
 // sorter puts records in the order of their keys, which differ. It holds a bounded number of bytes and writes the rest as sorted runs into a directory of its own. For one goroutine:
 // add, then each any number of times, then close.
 type sorter struct {
 	parent string
-	dir    string
+	dir    *spill.Dir // nil before the first run
 	budget int64
 	held   int64
 	items  []record
@@ -94,12 +96,12 @@ func (s *sorter) unite() error {
 
 // write makes a run of what fill puts.
 func (s *sorter) write(fill func(put func(record) error) error) (err error) {
-	if s.dir == "" {
-		if s.dir, err = os.MkdirTemp(s.parent, "varve-sort-"); err != nil {
-			return fmt.Errorf("sort: %w", err)
+	if s.dir == nil {
+		if s.dir, err = spill.MakeDir(s.parent); err != nil {
+			return err
 		}
 	}
-	f, err := os.Create(filepath.Join(s.dir, fmt.Sprintf("%06d", s.made)))
+	f, err := os.Create(filepath.Join(s.dir.Path(), fmt.Sprintf("%06d", s.made)))
 	if err != nil {
 		return fmt.Errorf("sort: %w", err)
 	}
@@ -177,10 +179,10 @@ func (s *sorter) close() error {
 	for _, f := range s.runs {
 		errs = append(errs, f.Close())
 	}
-	if s.dir != "" {
-		errs = append(errs, os.RemoveAll(s.dir))
+	if s.dir != nil {
+		errs = append(errs, s.dir.Close())
 	}
-	s.runs, s.dir, s.items = nil, "", nil
+	s.runs, s.dir, s.items = nil, nil, nil
 	return errors.Join(errs...)
 }
 

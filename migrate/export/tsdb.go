@@ -53,7 +53,7 @@ const (
 	// minBlockMs bounds how many blocks of a day are written at one time.
 	minBlockMs = 3_600_000
 	// chunkSampleBytes is a guess of what a sample takes.
-	chunkSampleBytes = 3
+	chunkSampleBytes = 4
 	minSegment       = 4 << 20
 )
 
