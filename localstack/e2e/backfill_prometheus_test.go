@@ -31,6 +31,7 @@ func TestBackfillPrometheus(t *testing.T) {
 	t.Run("directory", p.testDirectory)
 	t.Run("snapshot", p.testSnapshot)
 	t.Run("remote read", p.testRemoteRead)
+	t.Run("verify", p.testVerify)
 	t.Run("Thanos", p.testThanos)
 	t.Run("Mimir", p.testMimir)
 	t.Run("killed", p.testKilled)
