@@ -18,8 +18,9 @@ type dayJob struct {
 	writer string
 	// attempts are the attempt numbers of parts, by generation, where the first does not do.
 	attempts map[uint64]uint32
-	counted  bool // samples were counted as progress
-	complete bool // the catalog says so
+	counted  bool  // samples were counted as progress
+	unshown  int64 // samples since progress was shown last
+	complete bool  // the catalog says so
 }
 
 func (j *job) newDay(e Extent) *dayJob {
@@ -101,8 +102,14 @@ func (d *dayJob) each(ctx context.Context, part func(generation uint64, s *strea
 
 // pass counts samples as progress, the first time that they are met.
 func (d *dayJob) pass(samples int64) {
-	if !d.counted {
-		d.count.passed(samples)
+	if d.counted {
+		return
+	}
+	d.count.passed(samples)
+	const often = 500_000
+	if d.unshown += samples; d.unshown >= often {
+		d.unshown = 0
+		d.job.progress()
 	}
 }
 
