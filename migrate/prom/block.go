@@ -24,6 +24,7 @@ type Block struct {
 	chunks     tsdb.ChunkReader
 	tombstones tombstones.Reader
 	skips      *migrate.Skips
+	runSeries  int // see renamed
 }
 
 // BlockOptions are the tunables of OpenBlock; nil means defaults.
@@ -40,7 +41,7 @@ type Rename func(ls labels.Labels) (seen, taken labels.Labels, replica string)
 
 // OpenBlock opens the block in the directory, for series that are sorted by what Rename calls them. What is found to be damaged later goes to skips.
 func OpenBlock(dir string, skips *migrate.Skips, o *BlockOptions) (*Block, error) {
-	b := &Block{name: dir, skips: skips}
+	b := &Block{name: dir, skips: skips, runSeries: runSeries}
 	if o != nil {
 		b.opts = *o
 	}

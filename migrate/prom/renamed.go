@@ -27,7 +27,7 @@ func (w *blockWalk) renamed(ctx context.Context, p tsdbindex.Postings) error {
 		if !ok {
 			continue
 		}
-		if len(batch) == runSeries {
+		if len(batch) == w.b.runSeries {
 			runs, batch = append(runs, sortedRefs(batch)), batch[:0]
 		}
 		batch = append(batch, e)
