@@ -11,8 +11,10 @@ import (
 	"time"
 
 	commonmodel "github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/relabel"
+	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/tsdb/tsdbutil"
 	"github.com/stretchr/testify/require"
 
@@ -94,6 +96,19 @@ func TestSamePoint(t *testing.T) {
 		require.False(t, samePoint(same, h(change), 0))
 	}
 	require.False(t, samePoint(same, Point{}, 0))
+}
+
+// TestMixedPoints: floats and histograms of one series come in order of time.
+func TestMixedPoints(t *testing.T) {
+	h := &histogram.FloatHistogram{Count: 1}
+	got := pointsOf(&promql.Series{Floats: []promql.FPoint{{T: 1, F: 1}, {T: 4, F: 4}}, Histograms: []promql.HPoint{{T: 2, H: h}, {T: 3, H: h}, {T: 5, H: h}}})
+	var times []int64
+	for _, p := range got {
+		times = append(times, p.T)
+	}
+	require.Equal(t, []int64{1, 2, 3, 4, 5}, times)
+	require.Nil(t, got[0].H)
+	require.NotNil(t, got[1].H)
 }
 
 // TestRelabelledSource is asked by the labels that series have behind relabelling.
