@@ -33,7 +33,7 @@ func printBackfill(w io.Writer, r *migrate.Report) {
 		fmt.Fprintf(w, "from %s to %s; %s series, counted once a block\n", backfillTime(r.MinMs), backfillTime(r.MaxMs), humanize.Comma(r.Series))
 	}
 	if r.Exemplars+r.Metadata > 0 {
-		fmt.Fprintf(w, "and %s exemplars, and what is said of metrics %s times\n", humanize.Comma(r.Exemplars), humanize.Comma(r.Metadata))
+		fmt.Fprintf(w, "beside them exemplars: %s, metadata of metrics: %s\n", humanize.Comma(r.Exemplars), humanize.Comma(r.Metadata))
 	}
 	if r.Estimated {
 		fmt.Fprintln(w, "all of this is an estimate by what blocks say of themselves; none was read")
