@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/stretchr/testify/require"
 
+	"github.com/varvedb/varve/blob"
 	"github.com/varvedb/varve/blob/faultblob"
 	"github.com/varvedb/varve/blocks"
 	"github.com/varvedb/varve/migrate"
@@ -72,6 +73,7 @@ func TestTSDBFaultsAtEveryCall(t *testing.T) {
 		for n := 1; ; n++ {
 			w := newWorld(t)
 			c, d := w.Components()
+			c.Bucket = blob.New(d, &blob.Options{Retries: -1, MaxInFlight: 1, PartBytes: 2500}) // uploads of a few parts, not of dozens
 			d.SetHook(faultblob.Nth(n, a))
 			err := w.runAs(cfg, c, dir)
 			require.True(t, err == nil || errors.Is(err, faultblob.ErrInjected) || errors.Is(err, faultblob.ErrCrashed) || errors.Is(err, model.ErrUnavailable), "%v", err)
