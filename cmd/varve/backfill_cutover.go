@@ -48,7 +48,7 @@ func newBackfillCutover(e *environment) *cobra.Command {
 	}
 	o.registerVerify(cmd)
 	f := cmd.Flags()
-	f.StringVar(&o.url, "url", "", "Varve server on the bucket, as http://host:8428, to ask for what is not flushed yet")
+	f.StringVar(&o.url, "url", "", "Varve server on the bucket, as http://host:9009, to ask for what is not flushed yet")
 	f.StringVar(&o.urlConfig, "url-http-config", "", "YAML file with credentials, certificates, headers and proxies for --url, as http_config of Prometheus")
 	f.StringVar(&o.since, "since", "", "end of the backfill, RFC 3339 or Unix seconds (default the last sample of the source)")
 	o.window = intervalFlag(f, "alive", time.Hour, "how long before the end a series must have had a sample to be expected to go on")

@@ -34,7 +34,7 @@ func (o *parityOptions) register(f *pflag.FlagSet) {
 	f.StringVar(&o.queriesFile, "queries", "", "file with PromQL to ask of both sides, one a line")
 	f.StringVar(&o.sourceURL, "source-url", "", "server that answers --query for the source, as http://host:9090 with what --http-config says (default the source itself, read here)")
 	f.Float64Var(&o.queryTolerance, "query-tolerance", 1e-9, "by how much values of --query may differ, relative to the larger one; at least as much as --tolerance")
-	o.step = intervalFlag(f, "step", 0, "step of --query over the range (default an instant query at the end)")
+	o.step = intervalFlag(f, "step", 0, "step of --query over the range; 0 is an instant query at its end")
 }
 
 // question texts are those of the flags.

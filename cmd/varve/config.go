@@ -54,13 +54,19 @@ func configure(cmd *cobra.Command, e *environment) error {
 // knownFlags are the flags of all commands that the environment and the file may set.
 func knownFlags(root *cobra.Command) map[string]bool {
 	known := map[string]bool{}
-	for _, c := range root.Commands() {
-		c.LocalFlags().VisitAll(func(f *pflag.Flag) { known[f.Name] = true })
-	}
+	addFlags(known, root)
 	for _, no := range []string{"help", "config", "time", "start", "end", "step", "json", "once", "explain"} {
 		delete(known, no)
 	}
 	return known
+}
+
+// addFlags adds the flags of all commands below, at any depth.
+func addFlags(known map[string]bool, of *cobra.Command) {
+	for _, c := range of.Commands() {
+		c.LocalFlags().VisitAll(func(f *pflag.Flag) { known[f.Name] = true })
+		addFlags(known, c)
+	}
 }
 
 func envName(flag string) string {
