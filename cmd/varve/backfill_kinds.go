@@ -95,11 +95,11 @@ func (o *backfillOptions) registerKinds(f *pflag.FlagSet) {
 	}
 }
 
-// foreignFlag is an error if a flag was given that the kind would pass over.
+// foreignFlag is an error if a flag was given that the kind would pass over; those of the configuration may be for others.
 func (o *backfillOptions) foreignFlag(kind *backfillKind) (err error) {
 	asks := o.flags.Lookup("source-url") != nil // with what --http-config says, whatever the kind
 	o.flags.Visit(func(one *pflag.Flag) {
-		if asks && one.Name == "http-config" {
+		if _, ok := one.Annotations[configured]; ok || asks && one.Name == "http-config" {
 			return
 		}
 		if of := o.flagKind[one.Name]; err == nil && of != "" && of != kind.name && of != kind.like {

@@ -46,10 +46,15 @@ func configure(cmd *cobra.Command, e *environment) error {
 				source = envName(f.Name)
 			}
 			first = usagef("%s from %s: %w", f.Name, source, err)
+			return
 		}
+		f.Annotations = map[string][]string{configured: nil}
 	})
 	return first
 }
+
+// configured is the annotation of flags that were not given, but got their value here.
+const configured = "varve-configured"
 
 // knownFlags are the flags of all commands that the environment and the file may set.
 func knownFlags(root *cobra.Command) map[string]bool {
