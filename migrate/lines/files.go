@@ -146,7 +146,7 @@ type file struct {
 }
 
 // maxKnownKeys bounds file.known.
-const maxKnownKeys = 1 << 20
+const maxKnownKeys = 1 << 18
 
 // labelsOf are the labels of a key, sorted, as the file has them.
 type labelsOf func() (labels.Labels, error)
