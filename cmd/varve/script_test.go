@@ -227,14 +227,21 @@ var cleaners = []struct {
 	{regexp.MustCompile(`(SIZE +)\d+\.\d\d\b`), "${1}RATIO"},
 	{regexp.MustCompile(`\bgo1\.[0-9.]+`), "GO"},
 	{regexp.MustCompile(`linux/\w+|darwin/\w+`), "PLATFORM"},
-	{regexp.MustCompile(time.Now().UTC().Format("2006") + `-\d\d-\d\dT[0-9:.]+Z`), "NOW"},
 }
+
+var instant = regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+Z`)
 
 func (s *script) clean(text string) string {
 	text = strings.ReplaceAll(text, s.dir, "$DIR")
 	for _, c := range cleaners {
 		text = c.what.ReplaceAllString(text, c.name)
 	}
+	text = instant.ReplaceAllStringFunc(text, func(at string) string {
+		if t, err := time.Parse(time.RFC3339, at); err == nil && time.Since(t).Abs() < time.Hour {
+			return "NOW"
+		}
+		return at // of the script
+	})
 	// Columns are as wide as what was replaced.
 	return regexp.MustCompile(`(?m) {2,}`).ReplaceAllString(text, "  ")
 }
