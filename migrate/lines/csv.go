@@ -13,7 +13,6 @@ import (
 
 	"github.com/varvedb/varve/migrate"
 	"github.com/varvedb/varve/model"
-	"github.com/varvedb/varve/protocol/text"
 )
 
 // NewCSV reads files of CSV. An empty value is no sample, and an empty label is none.
@@ -135,7 +134,7 @@ func (t *csvTable) row(f *file, line int64, row []string) error {
 		}
 		v, _ := strconv.ParseFloat(value, 64) // it was tried above
 		t.key = model.AppendText(model.AppendText(t.key[:shared], commonmodel.MetricNameLabel), name)
-		if err := f.add(line, t.key, decodeKey(text.LabelDecoder{}, t.key, &t.b), at, v); err != nil {
+		if err := f.add(line, t.key, decodeKey(model.PairKeys("csv"), t.key, &t.b), at, v); err != nil {
 			return err
 		}
 	}

@@ -46,9 +46,12 @@ type field struct {
 // maxTexts fields with text are told apart.
 const maxTexts = 1000
 
+// keys are those of this package's batches, in the order of the line.
+const keys = model.PairKeys("influx")
+
 func (d *decoder) reset() {
 	b := &d.c.Batch
-	d.c = Chunk{Batch: model.Batch{Labels: LabelDecoder{}, Series: b.Series[:0], Samples: b.Samples[:0]}, Bad: d.c.Bad[:0]}
+	d.c = Chunk{Batch: model.Batch{Labels: keys, Series: b.Series[:0], Samples: b.Samples[:0]}, Bad: d.c.Bad[:0]}
 	d.keys = d.keys[:0]
 }
 

@@ -54,7 +54,7 @@ func read(t *testing.T, body io.Reader, o Options) (a all) {
 func decodeKey(t *testing.T, key []byte) string {
 	t.Helper()
 	b := labels.NewScratchBuilder(4)
-	require.NoError(t, LabelDecoder{}.Decode(key, &b))
+	require.NoError(t, keys.Decode(key, &b))
 	b.Sort()
 	return b.Labels().String()
 }
@@ -230,7 +230,7 @@ func FuzzReader(f *testing.F) {
 			}
 			for _, s := range c.Batch.Series {
 				b := labels.NewScratchBuilder(4)
-				if err := (LabelDecoder{}).Decode(s.Key, &b); err != nil {
+				if err := keys.Decode(s.Key, &b); err != nil {
 					t.Fatalf("own key: %v", err)
 				}
 				if v := c.Batch.Samples[s.First].V; math.IsNaN(v) || math.IsInf(v, 0) {
@@ -255,7 +255,7 @@ func FuzzLabelDecoder(f *testing.F) {
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01})
 	f.Fuzz(func(t *testing.T, key []byte) {
 		b := labels.NewScratchBuilder(4)
-		if err := (LabelDecoder{}).Decode(key, &b); err != nil && !errors.Is(err, model.ErrInvalid) {
+		if err := keys.Decode(key, &b); err != nil && !errors.Is(err, model.ErrInvalid) {
 			t.Fatal(err)
 		}
 	})

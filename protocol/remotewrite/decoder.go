@@ -219,7 +219,7 @@ func (d *Decoder) DecodeMessage(message []byte, v Version) (*Request, error) {
 func (d *Decoder) walked(r *Request, message []byte, v Version, room func(n int64) error) (*Request, error) {
 	var err error
 	if r.Version = v; v == V2 {
-		r.Batch.Labels = LabelDecoderV2{}
+		r.Batch.Labels = keysV2
 		r.v2.room = room
 		err = r.walkV2(message)
 	} else {

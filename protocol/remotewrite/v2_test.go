@@ -80,7 +80,7 @@ func TestDecodeV2(t *testing.T) {
 		require.Len(t, r.Batch.Series, 3)
 		require.Empty(t, r.Rejected)
 		ls := labels.FromStrings("__name__", "up", "job", "a")
-		require.Equal(t, AppendKeyV2(nil, ls), r.Batch.Series[0].Key)
+		require.Equal(t, model.AppendPairs(nil, ls), r.Batch.Series[0].Key)
 		lb := labels.NewScratchBuilder(0)
 		require.NoError(t, r.Batch.Labels.Decode(r.Batch.Series[0].Key, &lb))
 		require.Equal(t, ls, lb.Labels())
@@ -111,7 +111,7 @@ func TestDecodeV2(t *testing.T) {
 		got, err := model.DecodeExemplars(nil, r.Batch.Exemplars[0].T, r.Batch.Exemplars[0].Row)
 		require.NoError(t, err)
 		require.Equal(t, []model.Exemplar{{T: 8, V: 3, Labels: labels.FromStrings("trace_id", "abc")}, {T: 8, V: 4}}, got)
-		require.Equal(t, AppendKeyV2(nil, labels.FromStrings("__name__", "only_exemplars")), r.Batch.Exemplars[2].Key)
+		require.Equal(t, model.AppendPairs(nil, labels.FromStrings("__name__", "only_exemplars")), r.Batch.Exemplars[2].Key)
 
 		require.Len(t, r.Batch.Metadata, 2)
 		require.Equal(t, "up", string(r.Batch.Metadata[0].Metric))
@@ -148,7 +148,7 @@ func TestUnusualEncodingsV2(t *testing.T) {
 			defer r.Release()
 			require.Empty(t, r.Rejected)
 			require.Len(t, r.Batch.Series, 1)
-			require.Equal(t, AppendKeyV2(nil, labels.FromStrings("__name__", "m", "b", "2")), r.Batch.Series[0].Key)
+			require.Equal(t, model.AppendPairs(nil, labels.FromStrings("__name__", "m", "b", "2")), r.Batch.Series[0].Key)
 			require.Equal(t, []model.Sample{{T: 9, V: 2}}, r.Batch.Samples)
 		})
 	}

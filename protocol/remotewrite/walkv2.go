@@ -38,7 +38,7 @@ func (r *Request) walkV2(b []byte) error {
 	}
 	d, room, granted := r.owner, r.v2.room, r.v2.granted
 	r.reset()
-	r.owner, r.Version, r.Batch.Labels = d, V2, LabelDecoderV2{}
+	r.owner, r.Version, r.Batch.Labels = d, V2, keysV2
 	r.v2.message, r.v2.room, r.v2.granted = b, room, granted
 	if _, err = r.readSymbols(b, true); err == nil {
 		_, err = r.readSeries(b, len(b))

@@ -41,7 +41,7 @@ const maxSaid = 10_000
 func (d *decoder) decode(lines []byte, before int) *Chunk {
 	b := &d.c.Batch
 	d.c = Chunk{Batch: model.Batch{
-		Labels: LabelDecoder{}, Series: b.Series[:0], Samples: b.Samples[:0], Exemplars: b.Exemplars[:0], Metadata: b.Metadata[:0],
+		Labels: keys, Series: b.Series[:0], Samples: b.Samples[:0], Exemplars: b.Exemplars[:0], Metadata: b.Metadata[:0],
 	}, Known: d.c.Known[:0], Bad: d.c.Bad[:0]}
 	d.keys, d.rows = d.keys[:0], d.rows[:0]
 	d.changed = map[string]bool{}
@@ -159,7 +159,7 @@ func (d *decoder) series(p textparse.Parser) error {
 			return fmt.Errorf("label %q occurs twice: %w", name, model.ErrInvalid)
 		}
 		start := len(d.keys)
-		d.keys = appendKey(d.keys, ls)
+		d.keys = model.AppendPairs(d.keys, ls)
 		key = d.keys[start:len(d.keys):len(d.keys)]
 		known = d.known.add(text, key)
 	}

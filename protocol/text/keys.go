@@ -1,43 +1,9 @@
 package text
 
-import (
-	"encoding/binary"
-	"fmt"
+import "github.com/varvedb/varve/model"
 
-	"github.com/prometheus/prometheus/model/labels"
-
-	"github.com/varvedb/varve/model"
-)
-
-// LabelDecoder decodes the keys of this package's batches: names and values in turn, each with its length before it as a uvarint, sorted by name.
-type LabelDecoder struct{}
-
-// Name implements model.LabelDecoder.
-func (LabelDecoder) Name() string { return "text" }
-
-// Decode implements model.LabelDecoder.
-func (LabelDecoder) Decode(key []byte, b *labels.ScratchBuilder) error {
-	whole := len(key)
-	next := func() (string, bool) {
-		n, k := binary.Uvarint(key)
-		if k <= 0 || n > uint64(len(key)-k) {
-			return "", false
-		}
-		s := string(key[k : k+int(n)])
-		key = key[k+int(n):]
-		return s, true
-	}
-	for len(key) > 0 {
-		at := whole - len(key)
-		name, ok := next()
-		value, ok2 := next()
-		if !ok || !ok2 {
-			return fmt.Errorf("label at byte %d of the series key is cut off: %w", at, model.ErrInvalid)
-		}
-		b.Add(name, value)
-	}
-	return nil
-}
+// keys are those of this package's batches, in the order of names.
+const keys = model.PairKeys("text")
 
 // Known is a series that was met before.
 type Known struct {
@@ -66,11 +32,4 @@ func (k *known) add(text, key []byte) *Known {
 	s := &Known{Key: append([]byte(nil), key...)}
 	k.series[string(text)] = s
 	return s
-}
-
-func appendKey(dst []byte, ls labels.Labels) []byte {
-	ls.Range(func(l labels.Label) {
-		dst = model.AppendText(model.AppendText(dst, l.Name), l.Value)
-	})
-	return dst
 }
