@@ -129,7 +129,7 @@ func (b *Block) Series(ctx context.Context, r model.TimeRange, want migrate.Want
 	}
 }
 
-// corrupt names the block in an error. An index that cannot be read ends the job: what the block lacks would not be known.
+// corrupt names the block in an error that ends the job: what was readable a moment ago is not.
 func (b *Block) corrupt(err error) error {
 	return fmt.Errorf("read index of %s: %w", b.name, err)
 }

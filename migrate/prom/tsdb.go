@@ -167,14 +167,15 @@ func (t *TSDB) Days(ctx context.Context, r model.TimeRange, want migrate.Want) (
 
 // Series implements Source.
 func (t *TSDB) Series(ctx context.Context, r model.TimeRange, want migrate.Want) iter.Seq2[model.Series, error] {
+	// Of equal timestamps the last input wins: as in Prometheus a block, which may be of out-of-order samples, before the log.
 	var inputs []iter.Seq2[model.Series, error]
+	if t.log != nil {
+		inputs = append(inputs, t.log.Series(ctx, model.DayOf(r.MinMs)))
+	}
 	for _, b := range t.blocks {
 		if RangeOf(&b.meta).Overlaps(r) {
 			inputs = append(inputs, b.Series(ctx, r, want))
 		}
-	}
-	if t.log != nil {
-		inputs = append(inputs, t.log.Series(ctx, model.DayOf(r.MinMs)))
 	}
 	if len(inputs) == 1 {
 		return inputs[0]

@@ -15,11 +15,22 @@ import (
 type Decoder struct{ it chunkenc.Iterator }
 
 // Chunk appends the samples of the range that were not deleted. After an error dst is as it was: a chunk that breaks off is left out as a whole, for nobody knows which of its
-// samples are right.
-func (d *Decoder) Chunk(dst *model.Columns, c chunkenc.Chunk, r model.TimeRange, deleted tombstones.Intervals) error {
+// samples are right. Whatever the chunk holds, it neither panics nor takes memory that the length of the chunk does not warrant.
+func (d *Decoder) Chunk(dst *model.Columns, c chunkenc.Chunk, r model.TimeRange, deleted tombstones.Intervals) (err error) {
+	if err := checkLayout(c.Encoding(), c.Bytes()); err != nil {
+		return err
+	}
 	before := dst.Len()
+	// The iterators of Prometheus trust what they are given; rubbish, with a checksum that fits, may make them index or allocate out of range.
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%v: %w", p, model.ErrCorrupt)
+			d.it = nil
+			Truncate(dst, before)
+		}
+	}()
 	d.it = c.Iterator(d.it)
-	err := d.samples(dst, r, deleted)
+	err = d.samples(dst, r, deleted)
 	if err == nil {
 		err = d.it.Err()
 	}

@@ -13,23 +13,11 @@ const minChunkBytes = 3
 
 // Foreign appends the samples of the range of a chunk whose bytes come from somebody else. Like Chunk it leaves dst as it was after an error, which wraps model.ErrCorrupt. The bytes
 // are not kept.
-func (d *Decoder) Foreign(dst *model.Columns, encoding uint8, data []byte, r model.TimeRange) (err error) {
+func (d *Decoder) Foreign(dst *model.Columns, encoding uint8, data []byte, r model.TimeRange) error {
 	e := chunkenc.Encoding(encoding)
 	if !chunkenc.IsValidEncoding(e) || len(data) < minChunkBytes {
 		return fmt.Errorf("chunk of %d bytes with encoding %d: %w", len(data), encoding, model.ErrCorrupt)
 	}
-	if err := checkLayout(e, data); err != nil {
-		return err
-	}
-	before := dst.Len()
-	// The iterators of Prometheus trust what they are given; rubbish may make them index or allocate out of range.
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("chunk of %d bytes with encoding %s: %v: %w", len(data), e, p, model.ErrCorrupt)
-			d.it = nil
-			Truncate(dst, before)
-		}
-	}()
 	c, err := chunkenc.FromData(e, data)
 	if err == nil {
 		err = d.Chunk(dst, c, r, nil)

@@ -26,7 +26,7 @@ func checkLayout(e chunkenc.Encoding, data []byte) error {
 	default:
 		return nil
 	}
-	b := bits{data: data[minChunkBytes:]}
+	b := bits{data: data[min(minChunkBytes, len(data)):]}
 	if b.read(8) == 255 {
 		b.read(64)
 	}
