@@ -25,6 +25,13 @@ type Fetcher interface {
 	Release(day model.Day) error
 }
 
+// Downloader is a Source that brings files here when the first day needs them. tell is called before Days; the source calls it with the bytes that came since the last
+// call and those that all days together need, also concurrently.
+type Downloader interface {
+	Source
+	TellDownload(tell func(bytes, total int64))
+}
+
 // fetched takes over a day of a server. The day is a job under the id of its content, so that the parts of two tries are only taken for the same if they are; that the place has
 // nothing more is noted under the id of the place. A crash between the two costs another fetch.
 func (d *dayJob) fetched(ctx context.Context, f Fetcher) (err error) {

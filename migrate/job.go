@@ -112,6 +112,12 @@ func Run(ctx context.Context, cfg *Config, c Components, src Source, skips *Skip
 }
 
 func (j *job) run(ctx context.Context) error {
+	if d, ok := j.src.(Downloader); ok {
+		d.TellDownload(func(bytes, total int64) {
+			j.count.download(bytes, total)
+			j.progress()
+		})
+	}
 	days, err := j.src.Days(ctx, *j.cfg.Range, j.want)
 	if err != nil {
 		return err

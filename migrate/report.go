@@ -21,6 +21,9 @@ type Progress struct {
 	Fetched    int64    `json:"samples_fetched,omitempty"`
 	FetchedMs  int64    `json:"fetched_ms,omitempty"`
 	ExpectedMs int64    `json:"fetched_ms_expected,omitempty"`
+	// Of a bucket: the bytes of blocks that were fetched, and those of all of its blocks in the range, of which days that are complete need none. 0 for other sources.
+	Downloaded    int64 `json:"bytes_fetched,omitempty"`
+	DownloadTotal int64 `json:"bytes_fetched_at_most,omitempty"`
 }
 
 // Report is what came of a job.
@@ -86,6 +89,14 @@ func (c *counters) fetch(samples, ms int64) {
 	defer c.mu.Unlock()
 	c.progress.Fetched += samples
 	c.progress.FetchedMs += ms
+}
+
+// download counts what came of files.
+func (c *counters) download(bytes, total int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.progress.Downloaded += bytes
+	c.progress.DownloadTotal = total
 }
 
 // fetching says that a day is being fetched, or no longer. The slice is never changed: it was handed out.

@@ -104,6 +104,9 @@ func (b *backfillBar) show(p migrate.Progress) {
 			}
 			b.bar = b.newBar(total, "backfill: samples", progressbar.OptionShowCount(), progressbar.OptionShowIts())
 		}
+		if p.DownloadTotal > 0 {
+			b.bar.Describe(fmt.Sprintf("backfill: %s of at most %s fetched, samples", size(p.Downloaded), size(p.DownloadTotal)))
+		}
 		_ = b.bar.Set64(min(p.Samples, max(p.Expected, 0))) // a bar that cannot be drawn is no trouble
 	}
 }

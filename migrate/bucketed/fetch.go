@@ -16,6 +16,8 @@ import (
 	"github.com/varvedb/varve/model"
 )
 
+const metaFile = "meta.json"
+
 // pieceBytes is how much of a file is fetched with one request, and held in memory.
 const pieceBytes = 4 << 20
 
@@ -46,7 +48,7 @@ func (s *Source) fetch(ctx context.Context, b *listed, dir string) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	return s.fetchFile(ctx, s.prefix+b.name+"/meta.json", b.metaBytes, filepath.Join(dir, "meta.json"))
+	return s.fetchFile(ctx, s.prefix+b.name+"/"+metaFile, b.metaBytes, filepath.Join(dir, metaFile))
 }
 
 // fetchFile brings an object of the size into the file, piece by piece. An object of another size is an error, as what is cut would be taken for damaged, and left out.
@@ -66,6 +68,9 @@ func (s *Source) fetchFile(ctx context.Context, key string, size int64, path str
 	for off := int64(0); ; {
 		if _, err := f.Write(data); err != nil {
 			return err
+		}
+		if filepath.Base(path) != metaFile {
+			s.tell(int64(len(data)), s.bytes)
 		}
 		if off += int64(len(data)); off >= size {
 			return nil

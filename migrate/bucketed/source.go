@@ -53,14 +53,16 @@ type Source struct {
 	skips  *migrate.Skips
 	shelf  *shelf
 	slots  chan struct{} // holds a token for each file that is being fetched
-	blocks []*listed     // that are read, by Days
+	blocks []*listed     // that are read, and the bytes of their files, by Days
+	bytes  int64
+	tell   func(bytes, total int64)
 }
 
-var _ migrate.Source = (*Source)(nil)
+var _ migrate.Downloader = (*Source)(nil)
 
 // New returns a source over the bucket, which it closes in Close.
 func New(bucket *blob.Bucket, skips *migrate.Skips, o *Options) *Source {
-	s := &Source{bucket: bucket, skips: skips}
+	s := &Source{bucket: bucket, skips: skips, tell: func(int64, int64) {}}
 	if o != nil {
 		s.opts = *o
 	}
@@ -99,8 +101,17 @@ func (s *Source) Days(ctx context.Context, r model.TimeRange, _ migrate.Want) ([
 	if s.blocks, err = s.choose(found, r); err != nil {
 		return nil, err
 	}
+	s.bytes = 0
+	for _, b := range s.blocks {
+		for _, size := range b.files {
+			s.bytes += size
+		}
+	}
 	return s.extents(r), nil
 }
+
+// TellDownload implements migrate.Downloader.
+func (s *Source) TellDownload(tell func(bytes, total int64)) { s.tell = tell }
 
 func (s *Source) extents(r model.TimeRange) []migrate.Extent {
 	extents, about := map[model.Day]*migrate.Extent{}, estimates{}
