@@ -13,7 +13,7 @@ import (
 
 // Skip is something that could not be taken over, and why.
 type Skip struct {
-	// Kind is what was left out: "directory", "block", "chunk", "index", "log", "line", "series" or "samples".
+	// Kind is what was left out: "directory", "block", "file", "chunk", "index", "log", "line", "series" or "samples".
 	Kind string `json:"kind"`
 	// Where is the file or object, Offset the byte in it and Line the line, from 1; 0 if there is none.
 	Where  string `json:"where"`

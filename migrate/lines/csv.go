@@ -30,7 +30,7 @@ type csvFormat struct{ o CSVOptions }
 
 func (c csvFormat) name() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "csv 1 %d %t %q", c.o.Delimiter, c.o.Header, c.o.Labels)
+	fmt.Fprintf(&b, "csv 2 %d %t %q", c.o.Delimiter, c.o.Header, c.o.Labels)
 	for _, column := range c.o.Columns {
 		fmt.Fprintf(&b, " %d %q %q %q", column.Number, column.Header, column.Kind, column.Name)
 	}

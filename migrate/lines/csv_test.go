@@ -120,6 +120,8 @@ func TestCSVTimes(t *testing.T) {
 		bad        bool
 	}{
 		{format: "unix_s", in: "1.5", want: 1500},
+		{format: "unix_s", in: "1772323200.0010", want: 1772323200001},
+		{format: "unix_s", in: "1.9999", want: 1999},
 		{format: "unix_s", in: "-7", want: -7000},
 		{format: "unix_s", in: "9223372036854775807", bad: true},
 		{format: "unix_s", in: "1e30", bad: true},

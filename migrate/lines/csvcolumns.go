@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/varvedb/varve/model"
+	"github.com/varvedb/varve/protocol/text"
 )
 
 // CSVOptions say how rows of CSV are read.
@@ -107,21 +108,14 @@ func timeReader(format string) (func(string) (int64, error), error) {
 }
 
 func unixSeconds(s string) (int64, error) {
-	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
-		if n > math.MaxInt64/1000 || n < math.MinInt64/1000 {
-			return 0, fmt.Errorf("%d s are beyond all years", n)
-		}
-		return n * 1000, nil
+	ms, ok := text.ParseSeconds(s)
+	switch {
+	case !ok:
+		return 0, fmt.Errorf("%.40q is no number of seconds", s)
+	case ms == math.MaxInt64 || ms == -math.MaxInt64:
+		return 0, fmt.Errorf("%.40s s are beyond all years", s)
 	}
-	v, err := strconv.ParseFloat(s, 64)
-	if err != nil {
-		return 0, err
-	}
-	ms := math.Round(v * 1000)
-	if !(math.Abs(ms) < 1<<62) {
-		return 0, fmt.Errorf("%v s are beyond all years", v)
-	}
-	return int64(ms), nil
+	return ms, nil
 }
 
 // unixInteger reads times of which per make a millisecond.

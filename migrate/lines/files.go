@@ -13,8 +13,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/varvedb/varve/migrate"
@@ -82,7 +80,7 @@ func (s *Files) Days(ctx context.Context, r model.TimeRange, want migrate.Want) 
 	return migrate.InOrder(extents), nil
 }
 
-// readFile reads a file, of which it takes the sum as well; one that ends with .gz or .zst is compressed.
+// readFile reads a file, of which it takes the sum as well; it may be compressed.
 func (s *Files) readFile(ctx context.Context, path string, sum hash.Hash, r model.TimeRange, want migrate.Want) error {
 	in := s.opts.Stdin
 	if path != "-" {
@@ -93,24 +91,21 @@ func (s *Files) readFile(ctx context.Context, path string, sum hash.Hash, r mode
 		defer func() { _ = f.Close() }() // it was only read
 		in = f
 	}
-	switch {
-	case in == nil:
+	if in == nil {
 		return fmt.Errorf("there is no standard input: %w", model.ErrInvalid)
-	case strings.HasSuffix(path, ".gz"):
-		z, err := gzip.NewReader(in)
-		if err != nil {
-			return err
-		}
-		in = z
-	case strings.HasSuffix(path, ".zst"):
-		z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1))
-		if err != nil {
-			return err
-		}
-		defer z.Close()
-		in = z
 	}
-	return s.format.read(ctx, s.newFile(path, io.TeeReader(in, sum), r, want))
+	a, err := newArchive(path, in)
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	if err := s.format.read(ctx, s.newFile(path, io.TeeReader(a, sum), r, want)); err != nil {
+		return err
+	}
+	if a.damage == nil {
+		return nil
+	}
+	return s.skips.Add(migrate.Skip{Kind: "file", Where: path, Offset: a.raw.n, Reason: fmt.Sprintf("what is behind it cannot be decompressed: %v", a.damage)})
 }
 
 func (s *Files) begin() { s.sorter = spill.New(s.opts.TempDir, s.opts.SortBytes, spill.LastWins) }

@@ -23,7 +23,7 @@ type textFormat struct{ openMetrics bool }
 
 func (t textFormat) name() string {
 	if t.openMetrics {
-		return "openmetrics 2"
+		return "openmetrics 3"
 	}
 	return "text 2"
 }
@@ -35,7 +35,7 @@ const knownBytes = 32 << 20
 const noTime = math.MinInt64
 
 func (t textFormat) read(ctx context.Context, f *file) error {
-	r := text.NewReader(f.in, &text.Options{OpenMetrics: t.openMetrics, DefaultMs: noTime, SeriesBytes: knownBytes})
+	r := text.NewReader(f.in, &text.Options{OpenMetrics: t.openMetrics, DefaultMs: noTime, PassLong: true, SeriesBytes: knownBytes})
 	b := labels.NewScratchBuilder(16)
 	f.rows = newRows(f)
 	timeless := int64(0)
@@ -48,7 +48,7 @@ func (t textFormat) read(ctx context.Context, f *file) error {
 			break
 		}
 		if errors.Is(err, model.ErrInvalid) {
-			// What comes behind such a line is not read.
+			// What comes behind # EOF is not read.
 			if err := f.skip(0, 0, err.Error()); err != nil {
 				return err
 			}

@@ -104,7 +104,7 @@ func (d *decoder) comment(line []byte) {
 	// #TYPE without a space is taken as well.
 	p := textparse.NewPromParser(append(append([]byte("# "), bytes.TrimLeft(line[1:], " \t")...), '\n'), labels.NewSymbolTable(), false)
 	if entry, err := p.Next(); err == nil {
-		d.say(p, entry)
+		_ = d.say(p, entry) // what was read is one line
 	}
 }
 
@@ -123,9 +123,9 @@ func (d *decoder) parse(at int) (next int) {
 			err = errors.New("a zero byte ends it")
 		}
 		if err == nil && entry == textparse.EntrySeries {
-			err = d.series(p)
+			err = d.series(p, d.line(at))
 		} else if err == nil {
-			d.say(p, entry)
+			err = d.say(p, entry)
 		}
 		if err != nil {
 			d.bad(d.numbers[at], err)
@@ -138,6 +138,20 @@ func (d *decoder) parse(at int) (next int) {
 	return at
 }
 
+// line is the at-th line, without its end.
+func (d *decoder) line(at int) []byte {
+	end := len(d.text)
+	if at+1 < len(d.starts) {
+		end = d.starts[at+1]
+	} else if d.openMetrics {
+		end -= len(endOfText)
+	}
+	return d.text[d.starts[at] : end-1]
+}
+
+// errOpenQuote: Prometheus' parser reads on behind the end of the line.
+var errOpenQuote = errors.New("a quote does not end in its line")
+
 func (d *decoder) bad(number int, err error) {
 	d.c.BadLines++
 	if len(d.c.Bad) < maxBad {
@@ -145,14 +159,17 @@ func (d *decoder) bad(number int, err error) {
 	}
 }
 
-// series takes the sample at the parser.
-func (d *decoder) series(p textparse.Parser) error {
+// series takes the sample at the parser, which is that of the line.
+func (d *decoder) series(p textparse.Parser, line []byte) error {
 	text, at, v := p.Series()
 	var key []byte
 	known := d.known.series[string(text)]
 	if known != nil {
 		key = known.Key
 	} else {
+		if bytes.IndexByte(text, '\n') >= 0 {
+			return errOpenQuote
+		}
 		var ls labels.Labels
 		p.Labels(&ls)
 		if name, ok := ls.HasDuplicateLabelNames(); ok {
@@ -166,6 +183,11 @@ func (d *decoder) series(p textparse.Parser) error {
 	t := d.defaultMs
 	if at != nil {
 		t = *at
+		if d.openMetrics {
+			if ms, ok := ParseSeconds(sampleTime(line, text)); ok {
+				t = ms
+			}
+		}
 	}
 	b := &d.c.Batch
 	d.c.Known = append(d.c.Known, known)
@@ -175,6 +197,8 @@ func (d *decoder) series(p textparse.Parser) error {
 	for p.Exemplar(&e) {
 		if !e.HasTs {
 			e.Ts = t
+		} else if ms, ok := ParseSeconds(exemplarTime(line)); ok {
+			e.Ts = ms
 		}
 		b.Exemplars = append(b.Exemplars, exemplarRow(key, &e))
 		e = exemplar.Exemplar{}
@@ -189,7 +213,7 @@ func exemplarRow(key []byte, e *exemplar.Exemplar) model.ExemplarRow {
 }
 
 // say remembers a TYPE, HELP or UNIT.
-func (d *decoder) say(p textparse.Parser, entry textparse.Entry) {
+func (d *decoder) say(p textparse.Parser, entry textparse.Entry) error {
 	var metric, text []byte
 	var set func(*model.Metadata)
 	switch entry {
@@ -203,7 +227,10 @@ func (d *decoder) say(p textparse.Parser, entry textparse.Entry) {
 		metric, text = p.Unit()
 		set = func(m *model.Metadata) { m.Unit = string(text) }
 	default:
-		return
+		return nil
+	}
+	if bytes.IndexByte(metric, '\n') >= 0 {
+		return errOpenQuote
 	}
 	if d.said == nil || len(d.said) >= maxSaid {
 		d.said = map[string]*model.Metadata{}
@@ -215,6 +242,7 @@ func (d *decoder) say(p textparse.Parser, entry textparse.Entry) {
 	}
 	set(m)
 	d.changed[string(metric)] = true
+	return nil
 }
 
 // metadata makes rows of what was said in this chunk.

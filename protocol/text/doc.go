@@ -4,7 +4,7 @@
 // A [Reader] takes a body of any length in chunks of whole lines and makes a batch of each, so memory is bounded by a chunk, whatever is sent. Lines
 // that do not parse are named and left out; the others count. The lines themselves are read by Prometheus' own parser.
 //
-// Times are in milliseconds in the text format, and in seconds with a fraction in OpenMetrics; a sample without one gets the time that the
+// Times are in milliseconds in the text format, and in seconds with a fraction in OpenMetrics, read by their digits ([ParseSeconds]), not as Prometheus' parser does; a sample without one gets the time that the
 // Reader was given. TYPE, HELP and UNIT become metadata, exemplars of OpenMetrics stay with their series; _created series are series. Labels stay as they
 // are written: an le="1" is not made an le="1.0" in the text format.
 //

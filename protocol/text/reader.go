@@ -18,6 +18,8 @@ type Options struct {
 	DefaultMs int64
 	// ChunkBytes is how much text is made one batch; a line may not be longer. Default 1 MiB.
 	ChunkBytes int
+	// PassLong: a line that is longer is a bad line, and those behind it are read; else it ends the body.
+	PassLong bool
 	// SeriesBytes is about how much memory keeps series that were met, which makes meeting them again cheaper. Default 0: none are kept.
 	SeriesBytes int
 }
@@ -51,7 +53,9 @@ type Reader struct {
 	buf   []byte // what was read and is not decoded yet
 	line  int    // number of the last line that was decoded
 	ended bool
-	d     decoder
+	// endless: what comes up to the next line end belongs to a line that is too long.
+	endless bool
+	d       decoder
 }
 
 // NewReader returns a Reader of the body.
@@ -67,7 +71,7 @@ func NewReader(from io.Reader, o *Options) *Reader {
 	return r
 }
 
-// Next returns the next chunk, or io.EOF. Another error is that of the body, or wraps model.ErrInvalid for a line without an end; what
+// Next returns the next chunk, or io.EOF. Another error is that of the body, or wraps model.ErrInvalid for a line that is too long (unless those are passed over) and for what is behind # EOF; what
 // came before it was returned.
 func (r *Reader) Next() (*Chunk, error) {
 	if r.d.eof {
@@ -78,19 +82,40 @@ func (r *Reader) Next() (*Chunk, error) {
 			return nil, err
 		}
 	}
-	if len(r.buf) == 0 {
+	if r.endless {
+		r.passEndless()
+	}
+	if len(r.buf) == 0 && r.ended {
 		return nil, io.EOF
 	}
 	n := len(r.buf)
 	if !r.ended {
-		if n = bytes.LastIndexByte(r.buf, '\n') + 1; n == 0 {
-			return nil, fmt.Errorf("line %d is longer than %d bytes: %w", r.line+1, r.o.ChunkBytes, model.ErrInvalid)
-		}
+		n = bytes.LastIndexByte(r.buf, '\n') + 1
+	}
+	long := n == 0 && len(r.buf) >= r.o.ChunkBytes
+	if long && !r.o.PassLong {
+		return nil, fmt.Errorf("line %d is longer than %d bytes: %w", r.line+1, r.o.ChunkBytes, model.ErrInvalid)
 	}
 	c := r.d.decode(r.buf[:n], r.line)
 	r.line += bytes.Count(r.buf[:n], []byte{'\n'})
+	if long {
+		r.d.bad(r.line+1, fmt.Errorf("it is longer than %d bytes: %w", r.o.ChunkBytes, model.ErrInvalid))
+		r.endless, n = true, len(r.buf)
+	}
 	r.buf = r.buf[:copy(r.buf, r.buf[n:])]
 	return c, nil
+}
+
+// passEndless passes over the rest of a line that is too long.
+func (r *Reader) passEndless() {
+	n := bytes.IndexByte(r.buf, '\n') + 1
+	if n == 0 {
+		r.buf = r.buf[:0]
+		return
+	}
+	r.buf = r.buf[:copy(r.buf, r.buf[n:])]
+	r.line++
+	r.endless = false
 }
 
 // read adds what comes in one read.

@@ -162,7 +162,14 @@ func TestChunksDoNotMatter(t *testing.T) {
 }
 
 func TestLinesWithoutEnd(t *testing.T) {
-	got := read(t, strings.NewReader("a 1\n"+strings.Repeat("x", 5000)+" 2\n"), Options{ChunkBytes: 1000})
+	long := strings.Repeat("x", 5000)
+	for _, om := range []bool{false, true} {
+		got := read(t, strings.NewReader("a 1\n"+long+" 2\nb 3\n"+long+"\n\n"+long+" 4"), Options{ChunkBytes: 1000, PassLong: true, OpenMetrics: om})
+		require.NoError(t, got.err)
+		require.Equal(t, []int{2, 4, 6}, got.bad)
+		require.Equal(t, []string{sample(`{__name__="a"}`, defaultMs, 1), sample(`{__name__="b"}`, defaultMs, 3)}, got.samples)
+	}
+	got := read(t, strings.NewReader("a 1\n"+long+" 2\n"), Options{ChunkBytes: 1000})
 	require.ErrorIs(t, got.err, model.ErrInvalid)
 	require.ErrorContains(t, got.err, "line 2 ")
 	require.Len(t, got.samples, 1)
@@ -175,15 +182,15 @@ func FuzzReader(f *testing.F) {
 	f.Add([]byte("a 1 # {x=\"y\"} 2 3\n# EOF\n"), true)
 	f.Add([]byte("{\"a.b\",\"c\"=\"\\n\"} NaN"), false)
 	f.Fuzz(func(t *testing.T, body []byte, om bool) {
-		r := NewReader(bytes.NewReader(body), &Options{OpenMetrics: om, ChunkBytes: 64})
+		r := NewReader(bytes.NewReader(body), &Options{OpenMetrics: om, ChunkBytes: 64, PassLong: len(body)%2 == 0})
 		lines := bytes.Count(body, []byte{'\n'}) + 1
 		for n := 0; ; n++ {
 			c, err := r.Next()
 			if err != nil {
 				return
 			}
-			if n > lines {
-				t.Fatal("more chunks than lines")
+			if n > lines+len(body)/64 {
+				t.Fatal("more chunks than lines and pieces of long ones")
 			}
 			for _, s := range c.Batch.Series {
 				b := labels.NewScratchBuilder(4)
