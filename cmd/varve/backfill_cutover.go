@@ -71,7 +71,7 @@ func (t *tenantTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // openLivePath opens what the bucket has of the time since: by the server, or the bucket with the logs in it.
-func (o *cutoverOptions) openLivePath(cfg *migrate.Config, s *sides, skips *migrate.Skips) (migrate.Source, error) {
+func (o *cutoverOptions) openLivePath(ctx context.Context, cfg *migrate.Config, s *sides, skips *migrate.Skips) (migrate.Source, error) {
 	matchers := cfg.Matchers
 	if o.relabel != "" {
 		matchers = nil
@@ -88,6 +88,9 @@ func (o *cutoverOptions) openLivePath(cfg *migrate.Config, s *sides, skips *migr
 		return nil, err
 	}
 	client.Transport = &tenantTransport{o.tenant, client.Transport}
+	if err := wantVarve(ctx, client, o.url); err != nil {
+		return nil, err
+	}
 	return live.NewRemoteRead(o.url, skips, &live.Options{TempDir: o.tempDir, SortBytes: o.sortBytes(), Days: 1, Matchers: matchers, Tries: 4}, live.Components{
 		Client: client, Now: time.Now, Sleep: sleep, Rand: rand.Float64,
 	})
@@ -130,7 +133,7 @@ func runCutover(ctx context.Context, o *cutoverOptions, args []string, e *enviro
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	c := verify.CutoverComponents{Components: s.Components, LiveSkips: migrate.NewSkips(false)}
-	if c.Live, err = o.openLivePath(&cfg.Job, s, c.LiveSkips); err != nil {
+	if c.Live, err = o.openLivePath(ctx, &cfg.Job, s, c.LiveSkips); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Live.Close()) }()
@@ -172,6 +175,9 @@ func printCutover(w io.Writer, r *verify.CutoverReport, complete bool) {
 	fmt.Fprintf(w, "%s series were alive at the end; %s go on", humanize.Comma(r.Expected), humanize.Comma(r.Covered))
 	if r.EndedSince > 0 {
 		fmt.Fprintf(w, ", of which %s ended since with a stale marker", humanize.Comma(r.EndedSince))
+	}
+	if r.EndedAtSource > 0 {
+		fmt.Fprintf(w, "; %s had ended before", humanize.Comma(r.EndedAtSource))
 	}
 	fmt.Fprintf(w, "\nlongest time from the last sample of the source to the next: %s; longest gap since: %s\n", span(r.LongestHandoverMs), span(r.LongestGapMs))
 	for i := range r.Problems {

@@ -106,30 +106,33 @@ func (o *verifyOptions) ask(ctx context.Context, texts []string, cfg *verify.Con
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, reader.Close()) }()
-	source, closeSource, err := o.sourceAsker(cfg, s, r)
+	target := &verify.EngineAsker{Engine: reader.Engine(), Queryable: reader.Queryable()}
+	ctx = tenant.NewContext(ctx, o.tenant)
+	tolerance := max(o.tolerance, o.queryTolerance)
+	if o.sourceURL != "" {
+		return o.askServer(ctx, questions, target, tolerance)
+	}
+	target.Queryable = verify.Limited(target.Queryable, &cfg.Job)
+	engine := query.NewEngine(&query.EngineOptions{MaxConcurrency: 1}, query.NewParser(), nil, nil)
+	defer func() { err = errors.Join(err, engine.Close()) }()
+	source := &verify.EngineAsker{Engine: engine, Queryable: verify.NewSourceQueryable(cfg, s.Components, r, 0)}
+	return verify.Parity(ctx, questions, source, target, tolerance, o.show)
+}
+
+// askServer has a server answer for the source.
+func (o *verifyOptions) askServer(ctx context.Context, questions []verify.Question, target verify.Asker, tolerance float64) ([]verify.Compared, error) {
+	client, err := o.live.client()
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, closeSource()) }()
-	target := &verify.EngineAsker{Engine: reader.Engine(), Queryable: reader.Queryable()}
-	return verify.Parity(tenant.NewContext(ctx, o.tenant), questions, source, target, max(o.tolerance, o.queryTolerance), o.show)
-}
-
-// sourceAsker is who answers for the source.
-func (o *verifyOptions) sourceAsker(cfg *verify.Config, s *sides, r *verify.Report) (verify.Asker, func() error, error) {
-	if o.sourceURL == "" {
-		engine := query.NewEngine(&query.EngineOptions{MaxConcurrency: 1}, query.NewParser(), nil, nil)
-		return &verify.EngineAsker{Engine: engine, Queryable: verify.NewSourceQueryable(cfg, s.Components, r, 0)}, engine.Close, nil
-	}
-	client, err := o.live.client()
+	defer client.CloseIdleConnections()
+	source, err := verify.NewAPIAsker(o.sourceURL, client)
 	if err != nil {
-		return nil, nil, err
+		return nil, usagef("--source-url: %w", err)
 	}
-	a, err := verify.NewAPIAsker(o.sourceURL, client)
-	if err != nil {
-		return nil, nil, usagef("--source-url: %w", err)
-	}
-	return a, func() error { client.CloseIdleConnections(); return nil }, nil
+	out, err := verify.Parity(ctx, questions, source, target, tolerance, o.show)
+	noteVersion(ctx, client, o.sourceURL, out)
+	return out, err
 }
 
 // printParity prints what came of a query.

@@ -62,7 +62,7 @@ func (c *CutoverConfig) fill() error {
 // Cutover compares the history (Run), then looks at the series that were alive at its end: whether each goes on in the bucket without a gap, at the same interval, and until now. The report
 // is not nil once something was checked; after an error it is not Ready.
 func Cutover(ctx context.Context, cfg *CutoverConfig, c CutoverComponents) (*CutoverReport, error) {
-	k := &cutover{cfg: *cfg, c: c, at: map[seriesKey]int32{}, r: &CutoverReport{}}
+	k := &cutover{cfg: *cfg, c: c, at: map[seriesKey]int32{}, r: &CutoverReport{Reasons: []string{}, Notes: []string{}, Wrong: map[ProblemKind]int64{}, Problems: []Problem{}, Unseen: []migrate.Skip{}}}
 	if err := k.cfg.fill(); err != nil {
 		return nil, fmt.Errorf("cutover: %w", err)
 	}
@@ -249,7 +249,7 @@ func each(ctx context.Context, src migrate.Source, r model.TimeRange, do func(mo
 // count counts what came of the series, and names those that are not well: for their labels the source is read once more.
 func (k *cutover) count(ctx context.Context) error {
 	if k.c.LiveSkips != nil {
-		k.r.Unseen = k.c.LiveSkips.Named()
+		k.r.Unseen = orEmpty(k.c.LiveSkips.Named())
 	}
 	wrong := false
 	for i := range k.states {

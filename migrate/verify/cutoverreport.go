@@ -46,6 +46,9 @@ type CutoverReport struct {
 	// EndMs is the end of the source, NowMs when the live path was asked.
 	EndMs int64 `json:"end_ms"`
 	NowMs int64 `json:"now_ms"`
+	// EndedAtSource series of the window had ended before its end and are not expected to go on; QuietAtSource of them without a stale marker.
+	EndedAtSource int64 `json:"ended_at_source_series"`
+	QuietAtSource int64 `json:"quiet_at_source_series"`
 	// Expected series were alive at the end. Covered of them go on as they should, EndedSince of those ended since by a stale marker; NotDue were alive, and nothing was due yet.
 	Expected   int64 `json:"expected_series"`
 	Covered    int64 `json:"covered_series"`
@@ -61,14 +64,23 @@ type CutoverReport struct {
 	OfRules int64 `json:"series_of_rules"`
 	// Unseen is what could not be looked at of the live path.
 	Unseen []migrate.Skip `json:"unseen"`
+
+	known int64 // expected series of which the live path has the history too
 }
 
 // add counts a series whose state is settled.
 func (r *CutoverReport) add(s *state) {
 	if s.endedAtSource {
+		r.EndedAtSource++
+		if s.quiet {
+			r.QuietAtSource++
+		}
 		return
 	}
 	r.Expected++
+	if s.known {
+		r.known++
+	}
 	if s.ofRule {
 		r.OfRules++
 	}
@@ -78,9 +90,6 @@ func (r *CutoverReport) add(s *state) {
 	r.LongestGapMs = max(r.LongestGapMs, s.gapMs)
 	switch {
 	case s.found != "":
-		if r.Wrong == nil {
-			r.Wrong = map[ProblemKind]int64{}
-		}
 		r.Wrong[s.found]++
 	case s.first == 0:
 		r.NotDue++
@@ -117,6 +126,14 @@ func (r *CutoverReport) judge(cfg *CutoverConfig) {
 	if r.NotDue > 0 {
 		r.Reasons = append(r.Reasons, fmt.Sprintf("of %d series nothing was due yet since the end of the source: ask again in a while", r.NotDue))
 	}
+	if r.Covered > 0 && r.Covered == r.EndedSince {
+		r.Reasons = append(r.Reasons, "all series that went on have ended since, by stale markers: nothing comes any more")
+	} else if 10*r.EndedSince > r.Expected {
+		r.Notes = append(r.Notes, fmt.Sprintf("%d of %d series have ended since, by stale markers: are their targets gone?", r.EndedSince, r.Expected))
+	}
+	if r.Covered > 0 && r.known == 0 {
+		r.Reasons = append(r.Reasons, fmt.Sprintf("the live path has nothing of the %s before the end of the source: is it a server on this bucket?", cfg.Window))
+	}
 	if len(r.Unseen) > 0 && r.Wrong[MissingLive]+r.Wrong[Silent]+r.NotDue > 0 {
 		r.Reasons = append(r.Reasons, "not all of the live path could be seen: ask the server (--url)")
 	}
@@ -127,6 +144,9 @@ func (r *CutoverReport) judge(cfg *CutoverConfig) {
 	}
 	if r.OfRules > 0 {
 		r.Notes = append(r.Notes, fmt.Sprintf("%d series are made by rules, by their names: something else has to evaluate these when the old server is off", r.OfRules))
+	}
+	if r.QuietAtSource > 0 {
+		r.Notes = append(r.Notes, fmt.Sprintf("%d series stopped at the source before its end, without a stale marker, and were not looked for: if it was filled by several servers, check each, by --match", r.QuietAtSource))
 	}
 	if since := time.Duration(r.NowMs-r.EndMs) * time.Millisecond; since < 24*time.Hour {
 		r.Notes = append(r.Notes, fmt.Sprintf("the live path was seen for %s only", since.Round(time.Second)))

@@ -138,6 +138,7 @@ func compareAnswers(q Question, a, b *Answer, tolerance float64, maxNamed int) C
 		c.join(a.Series, b.Series)
 	}
 	c.Equal = c.Different == 0
+	c.Differences, c.Notes = orEmpty(c.Differences), orEmpty(c.Notes)
 	return c.Compared
 }
 

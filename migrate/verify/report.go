@@ -199,8 +199,18 @@ func (t *tally) report(c *Components, complete bool) *Report {
 	r.Equal = complete && r.Total.SourceSamples > 0 && r.Total.Wrong() == 0 && (!r.Exact || r.Total.ExtraSamples == 0)
 	r.Skipped, r.Named, r.Unreadable = c.Skips.Counts(), c.Skips.Named(), c.TargetSkips.Named()
 	r.Days = slices.Clone(r.Days)
+	// Programs that read the report want lists, not null.
+	r.Days, r.Differences = orEmpty(r.Days), orEmpty(r.Differences)
+	r.Named, r.Unreadable = orEmpty(r.Named), orEmpty(r.Unreadable)
 	slices.SortFunc(r.Days, func(a, b Day) int { return cmp.Compare(a.Day, b.Day) })
 	return &r
+}
+
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
 }
 
 // Ask adds queries to the outcome: those that ask returns, and the error that ended them if one did.

@@ -42,20 +42,25 @@ type state struct {
 	first, last, interval int64
 	gapAt, gapMs          int64
 	gaps                  int32
-	// endedAtSource: the last sample at the source is a stale marker, or was long before the end; ended: the last one in the bucket is a stale marker.
-	endedAtSource, ended bool
-	ofRule               bool
-	found                ProblemKind // what is wrong with it, or ""
+	// endedAtSource: the last sample at the source is a stale marker, or, which is quiet, was long before the end; ended: the last one in the bucket is a stale marker.
+	endedAtSource, quiet, ended bool
+	// known: the bucket has of what the source has of it.
+	known  bool
+	ofRule bool
+	found  ProblemKind // what is wrong with it, or ""
 }
 
 // source takes the samples of the window. Called once a day, in order.
 func (s *state) source(c *model.Columns) {
 	n := c.Len()
-	if d := usualDistance(c.T); d > 0 {
-		s.sourceInterval = d
-	} else if s.sourceLast > 0 {
-		s.sourceInterval = max(s.sourceInterval, c.T[0]-s.sourceLast)
+	d := usualDistance(c.T)
+	if d == 0 && s.sourceLast > 0 {
+		d = c.T[0] - s.sourceLast
 	}
+	if n < fewSamples { // just behind midnight
+		d = max(d, s.sourceInterval)
+	}
+	s.sourceInterval = d
 	s.sourceLast, s.endedAtSource = c.T[n-1], stale(c, n-1)
 }
 
@@ -65,13 +70,18 @@ func (s *state) live(c *model.Columns, intervals int) {
 	if found {
 		from++
 	}
+	s.known = s.known || from > 0
 	if from == c.Len() {
 		return
 	}
-	if d := usualDistance(c.T[from:]); d > 0 {
+	if d := usualDistance(c.T[from:]); d > 0 && (c.Len()-from >= fewSamples || s.sourceInterval == 0) {
 		s.interval = d
 	}
-	longest := gapOver(max(s.sourceInterval, s.interval), intervals)
+	// A day on which less came is a gap, whatever the days since are like.
+	longest := gapOver(s.sourceInterval, intervals)
+	if s.sourceInterval == 0 {
+		longest = gapOver(s.interval, intervals)
+	}
 	for i := from; i < c.Len(); i++ {
 		t := c.T[i]
 		switch {
@@ -108,7 +118,10 @@ func stale(c *model.Columns, i int) bool {
 	return value.IsStaleNaN(r.v)
 }
 
-// usualDistance is the median of the distances of times; 0 if there are less than two of them.
+// fewSamples say nothing of their interval if there are others: one lost scrape looks like a slower scraper.
+const fewSamples = 4
+
+// usualDistance is the median of the distances of times, of two the shorter; 0 if there are less than two of them.
 func usualDistance(t []int64) int64 {
 	const enough = 64
 	var d [enough]int64
@@ -121,7 +134,7 @@ func usualDistance(t []int64) int64 {
 		return 0
 	}
 	slices.Sort(d[:n])
-	return d[n/2]
+	return d[(n-1)/2]
 }
 
 // slackMs is how late a sample may be, on top of its intervals, for a series to be fresh: what senders and requests take. defaultIntervalMs is that of a series that was seen once.
@@ -133,7 +146,7 @@ const (
 // settle decides what is wrong with the series, if anything is: the worst, as the rest follows from it.
 func (s *state) settle(endMs, nowMs int64, intervals int) {
 	if s.sourceInterval > 0 && endMs-s.sourceLast > gapOver(s.sourceInterval, intervals)+slackMs {
-		s.endedAtSource = true // without a word
+		s.endedAtSource, s.quiet = true, true
 	}
 	if s.endedAtSource {
 		return
@@ -143,6 +156,7 @@ func (s *state) settle(endMs, nowMs int64, intervals int) {
 		interval = defaultIntervalMs
 	}
 	longest := gapOver(interval, intervals)
+	slower := s.sourceInterval > 0 && 2*s.interval > 3*s.sourceInterval
 	switch {
 	case s.first == 0 && nowMs-s.sourceLast <= longest+slackMs:
 		// Nothing was due yet.
@@ -152,9 +166,9 @@ func (s *state) settle(endMs, nowMs int64, intervals int) {
 		s.found = Silent
 	case s.first-s.sourceLast > longest:
 		s.found = HandoverGap
-	case s.gaps > 0:
+	case s.gaps > 0 && !(slower && s.gapMs <= longest):
 		s.found = LiveGap
-	case s.sourceInterval > 0 && 2*s.interval > 3*s.sourceInterval:
+	case slower:
 		s.found = Slower
 	}
 }
