@@ -62,6 +62,7 @@ func newFiles(f format, paths []string, skips *migrate.Skips, o *FileOptions) *F
 // Days implements Source. It reads and sorts all files.
 func (s *Files) Days(ctx context.Context, r model.TimeRange, want migrate.Want) ([]migrate.Extent, error) {
 	s.begin()
+	s.sorter.Stop = ctx.Err
 	sum := sha256.New()
 	fmt.Fprintf(sum, "%q", s.format.name())
 	for _, path := range s.paths {

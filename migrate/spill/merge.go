@@ -14,8 +14,13 @@ import (
 // Merged makes one sequence of series in the order of blocks of several such, each of which has a series once. Of equal timestamps the one of the first or last
 // sequence is kept. A series is valid until the next one is asked for.
 func Merged(ctx context.Context, inputs []iter.Seq2[model.Series, error], wins Winner) iter.Seq2[model.Series, error] {
+	return merged(ctx.Err, inputs, wins)
+}
+
+// merged is Merged until stopped returns an error.
+func merged(stopped func() error, inputs []iter.Seq2[model.Series, error], wins Winner) iter.Seq2[model.Series, error] {
 	out := &partsSeries{wins: wins}
-	return MergedBy(ctx, inputs, func(parts []model.Series) model.Series {
+	return mergedBy(stopped, inputs, func(parts []model.Series) model.Series {
 		out.parts = parts
 		return out
 	})
@@ -29,6 +34,10 @@ func Union(parts []model.Series, wins Winner) model.Series {
 // MergedBy is Merged for those who make one series of several themselves: unite gets those of the same labels in the order of the sequences, valid until the next one is
 // asked for.
 func MergedBy(ctx context.Context, inputs []iter.Seq2[model.Series, error], unite func(parts []model.Series) model.Series) iter.Seq2[model.Series, error] {
+	return mergedBy(ctx.Err, inputs, unite)
+}
+
+func mergedBy(stopped func() error, inputs []iter.Seq2[model.Series, error], unite func(parts []model.Series) model.Series) iter.Seq2[model.Series, error] {
 	return func(yield func(model.Series, error) bool) {
 		h := make(heads, 0, len(inputs))
 		for n, in := range inputs {
@@ -53,7 +62,7 @@ func MergedBy(ctx context.Context, inputs []iter.Seq2[model.Series, error], unit
 			for _, e := range group {
 				parts = append(parts, e.s)
 			}
-			if err := ctx.Err(); err != nil {
+			if err := stopped(); err != nil {
 				yield(nil, err)
 				return
 			}

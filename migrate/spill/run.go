@@ -8,9 +8,7 @@ import (
 	"io"
 	"iter"
 	"math"
-	"math/bits"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/klauspost/compress/s2"
@@ -31,6 +29,8 @@ import (
 type run struct {
 	f    *os.File
 	days map[model.Day]section
+	// level is how often its samples were merged.
+	level int
 }
 
 // section is a stretch of a file, with so many series.
@@ -38,113 +38,6 @@ type section struct{ offset, length, series int64 }
 
 // runBlock is the size of what is compressed at a time: many runs are read at once.
 const runBlock = 64 << 10
-
-// writeRun writes the series, which are in order, as are their samples.
-func writeRun(dir string, n int, all []*Open) (r *run, err error) {
-	f, err := os.Create(filepath.Join(dir, fmt.Sprintf("run-%06d", n)))
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, f.Close())
-		}
-	}()
-	r = &run{f: f, days: map[model.Day]section{}}
-	w := &countWriter{w: f}
-	z := s2.NewWriter(nil, s2.WriterBlockSize(runBlock), s2.WriterConcurrency(1))
-	var days []model.Day
-	seen := map[model.Day]bool{}
-	for _, o := range all {
-		for i := 0; i < len(o.columns.T); {
-			d := model.DayOf(o.columns.T[i])
-			if !seen[d] {
-				seen[d] = true
-				days = append(days, d)
-			}
-			last := d.Range().MaxMs
-			for i < len(o.columns.T) && o.columns.T[i] <= last {
-				i++
-			}
-		}
-	}
-	slices.Sort(days)
-	// at is how far each series was written.
-	at := make([]int, len(all))
-	var b []byte
-	for _, day := range days {
-		begin, series := w.n, int64(0)
-		z.Reset(w)
-		last := day.Range().MaxMs
-		for i, o := range all {
-			from := at[i]
-			for at[i] < o.columns.Len() && o.columns.T[at[i]] <= last {
-				at[i]++
-			}
-			if from == at[i] {
-				continue
-			}
-			b = appendRecord(b[:0], o.labels, &o.columns, from, at[i])
-			if _, err := z.Write(b); err != nil {
-				return nil, err
-			}
-			series++
-		}
-		if err := z.Close(); err != nil {
-			return nil, err
-		}
-		r.days[day] = section{begin, w.n - begin, series}
-	}
-	return r, nil
-}
-
-// countWriter counts what goes through it.
-type countWriter struct {
-	w io.Writer
-	n int64
-}
-
-func (w *countWriter) Write(p []byte) (int, error) {
-	n, err := w.w.Write(p)
-	w.n += int64(n)
-	return n, err
-}
-
-// appendRecord appends the samples [from, to) of a series.
-func appendRecord(b []byte, ls labels.Labels, c *model.Columns, from, to int) []byte {
-	size := 0
-	ls.Range(func(l labels.Label) { size += textLen(l.Name) + textLen(l.Value) })
-	b = binary.AppendUvarint(b, uint64(size))
-	ls.Range(func(l labels.Label) { b = model.AppendText(model.AppendText(b, l.Name), l.Value) })
-	b = binary.AppendUvarint(b, uint64(to-from))
-	rich := byte(0)
-	if c.H != nil {
-		rich = 1
-	}
-	b = append(b, rich)
-	before := int64(0)
-	for _, t := range c.T[from:to] {
-		b = binary.AppendVarint(b, t-before)
-		before = t
-	}
-	for _, v := range c.V[from:to] {
-		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
-	}
-	if rich == 0 {
-		return b
-	}
-	for _, h := range c.H[from:to] {
-		if h == nil {
-			b = append(b, 0)
-			continue
-		}
-		b = append(binary.AppendUvarint(b, uint64(len(h))+1), h...)
-	}
-	return b
-}
-
-// textLen is the length of what model.AppendText appends.
-func textLen(s string) int { return (bits.Len64(uint64(len(s))|1)+6)/7 + len(s) }
 
 // read are the series of a section.
 func (r *run) read(at section) iter.Seq2[model.Series, error] {

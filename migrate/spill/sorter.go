@@ -28,6 +28,9 @@ const (
 // Sorter puts samples that come in any order into the order of blocks, day by day. It holds a bounded number of them and writes the rest as sorted runs into a
 // directory of its own. Add and Finish are called by one goroutine; then Series and Counts by any number of them; Close last.
 type Sorter struct {
+	// Stop, if there is one, is asked now and then while runs are merged, which may take long; its error ends that.
+	Stop func() error
+
 	parent string // where dir is made
 	dir    *Dir
 	budget int64
@@ -40,6 +43,9 @@ type Sorter struct {
 	all        []*Open
 	generation int // of open, which is begun anew when it is too large
 	runs       []*run
+	siblings   int // see maxSiblings
+	files      int // that were made
+	spilled    int // runs that were written of what was held
 	counts     map[model.Day]*int64
 	// dayCount is that of day, the last one that was counted.
 	day      model.Day
@@ -66,7 +72,7 @@ const maxDays = 11_000
 
 // New returns a sorter that holds about budget bytes of samples, and makes its directory in parent ("": that of the system) when they do not do.
 func New(parent string, budget int64, wins Winner) *Sorter {
-	return &Sorter{parent: parent, budget: max(budget, 1<<16), wins: wins, open: map[string]*Open{}, counts: map[model.Day]*int64{}}
+	return &Sorter{parent: parent, budget: max(budget, 1<<16), wins: wins, siblings: maxSiblings, open: map[string]*Open{}, counts: map[model.Day]*int64{}}
 }
 
 // Add adds a sample of the series with the key, whose labels are asked for if it is new: h if it is not nil, else v. h is kept. A timestamp outside the years that are kept is the
@@ -177,13 +183,13 @@ func (s *Sorter) spill() error {
 	if len(all) == 0 {
 		return nil
 	}
-	r, err := writeRun(s.dir.Path(), len(s.runs), all)
+	r, err := writeRun(s.dir.Path(), s.files, all)
 	if err != nil {
-		return fmt.Errorf("sort: write run %d: %w", len(s.runs), err)
+		return fmt.Errorf("sort: write run %d: %w", s.spilled, err)
 	}
-	s.runs = append(s.runs, r)
+	s.files, s.spilled = s.files+1, s.spilled+1
 	s.forget()
-	return nil
+	return s.addRun(r)
 }
 
 // gathered are the series that have samples, in order, each once.
@@ -280,18 +286,12 @@ func (s *Sorter) Counts() map[model.Day]int64 {
 	return out
 }
 
-// Runs is how many runs were written.
-func (s *Sorter) Runs() int { return len(s.runs) }
+// Runs is how often what was held was written.
+func (s *Sorter) Runs() int { return s.spilled }
 
 // Series are those of a day, in order. Finish was called.
 func (s *Sorter) Series(ctx context.Context, day model.Day) iter.Seq2[model.Series, error] {
-	var inputs []iter.Seq2[model.Series, error]
-	for _, r := range s.runs {
-		if at, ok := r.days[day]; ok {
-			inputs = append(inputs, r.read(at))
-		}
-	}
-	return Merged(ctx, inputs, s.wins)
+	return Merged(ctx, sections(s.runs, day), s.wins)
 }
 
 // Close removes the runs.

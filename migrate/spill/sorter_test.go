@@ -58,6 +58,7 @@ func TestSorter(t *testing.T) {
 		rng := newRand(t)
 		dir := t.TempDir()
 		s := New(dir, 1, wins)
+		s.siblings = 2 + rng.IntN(3)
 		want := map[model.Day]map[string]string{}
 		counts := map[model.Day]int64{}
 		for range 20_000 {
@@ -88,6 +89,7 @@ func TestSorter(t *testing.T) {
 		}
 		require.NoError(t, s.Finish())
 		require.Greater(t, s.Runs(), 3)
+		require.Less(t, len(s.runs), s.Runs(), "some were merged")
 		require.Equal(t, counts, s.Counts())
 		for day := range want {
 			require.Equal(t, want[day], read(t, s, day), "%s", day.Dashed())
@@ -97,6 +99,63 @@ func TestSorter(t *testing.T) {
 		left, err := os.ReadDir(dir)
 		require.NoError(t, err)
 		require.Empty(t, left)
+	}
+}
+
+// TestManyRuns are merged, so that few files are open, of which the order decides which sample is kept.
+func TestManyRuns(t *testing.T) {
+	for _, wins := range []Winner{FirstWins, LastWins} {
+		s := New(t.TempDir(), 1, wins)
+		s.siblings = 3
+		for n := range 40 { // each of them in its place
+			require.NoError(t, s.Add([]byte("k"), func() (labels.Labels, error) { return labels.FromStrings("a", "b"), nil }, 7, float64(n), nil))
+			require.NoError(t, s.Add([]byte("k"), nil, int64(100+n), 1, nil))
+			require.NoError(t, s.spill())
+			require.LessOrEqual(t, len(s.runs), 2*4, "two of each level")
+			files, err := filepath.Glob(filepath.Join(s.dir.Path(), "run-*"))
+			require.NoError(t, err)
+			require.Len(t, files, len(s.runs))
+		}
+		require.NoError(t, s.Finish())
+		require.Equal(t, 40, s.Runs())
+		got := read(t, s, 0)
+		require.Len(t, got, 41)
+		last := map[Winner]float64{FirstWins: 0, LastWins: 39}[wins]
+		require.Equal(t, text(last, nil), got[`{a="b"} 7`])
+		require.NoError(t, s.Close())
+	}
+}
+
+// TestStop ends merging; damage is found by it.
+func TestStop(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		stop error
+	}{{"stopped", context.Canceled}, {"damage", nil}} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := New(dir, 1, LastWins)
+			s.siblings = 2
+			s.Stop = func() error { return c.stop }
+			add := func() {
+				require.NoError(t, s.Add([]byte("k"), func() (labels.Labels, error) { return labels.FromStrings("a", "b"), nil }, 7, 1, nil))
+			}
+			add()
+			require.NoError(t, s.spill())
+			if c.stop == nil {
+				require.NoError(t, os.Truncate(s.runs[0].f.Name(), 9))
+			}
+			add()
+			err := s.spill()
+			require.ErrorContains(t, err, "merge 2 runs")
+			if c.stop != nil {
+				require.ErrorIs(t, err, c.stop)
+			}
+			require.NoError(t, s.Close())
+			left, err := os.ReadDir(dir)
+			require.NoError(t, err)
+			require.Empty(t, left)
+		})
 	}
 }
 
