@@ -112,7 +112,7 @@ func (o *verifyOptions) openSides(ctx context.Context, cfg *migrate.Config, args
 		return s, incomplete(err)
 	}
 	// What a backfill has made are blocks; logs are the live path's.
-	target := &own.Options{NoLogs: true, TempDir: o.tempDir, SortBytes: o.sortBytes()}
+	target := &own.Options{Rows: true, NoLogs: true, TempDir: o.tempDir, SortBytes: o.sortBytes()}
 	if o.relabel == "" {
 		target.Matchers = cfg.Matchers
 	}

@@ -32,6 +32,7 @@ func printVerify(w io.Writer, r *verify.Report) {
 	if t.WithinTolerance > 0 {
 		fmt.Fprintf(w, "%s samples differ within the tolerance, or in the form of a histogram only\n", humanize.Comma(t.WithinTolerance))
 	}
+	printRows(w, t)
 	printDays(w, r.Days)
 	printDifferences(w, r)
 	for i := range r.Queries {
@@ -45,6 +46,18 @@ func printVerify(w io.Writer, r *verify.Report) {
 		fmt.Fprintln(w, verdict(r))
 	} else {
 		fmt.Fprintln(w, "not complete: this is what was compared until then")
+	}
+}
+
+// printRows tells of what is said beside samples. It is no failure if some of it is missing, as later rows take the place of earlier ones.
+func printRows(w io.Writer, t *verify.Counts) {
+	for _, c := range []struct {
+		what          string
+		have, missing int64
+	}{{"exemplars", t.SourceExemplars, t.MissingExemplars}, {"metadata of metrics", t.SourceMetadata, t.MissingMetadata}} {
+		if c.have > 0 {
+			fmt.Fprintf(w, "%s: %s at the source, %s of them not in the bucket, which is no failure\n", c.what, humanize.Comma(c.have), humanize.Comma(c.missing))
+		}
 	}
 }
 

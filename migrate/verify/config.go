@@ -81,10 +81,7 @@ func Run(ctx context.Context, cfg *Config, c Components) (*Report, error) {
 
 // wanted says which series of the target are looked at. Labels that relabelling has changed cannot be told by matchers for those of the source.
 func (r *comparison) wanted(ls labels.Labels) bool {
-	if model.Reserved(ls) {
-		return false
-	}
-	if len(r.cfg.Job.Relabel) > 0 {
+	if model.Reserved(ls) || len(r.cfg.Job.Relabel) > 0 {
 		return true
 	}
 	return matches(ls, r.cfg.Job.Matchers)

@@ -82,8 +82,14 @@ func (d *day) series(a blocks.BuildSeries, b model.Series, inSource, inTarget bo
 			return fmt.Errorf("target: series %.300s: %w", b.Labels(), err)
 		}
 		inTarget = d.columns.Len() > 0 // the index may know a series that has nothing in the range
-		d.countTarget()
 	}
+	if inSource && model.Reserved(a.Labels) {
+		return d.rows(a.Labels, a.Columns, &d.columns)
+	}
+	if inTarget && model.Reserved(b.Labels()) {
+		return nil
+	}
+	d.countTarget()
 	switch {
 	case inSource && inTarget:
 		d.countSource(a.Columns)
@@ -152,9 +158,6 @@ func (d *day) sourceSeries(ctx context.Context) iter.Seq2[blocks.BuildSeries, er
 		}
 		for s, err := range d.sel.Series(ctx, *d.source) {
 			if err == nil {
-				if model.Reserved(s.Labels) {
-					continue
-				}
 				err = follows(&d.sourceLast, s.Labels)
 			}
 			if !yield(s, err) || err != nil {

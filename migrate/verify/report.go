@@ -63,6 +63,12 @@ type Counts struct {
 	ExtraSamples    int64 `json:"extra_samples"`
 	// WithinTolerance are samples that differ, but not by more than the tolerance, or in the form of a histogram only.
 	WithinTolerance int64 `json:"within_tolerance"`
+
+	// Exemplars at the source, and metrics of which it has metadata, counted once a day; what is missing of them in the bucket is no difference.
+	SourceExemplars  int64 `json:"source_exemplars"`
+	MissingExemplars int64 `json:"missing_exemplars"`
+	SourceMetadata   int64 `json:"source_metadata"`
+	MissingMetadata  int64 `json:"missing_metadata"`
 }
 
 func (c *Counts) add(o *Counts) {
@@ -82,6 +88,10 @@ func (c *Counts) add(o *Counts) {
 		{&c.ExtraSeries, &o.ExtraSeries},
 		{&c.ExtraSamples, &o.ExtraSamples},
 		{&c.WithinTolerance, &o.WithinTolerance},
+		{&c.SourceExemplars, &o.SourceExemplars},
+		{&c.MissingExemplars, &o.MissingExemplars},
+		{&c.SourceMetadata, &o.SourceMetadata},
+		{&c.MissingMetadata, &o.MissingMetadata},
 	} {
 		*p[0] += *p[1]
 	}
