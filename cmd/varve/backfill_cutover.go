@@ -24,12 +24,13 @@ import (
 const cutoverHelp = `Tells whether the old database may be switched off: whether its history is in the bucket, as verify does, and whether the live path, such as remote write into Varve, has covered everything since.
 
 Each series that had samples in the hour before the end of the source is followed in the bucket until now. It must go on without a gap of more than three of its scrape intervals, at the interval that it
-had, and still arrive. A series that ended with a stale marker is well. The end is the last sample of the source, or --since.
+had, and still arrive. A series that ended with a stale marker is well. The end is the last sample of the source, or --since
+for a source that went on after the backfill; what it has behind that is not looked at.
 
 What servers have not flushed yet is asked of --url, a Varve on the bucket. Without it the logs that writers ship to the bucket are read, and what cannot be seen that way is said. With --skip-verify the history
 is not compared once more.
 
-Exit codes: 0 ready; 1 not ready, with the reasons; 2 wrong usage; 3 something could not be read to its end, which says nothing about the rest. Docs: docs/migration.md.
+Exit codes: 0 ready; 1 not ready, with the reasons; 2 wrong usage, or what --strict stopped at; 3 something could not be read to its end, which says nothing about the rest. Docs: docs/migration.md.
 `
 
 type cutoverOptions struct {

@@ -30,7 +30,7 @@ Values are compared to the last bit. With --tolerance 1e-9 they may differ by as
 With --query, which may be repeated, or --queries FILE (one a line; lines that begin with # are none) PromQL is asked of both sides too: at --end or the last sample of the source, or with --step over
 the range. The source's answer comes from the files themselves, or with --source-url from a server that speaks Prometheus' API.
 
-Exit codes: 0 equal; 1 differences, or nothing to compare; 2 wrong usage; 3 one of the sides could not be read to its end, which says nothing about the rest. Docs: docs/migration.md.
+Exit codes: 0 equal; 1 differences, or nothing to compare; 2 wrong usage, or what --strict stopped at; 3 one of the sides could not be read to its end, which says nothing about the rest. Docs: docs/migration.md.
 `
 
 // verifyOptions are flags of verify and cutover.

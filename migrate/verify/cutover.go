@@ -14,7 +14,7 @@ import (
 // CutoverConfig says from when on the live path has to have everything.
 type CutoverConfig struct {
 	Config
-	// SinceMs is the end of the backfill; 0 is the last sample of the source. Series that had samples in the Window before are expected to go on.
+	// SinceMs is the end of the backfill; 0 is the last sample of the source. What the source has behind it is not looked at. Series that had samples in the Window before are expected to go on.
 	SinceMs int64
 	// Window is how long before the end a series must have had a sample to be expected. Default 1 h.
 	Window time.Duration
@@ -68,6 +68,13 @@ func Cutover(ctx context.Context, cfg *CutoverConfig, c CutoverComponents) (*Cut
 	}
 	if k.c.Now == nil {
 		k.c.Now = time.Now
+	}
+	if since := k.cfg.SinceMs; since != 0 { // the source may go on: what comes behind is the live path's
+		r := model.TimeRange{MinMs: model.MinTimeMs, MaxMs: since}
+		if k.cfg.Job.Range != nil {
+			r = r.Intersect(*k.cfg.Job.Range)
+		}
+		k.cfg.Job.Range = &r
 	}
 	if err := k.run(ctx); err != nil {
 		k.r.Reasons = []string{"the check did not come to its end"}

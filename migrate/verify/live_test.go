@@ -102,3 +102,19 @@ func TestOtherBucket(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"the live path has nothing of the 1h0m0s before the end of the source: is it a server on this bucket?"}, r.Reasons)
 }
+
+// TestSince: a source that goes on has more by now than was taken over, and what is behind --since is the live path's.
+func TestSince(t *testing.T) {
+	for _, skip := range []bool{false, true} {
+		source, live := liveWorld(), liveWorld()
+		live.of("__name__", "fast").drop(live.of("__name__", "fast").c.Len() - 1)
+		r, err := cutOver(t, &CutoverConfig{SinceMs: at(endOfSource), SkipVerify: skip}, source, live, nil)
+		require.NoError(t, err)
+		require.True(t, r.Ready, "%+v", r)
+		require.Equal(t, at(endOfSource), r.EndMs)
+		require.Equal(t, int64(4), r.Expected)
+		if !skip {
+			require.Equal(t, at(endOfSource), r.History.MaxMs)
+		}
+	}
+}
