@@ -9,7 +9,8 @@
 // ([Options].Snapshot) only what that names is read: all of it is of one moment.
 //
 // Blocks may be merged and collected while they are read: the catalog of the day is then read again and the reading goes on behind the last series. A
-// block that is damaged or missing is named in the skips, and what of the day was not read by then comes without it.
+// block that is missing is named in the skips, and what of the day was not read by then comes without it; of one that is damaged only the series that lie where the damage is are
+// left out, and named.
 //
 // Days whose raw samples have expired and of which rollups are kept are named in the skips too: rollups are no samples, and are not read.
 //

@@ -2,6 +2,7 @@ package own
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/varvedb/varve/blocks"
@@ -24,25 +25,46 @@ func (s *Source) Metadata(ctx context.Context, r model.TimeRange) (map[string]mo
 		if !day.Range().Overlaps(r) {
 			continue
 		}
-		p, err := s.partition(ctx, day)
-		if err != nil {
-			return nil, err
-		}
-		if p == nil {
-			continue
-		}
-		for _, e := range overlapping(p, r) {
-			if err := s.blockMetadata(ctx, p, &e, out, newest); err != nil {
-				return nil, fmt.Errorf("read metadata of block %s: %w", e.ID, err)
+		for views := 0; ; views++ {
+			err := s.dayMetadata(ctx, day, r, out, newest)
+			if errors.Is(err, errAgain) && views < maxViews {
+				continue
 			}
+			if err != nil {
+				return nil, fmt.Errorf("read metadata of tenant %s, day %s: %w", s.tenant, day.Dashed(), err)
+			}
+			break
 		}
 	}
 	return out, nil
 }
 
+// dayMetadata adds that of a day. It passes over damaged blocks, which whoever reads the series names.
+func (s *Source) dayMetadata(ctx context.Context, day model.Day, r model.TimeRange, out map[string]model.Metadata, newest map[string]int64) error {
+	p, err := s.partition(ctx, day)
+	if err != nil || p == nil {
+		return err
+	}
+	for _, e := range overlapping(p, r) {
+		f := s.faultOf(e.ID)
+		if f != nil && f.whole {
+			continue
+		}
+		err := s.blockMetadata(ctx, p, &e, out, newest)
+		if err == nil {
+			continue
+		}
+		err = (&walk{s: s, day: day}).lost(ctx, &blocks.InputError{ID: e.ID, Err: err})
+		if !errors.Is(err, errDamage) {
+			return err
+		}
+	}
+	return nil
+}
+
 func (s *Source) blockMetadata(ctx context.Context, p *catalog.Partition, e *catalog.Entry, out map[string]model.Metadata, newest map[string]int64) error {
 	masks, err := catalog.BlockMasks(p.Masks(e))
-	if err != nil || s.isDamaged(e.ID) {
+	if err != nil {
 		return err
 	}
 	sel, err := blocks.Select(ctx, ranges{s.bucket}, e.Meta, &blocks.Query{Range: e.Range(), Matchers: model.SelectMetadata(""), Masks: masks})

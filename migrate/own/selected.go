@@ -84,15 +84,7 @@ func (w *walk) selector(ctx context.Context, ms []*labels.Matcher, inputs []*blo
 		if err != nil {
 			return w.lost(ctx, &blocks.InputError{ID: m.ID, Err: err})
 		}
-		slices.SortFunc(sel.Series, func(a, b model.Series) int {
-			switch {
-			case index.Less(a.Labels(), b.Labels()):
-				return -1
-			case index.Less(b.Labels(), a.Labels()):
-				return 1
-			}
-			return 0
-		})
+		slices.SortFunc(sel.Series, byIndex)
 		parts = append(parts, all(sel.Series))
 	}
 	for s, err := range spill.Merged(ctx, parts, spill.LastWins) {
@@ -100,7 +92,7 @@ func (w *walk) selector(ctx context.Context, ms []*labels.Matcher, inputs []*blo
 			return err
 		}
 		ls := s.Labels()
-		if w.begun && !index.Less(w.last, ls) || !w.s.wants(w.want, ls) {
+		if !w.takes(ls) {
 			continue
 		}
 		w.last, w.begun = ls, true

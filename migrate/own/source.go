@@ -51,15 +51,15 @@ type Source struct {
 	// silent: there is a writer that does not ship its log.
 	silent bool
 
-	mu  sync.Mutex      // guards bad
-	bad map[string]bool // ids of blocks that cannot be read
+	mu  sync.Mutex        // guards bad
+	bad map[string]*fault // by id, of blocks that cannot be read
 }
 
 var _ migrate.Source = (*Source)(nil)
 
 // Open returns the source of a tenant. It reads nothing yet. Bucket and catalog are of the same bucket; what cannot be read goes to skips.
 func Open(b *blob.Bucket, c *catalog.Store, tenantName string, skips *migrate.Skips, o *Options) (*Source, error) {
-	s := &Source{bucket: b, catalog: c, tenant: tenantName, skips: skips, bad: map[string]bool{}}
+	s := &Source{bucket: b, catalog: c, tenant: tenantName, skips: skips, bad: map[string]*fault{}}
 	if o != nil {
 		s.opts = *o
 	}
@@ -222,16 +222,19 @@ func (s *Source) wants(want migrate.Want, ls labels.Labels) bool {
 	return true
 }
 
-// damaged notes that a block is left out from now on. It reports false if that was known.
-func (s *Source) damaged(id string) bool {
+// damaged notes that a block is damaged. It reports false if as much was known.
+func (s *Source) damaged(id string, f *fault) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	was := s.bad[id]
-	s.bad[id] = true
-	return !was
+	if was := s.bad[id]; was != nil && (was.whole || !f.whole) {
+		return false
+	}
+	s.bad[id] = f
+	return true
 }
 
-func (s *Source) isDamaged(id string) bool {
+// faultOf is what is known to be wrong with a block, nil if nothing is.
+func (s *Source) faultOf(id string) *fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.bad[id]

@@ -12,7 +12,6 @@ import (
 	"github.com/varvedb/varve/blob"
 	"github.com/varvedb/varve/blocks"
 	"github.com/varvedb/varve/catalog"
-	"github.com/varvedb/varve/index"
 	"github.com/varvedb/varve/migrate"
 	"github.com/varvedb/varve/model"
 )
@@ -31,15 +30,23 @@ type walk struct {
 // maxViews bounds how often the catalog of a day is read anew because blocks went away.
 const maxViews = 10
 
-// errAgain: the day is read on behind the last series, from a fresh catalog.
-var errAgain = errors.New("blocks of the day have changed")
+// The day is read on behind the last series, from a fresh catalog.
+var (
+	errAgain = errors.New("blocks of the day have changed")
+	// errDamage: with what is now known of a block. There is an end to it: each block may become worse twice.
+	errDamage = errors.New("a block of the day is damaged")
+)
 
 // series are those of the blocks, in order.
 func (w *walk) series(ctx context.Context) iter.Seq2[model.Series, error] {
 	return func(yield func(model.Series, error) bool) {
-		for views := 0; ; views++ {
+		for views := 0; ; {
 			err := w.round(ctx, yield)
+			if errors.Is(err, errDamage) {
+				continue
+			}
 			if errors.Is(err, errAgain) && views < maxViews {
+				views++
 				continue
 			}
 			if err != nil && !errors.Is(err, errStop) {
@@ -61,20 +68,26 @@ func (w *walk) round(ctx context.Context, yield func(model.Series, error) bool) 
 	}
 	var inputs []*blocks.Meta
 	var masks []blocks.Masks
+	var faults []*fault
+	damaged := false
 	for _, e := range overlapping(p, w.r) {
-		if w.s.isDamaged(e.ID) {
+		f := w.s.faultOf(e.ID)
+		if f != nil && f.whole {
 			continue
 		}
+		damaged = damaged || f != nil
 		m, err := catalog.BlockMasks(p.Masks(&e))
 		if err != nil {
 			return err
 		}
-		inputs, masks = append(inputs, e.Meta), append(masks, m)
+		inputs, masks, faults = append(inputs, e.Meta), append(masks, m), append(faults, f)
 	}
-	if len(inputs) == 0 {
+	switch {
+	case len(inputs) == 0:
 		return nil
-	}
-	if w.few(inputs) {
+	case damaged:
+		return w.pieces(ctx, inputs, masks, faults, yield)
+	case w.few(inputs):
 		return w.selected(ctx, inputs, masks, yield)
 	}
 	return w.merged(ctx, inputs, masks, yield)
@@ -90,7 +103,7 @@ func (w *walk) merged(ctx context.Context, inputs []*blocks.Meta, masks []blocks
 		if err != nil {
 			return w.lost(ctx, err)
 		}
-		if w.begun && !index.Less(w.last, b.Labels) || !w.s.wants(w.want, b.Labels) {
+		if !w.takes(b.Labels) {
 			continue
 		}
 		w.last, w.begun = b.Labels, true
@@ -111,33 +124,45 @@ func (w *walk) lost(ctx context.Context, err error) error {
 	if !gone && !errors.Is(err, model.ErrCorrupt) && !errors.Is(err, model.ErrVersion) {
 		return err
 	}
-	reason := input.Err.Error()
-	if gone {
-		p, perr := w.s.partition(ctx, w.day)
-		if perr != nil {
-			return perr
+	if !gone {
+		// Damage costs what lies there; a block of a version that is not known is lost altogether.
+		whole := !errors.Is(err, model.ErrCorrupt)
+		if whole {
+			return w.without(input.ID, input.Err.Error())
 		}
-		if p == nil || p.Live(input.ID) == nil {
-			return errAgain
-		}
-		if blob.IsDenied(err) {
-			// No permission at all looks the same, and is no damage.
-			return fmt.Errorf("block %s is in the catalog, but it is missing or may not be read: %w: %w", input.ID, model.ErrUnavailable, input.Err)
-		}
-		reason = "it is in the catalog but not in the bucket"
+		w.s.damaged(input.ID, &fault{reason: input.Err.Error()})
+		return errDamage
 	}
-	if !w.s.damaged(input.ID) {
-		return errAgain // a reader of the same day beside this one was first
+	p, perr := w.s.partition(ctx, w.day)
+	if perr != nil {
+		return perr
 	}
-	skip := migrate.Skip{Kind: "block", Where: w.s.tenant + "/" + w.day.Dashed() + "/" + input.ID, Reason: reason}
+	if p == nil || p.Live(input.ID) == nil {
+		return errAgain
+	}
+	if blob.IsDenied(err) {
+		// No permission at all looks the same, and is no damage.
+		return fmt.Errorf("block %s is in the catalog, but it is missing or may not be read: %w: %w", input.ID, model.ErrUnavailable, input.Err)
+	}
+	return w.without(input.ID, "it is in the catalog but not in the bucket")
+}
+
+// without goes on without a block, of which nothing can be read.
+func (w *walk) without(id, reason string) error {
+	if !w.s.damaged(id, &fault{reason: reason, whole: true}) {
+		return errDamage // a reader of the same day beside this one was first
+	}
 	if w.begun {
-		skip.Reason += fmt.Sprintf("; left out behind series %.200s", w.last)
+		reason += fmt.Sprintf("; left out behind series %.200s", w.last)
 	}
-	if err := w.s.skips.Add(skip); err != nil {
+	if err := w.s.skips.Add(migrate.Skip{Kind: "block", Where: w.where(id), Reason: reason}); err != nil {
 		return err
 	}
-	return errAgain
+	return errDamage
 }
+
+// where names a block for people.
+func (w *walk) where(id string) string { return w.s.tenant + "/" + w.day.Dashed() + "/" + id }
 
 // merged is a series whose samples are decoded, of a merge that goes on with the next one.
 type merged struct {
