@@ -93,11 +93,11 @@ func (l *jsonLines) line(s *blocks.BuildSeries, t []int64, v []float64) error {
 	return err
 }
 
-// appendJSONValue appends a value as VictoriaMetrics has it: NaN is null, and what else JSON does not know is text.
+// appendJSONValue appends a value as VictoriaMetrics reads it: what JSON does not know is text. Its null is a stale marker.
 func appendJSONValue(b []byte, v float64) []byte {
 	switch {
 	case math.IsNaN(v):
-		return append(b, "null"...)
+		return append(b, `"NaN"`...)
 	case math.IsInf(v, 1):
 		return append(b, `"Infinity"`...)
 	case math.IsInf(v, -1):

@@ -125,7 +125,7 @@ func TestNaN(t *testing.T) {
 	w := newExportWorld(t, h)
 	r := w.must(&export.Config{To: "jsonl", Out: "-"})
 	require.Equal(t, map[string]int64{export.LeftNaN: 1}, r.Left)
-	require.Equal(t, "{\"metric\":{\"__name__\":\"a\"},\"values\":[null],\"timestamps\":["+"1772323200000]}\n", w.out.String())
+	require.Equal(t, "{\"metric\":{\"__name__\":\"a\"},\"values\":[\"NaN\"],\"timestamps\":["+"1772323200000]}\n", w.out.String())
 }
 
 // exampleHistory has exemplars and metadata.

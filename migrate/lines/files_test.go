@@ -14,6 +14,7 @@ import (
 
 	"github.com/varvedb/varve/migrate"
 	"github.com/varvedb/varve/migrate/migratetest"
+	"github.com/varvedb/varve/migrate/vmline"
 	"github.com/varvedb/varve/model"
 )
 
@@ -99,7 +100,7 @@ func TestVictoria(t *testing.T) {
 	w.Backfill(migratetest.Small(), src, skips)
 	ls := labels.FromStrings("__name__", "up", "job", "a b")
 	want := map[string]string{}
-	migratetest.Put(want, ls, &model.Columns{T: []int64{at, at + 1, at + 2, at + model.MsPerDay}, V: []float64{7, math.NaN(), math.Inf(1), -0.5}})
+	migratetest.Put(want, ls, &model.Columns{T: []int64{at, at + 1, at + 2, at + model.MsPerDay}, V: []float64{7, vmline.Null, math.Inf(1), -0.5}})
 	w.Complete(want)
 	require.Equal(t, map[string]int64{"line": 2, "series": 1}, skips.Counts())
 	require.Equal(t, int64(2), skips.Named()[0].Line)

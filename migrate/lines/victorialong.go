@@ -281,7 +281,7 @@ func longValue(b []byte) (uint64, error) {
 		return math.Float64bits(math.Inf(-1)), nil
 	}
 	if string(b) == "null" {
-		return math.Float64bits(math.NaN()), nil
+		return math.Float64bits(vmline.Null), nil
 	}
 	if !json.Valid(b) || len(b) == 0 || b[0] != '-' && (b[0] < '0' || b[0] > '9') {
 		return 0, errLine("%.40q is no number", b)

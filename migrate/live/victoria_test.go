@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 	"github.com/stretchr/testify/require"
@@ -98,7 +99,7 @@ func TestVictoria(t *testing.T) {
 	w := newWorld(t).threeDays()
 	want := w.floats()
 	all4 := w.contents()
-	nan := fmt.Sprintf("%016x", math.Float64bits(math.NaN()))
+	marker := fmt.Sprintf("%016x", value.StaleNaN)
 	floats := 0
 	for k := range all4 {
 		if k[1] != '_' { // no histogram: those have the name as their first label
@@ -109,7 +110,7 @@ func TestVictoria(t *testing.T) {
 	require.Contains(t, want, fmt.Sprintf("%s %d", labels.FromStrings("no", "name"), migratetest.FirstDay.Range().MinMs))
 	stale := 0
 	for _, v := range want {
-		if v == nan {
+		if v == marker {
 			stale++
 		}
 	}

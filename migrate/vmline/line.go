@@ -9,12 +9,16 @@ import (
 
 	jsoniter "github.com/json-iterator/go"
 	"github.com/prometheus/prometheus/model/labels"
+	promvalue "github.com/prometheus/prometheus/model/value"
 
 	"github.com/varvedb/varve/model"
 )
 
 // MaxBytes bounds a line, which may have all that is exported of a series: half a million samples or more.
 const MaxBytes = 32 << 20
+
+// Null is what null stands for: VictoriaMetrics keeps no other NaN than the markers that say that a series has ended, and writes them so.
+var Null = math.Float64frombits(promvalue.StaleNaN)
 
 // Decoder decodes lines one after another. For one goroutine.
 type Decoder struct {
@@ -31,7 +35,7 @@ func NewDecoder() *Decoder {
 //
 //	{"metric":{"__name__":"up","job":"a"},"values":[1,null,"Infinity"],"timestamps":[1700000000000,…]}
 //
-// A value that is null is not a number. Versions before 1.80 or so write infinity without quotes, which is no JSON and is read all the same. Samples replace what c had, in the order of the line, which may be any. Errors wrap model.ErrInvalid.
+// A value that is null is Null. Versions before 1.80 or so write infinity without quotes, which is no JSON and is read all the same. Samples replace what c had, in the order of the line, which may be any. Errors wrap model.ErrInvalid.
 func (d *Decoder) Line(b []byte, c *model.Columns) (labels.Labels, error) {
 	ls, err := d.line(b, c)
 	if err == nil {
@@ -96,7 +100,7 @@ func value(it *jsoniter.Iterator) float64 {
 	switch it.WhatIsNext() {
 	case jsoniter.NilValue:
 		it.ReadNil()
-		return math.NaN()
+		return Null
 	case jsoniter.StringValue:
 		switch s := it.ReadString(); s {
 		case "NaN":

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/prometheus/prometheus/model/labels"
+	promvalue "github.com/prometheus/prometheus/model/value"
 	"github.com/stretchr/testify/require"
 
 	"github.com/varvedb/varve/model"
@@ -19,7 +20,7 @@ func TestLine(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, labels.FromStrings("__name__", "up", "job", `a "bä`), ls)
 	require.Equal(t, []int64{1, 2, 3, 4, 5, 6, -7}, c.T)
-	require.True(t, math.IsNaN(c.V[1]))
+	require.True(t, promvalue.IsStaleNaN(c.V[1]), "VictoriaMetrics has no other null")
 	c.V[1] = 0
 	require.Equal(t, []float64{1, 0, math.Inf(1), -0.5, math.Inf(-1), 1e300, 0.1}, c.V)
 	for _, bad := range []string{
