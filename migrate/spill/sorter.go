@@ -39,6 +39,8 @@ type Sorter struct {
 	held   int64 // bytes of series and samples
 	series int64 // of which those of series
 	open   map[string]*Open
+	// same has a series of open by the hash of its labels, as several keys may be of one series: its samples stay in the order in which they came.
+	same map[uint64]*Open
 	// all are the series of open; those that were there when a run was written last are in order.
 	all        []*Open
 	generation int // of open, which is begun anew when it is too large
@@ -61,9 +63,10 @@ type Open struct {
 	sorted     bool          // which is strictly ascending
 }
 
-// What a series and a sample take in memory, about.
+// What a series, another key of it and a sample take in memory, about.
 const (
-	seriesBytes = 300
+	seriesBytes = 340
+	keyBytes    = 60
 	sampleBytes = 24
 )
 
@@ -72,7 +75,7 @@ const maxDays = 11_000
 
 // New returns a sorter that holds about budget bytes of samples, and makes its directory in parent ("": that of the system) when they do not do.
 func New(parent string, budget int64, wins Winner) *Sorter {
-	return &Sorter{parent: parent, budget: max(budget, 1<<16), wins: wins, siblings: maxSiblings, open: map[string]*Open{}, counts: map[model.Day]*int64{}}
+	return &Sorter{parent: parent, budget: max(budget, 1<<16), wins: wins, siblings: maxSiblings, open: map[string]*Open{}, same: map[uint64]*Open{}, counts: map[model.Day]*int64{}}
 }
 
 // Add adds a sample of the series with the key, whose labels are asked for if it is new: h if it is not nil, else v. h is kept. A timestamp outside the years that are kept is the
@@ -92,10 +95,18 @@ func (s *Sorter) Add(key []byte, ls func() (labels.Labels, error), t int64, v fl
 // Find returns the series with the key if it is being gathered, else nil.
 func (s *Sorter) Find(key []byte) *Open { return s.open[string(key)] }
 
-// Open begins to gather a series that Find does not have.
+// Open begins to gather a series that Find does not have, unless it is one that is gathered under another key.
 func (s *Sorter) Open(key []byte, ls labels.Labels) *Open {
-	o := &Open{generation: s.generation, labels: ls, metric: ls.Get(index.MetricName), sorted: true}
-	s.open[string(key)] = o
+	hash := ls.Hash()
+	o := s.same[hash]
+	if o != nil && labels.Equal(o.labels, ls) {
+		s.open[string(key)] = o
+		size := keyBytes + int64(len(key))
+		s.held, s.series = s.held+size, s.series+size
+		return o
+	}
+	o = &Open{generation: s.generation, labels: ls, metric: ls.Get(index.MetricName), sorted: true}
+	s.open[string(key)], s.same[hash] = o, o
 	s.all = append(s.all, o)
 	size := seriesBytes + int64(len(key)) + int64(ls.Len())*32
 	s.held, s.series = s.held+size, s.series+size
@@ -220,11 +231,11 @@ func (s *Sorter) forget() {
 		s.held = s.series
 		return
 	}
-	s.open, s.all, s.held, s.series = map[string]*Open{}, nil, 0, 0
+	s.open, s.same, s.all, s.held, s.series = map[string]*Open{}, map[uint64]*Open{}, nil, 0, 0
 	s.generation++
 }
 
-// unite makes one of neighbours that have the same labels under several keys, in the order of their first samples.
+// unite makes one of neighbours that have the same labels, which a collision of hashes kept apart, in the order of their first samples.
 func (s *Sorter) unite(all []*Open) []*Open {
 	out := all[:0]
 	for i := 0; i < len(all); {
