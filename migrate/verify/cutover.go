@@ -44,7 +44,7 @@ type cutover struct {
 	// days are those of the source. window is the time in which series of the source are alive, live that which the bucket is asked about.
 	days         []migrate.Extent
 	window, live model.TimeRange
-	states       []state
+	states       states
 	at           map[seriesKey]int32 // index of states
 	r            *CutoverReport
 }
@@ -181,14 +181,13 @@ func (k *cutover) alive(ctx context.Context) error {
 		key := keys.of(s.Labels)
 		i, ok := k.at[key]
 		if !ok {
-			if len(k.states) >= maxAlive {
+			if k.states.n >= maxAlive {
 				return fmt.Errorf("more than %d series are alive; check them in parts, by --match: %w", maxAlive, model.ErrLimit)
 			}
-			i = int32(len(k.states))
+			i = k.states.add(state{ofRule: ofRule(s.Labels)})
 			k.at[key] = i
-			k.states = append(k.states, state{ofRule: ofRule(s.Labels)})
 		}
-		k.states[i].source(s.Columns)
+		k.states.at(i).source(s.Columns)
 		return nil
 	})
 }
@@ -217,7 +216,7 @@ func (k *cutover) goOn(ctx context.Context) error {
 			if err := s.Samples(&c, r); err != nil {
 				return err
 			}
-			k.states[i].live(&c, k.cfg.Intervals)
+			k.states.at(i).live(&c, k.cfg.Intervals)
 			return nil
 		})
 		if err != nil {
@@ -259,8 +258,8 @@ func (k *cutover) count(ctx context.Context) error {
 		k.r.Unseen = orEmpty(k.c.LiveSkips.Named())
 	}
 	wrong := false
-	for i := range k.states {
-		s := &k.states[i]
+	for i := range int32(k.states.n) {
+		s := k.states.at(i)
 		s.settle(k.r.EndMs, k.r.NowMs, k.cfg.Intervals)
 		k.r.add(s)
 		wrong = wrong || s.found != ""
@@ -271,9 +270,9 @@ func (k *cutover) count(ctx context.Context) error {
 	var keys keyer
 	return k.source(ctx, k.window, func(b blocks.BuildSeries) error {
 		i, ok := k.at[keys.of(b.Labels)]
-		if ok && k.states[i].found != "" && len(k.r.Problems) < k.cfg.MaxNamed {
-			k.r.Problems = append(k.r.Problems, k.states[i].problem(b.Labels.String()))
-			k.states[i].found = "" // a window over midnight has a series twice
+		if ok && k.states.at(i).found != "" && len(k.r.Problems) < k.cfg.MaxNamed {
+			k.r.Problems = append(k.r.Problems, k.states.at(i).problem(b.Labels.String()))
+			k.states.at(i).found = "" // a window over midnight has a series twice
 		}
 		return nil
 	})

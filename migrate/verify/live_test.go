@@ -69,10 +69,16 @@ func TestFewSamples(t *testing.T) {
 
 // TestEndedSeries: what had ended is told, and what all has ended is not ready.
 func TestEndedSeries(t *testing.T) {
-	r, err := cutOver(t, &CutoverConfig{}, oldWorld(), liveWorld(), nil)
+	source := oldWorld()
+	p := source.of("__name__", "long ended")
+	p.c.Append(at(endOfSource-2015), 1)
+	p.c.Append(at(endOfSource-2000), math.Float64frombits(value.StaleNaN))
+	bucket := liveWorld()
+	bucket.series = append(bucket.series, p)
+	r, err := cutOver(t, &CutoverConfig{}, source, bucket, nil)
 	require.NoError(t, err)
 	require.True(t, r.Ready)
-	require.Equal(t, []int64{2, 1}, []int64{r.EndedAtSource, r.QuietAtSource})
+	require.Equal(t, []int64{3, 1}, []int64{r.EndedAtSource, r.QuietAtSource})
 	require.Contains(t, r.Notes[1], "1 series stopped at the source")
 
 	live := liveWorld()
@@ -117,4 +123,17 @@ func TestSince(t *testing.T) {
 			require.Equal(t, at(endOfSource), r.History.MaxMs)
 		}
 	}
+}
+
+// TestStates: states stay where they are when more come.
+func TestStates(t *testing.T) {
+	var all states
+	first := all.add(state{last: 7})
+	p := all.at(first)
+	for i := range int32(3 * statesPage) {
+		require.Equal(t, i+1, all.add(state{last: int64(i)}))
+	}
+	require.Same(t, p, all.at(first))
+	require.Equal(t, int64(statesPage), all.at(statesPage+1).last)
+	require.Equal(t, 3*statesPage+1, all.n)
 }

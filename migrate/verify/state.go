@@ -50,6 +50,27 @@ type state struct {
 	found  ProblemKind // what is wrong with it, or ""
 }
 
+// states are those of all series, in pages: growing one slice of millions would hold it twice.
+type states struct {
+	pages [][]state
+	n     int
+}
+
+const statesPage = 1 << 13
+
+func (s *states) at(i int32) *state { return &s.pages[i/statesPage][i%statesPage] }
+
+// add appends a state and returns its index.
+func (s *states) add(one state) int32 {
+	if s.n%statesPage == 0 {
+		s.pages = append(s.pages, make([]state, 0, statesPage))
+	}
+	last := &s.pages[len(s.pages)-1]
+	*last = append(*last, one)
+	s.n++
+	return int32(s.n - 1)
+}
+
 // source takes the samples of the window. Called once a day, in order.
 func (s *state) source(c *model.Columns) {
 	n := c.Len()
@@ -145,7 +166,7 @@ const (
 
 // settle decides what is wrong with the series, if anything is: the worst, as the rest follows from it.
 func (s *state) settle(endMs, nowMs int64, intervals int) {
-	if s.sourceInterval > 0 && endMs-s.sourceLast > gapOver(s.sourceInterval, intervals)+slackMs {
+	if !s.endedAtSource && s.sourceInterval > 0 && endMs-s.sourceLast > gapOver(s.sourceInterval, intervals)+slackMs {
 		s.endedAtSource, s.quiet = true, true
 	}
 	if s.endedAtSource {
