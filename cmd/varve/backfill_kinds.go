@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/varvedb/varve/blob"
 	"github.com/varvedb/varve/migrate"
 	"github.com/varvedb/varve/migrate/lines"
 	"github.com/varvedb/varve/migrate/prom"
@@ -20,6 +21,8 @@ type backfillKind struct {
 	// flags adds those that only this kind knows, or is nil; like names the kind whose flags it knows instead.
 	flags func(f *pflag.FlagSet, o *backfillOptions)
 	like  string
+	// tenants: what is read has several tenants, and --source-tenant names one.
+	tenants bool
 	// open opens what the arguments name, of which there is one at least.
 	open func(ctx context.Context, o *backfillOptions, args []string, skips *migrate.Skips) (migrate.Source, error)
 }
@@ -33,10 +36,10 @@ func backfillKinds() []backfillKind {
 		{name: "influx", args: "FILE…", help: "line protocol of InfluxDB: of influx_inspect export or influxd inspect export-lp", flags: registerInflux, open: openInflux},
 		{name: "csv", args: "FILE…", help: "CSV with a mapping of its columns", flags: registerCSV, open: openCSV},
 		{name: "remote-read", args: "URL", help: "a server that speaks Prometheus' remote read", flags: registerLive, open: openRemoteRead},
-		{name: "thanos", args: "URL", help: "the bucket of a Thanos: blocks", flags: registerBucketed, open: openBucketed},
-		{name: "mimir", args: "URL", help: "the bucket of a Mimir: blocks of --source-tenant", like: "thanos", open: openBucketed},
-		{name: "cortex", args: "URL", help: "the bucket of a Cortex, the same", like: "thanos", open: openBucketed},
-		{name: "varve", args: "URL", help: "another bucket of ours: blocks and shipped logs of a tenant", flags: registerVarve, open: openVarve},
+		{name: "thanos", args: "URL", help: "the bucket of a Thanos: blocks", flags: registerBucketed, tenants: true, open: openBucketed},
+		{name: "mimir", args: "URL", help: "the bucket of a Mimir: blocks of --source-tenant", like: "thanos", tenants: true, open: openBucketed},
+		{name: "cortex", args: "URL", help: "the bucket of a Cortex, the same", like: "thanos", tenants: true, open: openBucketed},
+		{name: "varve", args: "URL", help: "another bucket of ours: blocks and shipped logs of a tenant", flags: registerVarve, tenants: true, open: openVarve},
 	}
 }
 
@@ -72,6 +75,9 @@ func (o *backfillOptions) source(ctx context.Context, args []string, skips *migr
 		if err := o.foreignFlag(&k); err != nil {
 			return nil, err
 		}
+		if o.sourceTenant != "" && !k.tenants && !o.isConfigured("source-tenant") {
+			return nil, usagef("--source-tenant is of no use with --from %s: it is for thanos, mimir, cortex, varve", k.name)
+		}
 		return k.open(ctx, o, args, skips)
 	}
 	names := strings.Join(backfillKindNames(), ", ")
@@ -102,8 +108,40 @@ func (o *backfillOptions) foreignFlag(kind *backfillKind) (err error) {
 		if _, ok := one.Annotations[configured]; ok || asks && one.Name == "http-config" {
 			return
 		}
-		if of := o.flagKind[one.Name]; err == nil && of != "" && of != kind.name && of != kind.like {
-			err = usagef("--%s is of no use with --from %s", one.Name, kind.name)
+		of := o.flagKind[one.Name]
+		if err != nil || of == "" || of == kind.name || of == kind.like {
+			return
+		}
+		err = usagef("--%s is of no use with --from %s: it is for %s", one.Name, kind.name, strings.Join(kindsWith(of), ", "))
+	})
+	return err
+}
+
+// isConfigured reports whether a flag has its value from the configuration or the environment.
+func (o *backfillOptions) isConfigured(name string) bool {
+	_, ok := o.flags.Lookup(name).Annotations[configured]
+	return ok
+}
+
+// kindsWith are the kinds that know the flags of one.
+func kindsWith(name string) (names []string) {
+	for _, k := range backfillKinds() {
+		if k.name == name || k.like == name {
+			names = append(names, k.name)
+		}
+	}
+	return names
+}
+
+// noServerFlag is an error if a flag for servers was given, and what is read are files.
+func (o *backfillOptions) noServerFlag() (err error) {
+	asks := o.flags.Lookup("source-url") != nil
+	o.flags.Visit(func(one *pflag.Flag) {
+		if _, ok := one.Annotations[configured]; ok || asks && one.Name == "http-config" {
+			return
+		}
+		if err == nil && o.flagKind[one.Name] == "remote-read" {
+			err = usagef("--%s is of no use with files: it is for servers", one.Name)
 		}
 	})
 	return err
@@ -119,6 +157,9 @@ func openPrometheus(_ context.Context, o *backfillOptions, args []string, skips 
 	if len(args) != 1 {
 		return nil, usagef("want one directory, got %d: %s", len(args), strings.Join(args, " "))
 	}
+	if isServer(args[0]) {
+		return nil, usagef("%s is a server, and --from prometheus wants a directory: --from remote-read asks servers", blob.Redact(args[0]))
+	}
 	return prom.OpenTSDB(args[0], skips, &prom.TSDBOptions{TempDir: o.tempDir, SortBytes: o.sortBytes()})
 }
 
@@ -129,6 +170,9 @@ func openText(_ context.Context, o *backfillOptions, args []string, skips *migra
 func openVictoria(_ context.Context, o *backfillOptions, args []string, skips *migrate.Skips) (migrate.Source, error) {
 	if isServer(args[0]) {
 		return openVictoriaServer(o, args, skips)
+	}
+	if err := o.noServerFlag(); err != nil {
+		return nil, err
 	}
 	return lines.NewVictoria(args, skips, o.fileOptions()), nil
 }

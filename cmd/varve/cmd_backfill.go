@@ -62,18 +62,19 @@ func newBackfill(e *environment) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error { return runBackfill(cmd.Context(), o, args, e) },
 	}
 	f := cmd.Flags()
-	o.register(f)
-	f.StringVar(&o.name, "name", "", "name of the job; under another name the same samples are taken over once more")
 	f.BoolVar(&o.dryRun, "dry-run", false, "count, estimate, and write nothing")
+	f.StringVar(&o.name, "name", "", "name of the job; under another name the same samples are taken over once more")
+	o.register(f)
 	cmd.AddCommand(newBackfillVerify(e), newBackfillCutover(e))
 	return cmd
 }
 
-// register adds the flags that say what is read and where it belongs; verify and cutover have them too.
+// register adds the flags that say what is read and where it belongs; verify and cutover have them too. Help shows them in this order, those of kinds last and together.
 func (o *backfillOptions) register(f *pflag.FlagSet) {
+	f.SortFlags = false
+	f.StringVar(&o.from, "from", "", "what is read: "+strings.Join(backfillKindNames(), ", "))
 	o.location.register(f)
 	f.StringVar(&o.tenant, "tenant", tenant.Default, "tenant of the bucket")
-	f.StringVar(&o.from, "from", "", "what is read: "+strings.Join(backfillKindNames(), ", "))
 	f.StringVar(&o.start, "start", "", "first time, RFC 3339 or Unix seconds (default everything)")
 	f.StringVar(&o.end, "end", "", "last time, RFC 3339 or Unix seconds (default everything)")
 	f.StringArrayVar(&o.match, "match", nil, "selector of the series to take, by their labels at the source")
@@ -83,7 +84,7 @@ func (o *backfillOptions) register(f *pflag.FlagSet) {
 	f.BoolVar(&o.asJSON, "json", false, "print progress and the summary as lines of JSON")
 	f.IntVar(&o.parallel, "parallel", 2, "days to work on at one time, about 100 MiB each")
 	f.IntVar(&o.sortMiB, "sort-memory", 128, "MiB of samples to sort in memory before the disk is used")
-	f.StringVar(&o.sourceTenant, "source-tenant", "", "tenant to read, where the source has several (default that of --tenant)")
+	f.StringVar(&o.sourceTenant, "source-tenant", "", "mimir, cortex, varve: tenant to read (default that of --tenant); thanos: directory of the blocks (default none)")
 	o.registerKinds(f)
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,6 +60,7 @@ func newExport(e *environment) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return runExport(cmd.Context(), o, e) },
 	}
 	f := cmd.Flags()
+	o.flags = f
 	o.location.register(f)
 	f.StringVar(&o.tenant, "tenant", tenant.Default, "tenant whose samples are written")
 	f.StringVar(&o.to, "to", "", "what is written: "+strings.Join(export.Kinds(), ", "))
@@ -83,8 +85,15 @@ func (o *exportOptions) exportConfig() (*export.Config, error) {
 	switch {
 	case o.to == "":
 		return nil, usagef("--to is not given: %s", strings.Join(export.Kinds(), ", "))
+	case !slices.Contains(export.Kinds(), o.to):
+		return nil, usagef("--to is %q, want one of %s", o.to, strings.Join(export.Kinds(), ", "))
 	case o.out == "" && !o.dryRun:
 		return nil, usagef("--out is not given")
+	case o.sortMiB < 1:
+		return nil, usagef("--sort-memory must be more than 0")
+	}
+	if err := o.foreignExportFlag(); err != nil {
+		return nil, err
 	}
 	cfg := &export.Config{
 		To: o.to, Out: o.out, BlockDuration: o.blockDuration, TempDir: o.tempDir, SortBytes: o.sortBytes(), DryRun: o.dryRun,
@@ -100,6 +109,17 @@ func (o *exportOptions) exportConfig() (*export.Config, error) {
 		cfg.ExternalLabels[name] = value
 	}
 	return cfg, nil
+}
+
+// foreignExportFlag is an error if a flag was given that only blocks of Prometheus heed; those of the configuration may be for others.
+func (o *exportOptions) foreignExportFlag() error {
+	for _, name := range []string{"block-duration", "external-label"} {
+		one := o.flags.Lookup(name)
+		if _, configured := one.Annotations[configured]; o.to != "tsdb" && one.Changed && !configured {
+			return usagef("--%s is of no use with --to %s: it is for --to tsdb", name, o.to)
+		}
+	}
+	return nil
 }
 
 func runExport(ctx context.Context, o *exportOptions, e *environment) error {
