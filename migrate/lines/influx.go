@@ -29,7 +29,7 @@ func NewInflux(paths []string, i InfluxOptions, skips *migrate.Skips, o *FileOpt
 
 type influxFormat struct{ o InfluxOptions }
 
-func (i influxFormat) name() string { return fmt.Sprintf("influx 1 %d %#v", i.o.Unit, i.o.Mapping) }
+func (i influxFormat) name() string { return fmt.Sprintf("influx 2 %d %#v", i.o.Unit, i.o.Mapping) }
 
 func (i influxFormat) read(ctx context.Context, f *file) error {
 	r := influx.NewReader(f.in, &influx.Options{Mapping: &i.o.Mapping, Unit: i.o.Unit, DefaultMs: noTime})

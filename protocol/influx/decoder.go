@@ -1,6 +1,7 @@
 package influx
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"strconv"
@@ -119,6 +120,9 @@ func (d *decoder) readFields(p *lineprotocol.Decoder) (all, texts int, err error
 		all++
 		f := field{from: len(d.names)}
 		d.names = append(d.names, name...)
+		if bytes.IndexByte(name, '"') >= 0 { // InfluxDB, and with it its exports, writes one as \"
+			d.names = append(d.names[:f.from], bytes.ReplaceAll(name, []byte(`\"`), []byte{'"'})...)
+		}
 		f.to = len(d.names)
 		if kind == lineprotocol.String {
 			f.to = -f.to

@@ -77,6 +77,7 @@ func TestLines(t *testing.T) {
 			`{__name__="m_t", a="b"} 1700000000123 1`, `{__name__="m_n", a="b"} 1700000000123 0`, `{__name__="m_e", a="b"} 1700000000123 1000`,
 		}},
 		{name: "escapes", body: `my\ m\,x,tag\ one=a\,b\=c\ d f\=1=2`, want: []string{`{__name__="my m,x_f=1", "tag one"="a,b=c d"} 5000 2`}},
+		{name: "quotes in names of fields", body: `o"d,t=\" "a\"b=5,\"=6`, want: []string{`{__name__="o\"d_\"a\"b", t="\\\""} 5000 5`, `{__name__="o\"d_\"", t="\\\""} 5000 6`}},
 		{name: "quotes in tags are none", body: "m,a=\"x f=1\nm,a=y\" f=2 1000000", want: []string{`{__name__="m_f", a="\"x"} 5000 1`, `{__name__="m_f", a="y\""} 1 2`}},
 		{name: "strings over lines", body: "m s=\"a\nb \\\" # c,=\n\",f=1 1000000\nm f=2 2000000", want: []string{`{__name__="m_f"} 1 1`, `{__name__="m_f"} 2 2`}},
 		{name: "before 1970", body: "m f=1 -1\nm f=1 -1000000\nm f=1 -1000001", want: []string{`{__name__="m_f"} -1 1`, `{__name__="m_f"} -1 1`, `{__name__="m_f"} -2 1`}},
