@@ -26,6 +26,14 @@ type listed struct {
 	lack string
 }
 
+// bytes are those of the files that are fetched.
+func (l *listed) bytes() (n int64) {
+	for _, size := range l.files {
+		n += size
+	}
+	return n
+}
+
 const deletionMark = "deletion-mark.json"
 
 // list finds the blocks of the bucket, by name. Marks that lie apart are read first: a block is marked when the one that replaces it is there, so that one is in what is listed after.

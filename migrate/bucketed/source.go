@@ -118,7 +118,8 @@ func (s *Source) extents(r model.TimeRange) []migrate.Extent {
 	for _, b := range s.blocks {
 		key := copyKey{s.group(b, true), replicaOf(labels.FromMap(b.info.labels), s.opts.ReplicaLabels)}
 		about.add(b, key, r)
-		mark := fmt.Sprintf("block %s %d %q %q ", b.name, b.info.Stats.NumTombstones, key.group, key.replica)
+		// With its size: one that was cut and was uploaded again is another.
+		mark := fmt.Sprintf("block %s %d %d %q %q ", b.name, b.info.Stats.NumTombstones, b.bytes(), key.group, key.replica)
 		prom.Extents(&b.info.BlockMeta, mark, r, func(d model.Day) *migrate.Extent {
 			if extents[d] == nil {
 				extents[d] = &migrate.Extent{Day: d, Fingerprint: fmt.Sprintf("bucket %t %q %d ", s.opts.NoExternalLabels, s.opts.ReplicaLabels, s.opts.Dedup)}

@@ -325,3 +325,25 @@ func TestGone(t *testing.T) {
 	require.ErrorContains(t, err, two)
 	require.NoError(t, src.Close())
 }
+
+// TestMendedBlock uploads a block again that was cut: it is taken over too, though the day was complete without it.
+func TestMendedBlock(t *testing.T) {
+	w := newWorld(t)
+	one, two := samples{`{__name__="m"}`: every(first, first+hour, minute)}, samples{`{__name__="n"}`: every(first, first+hour, minute)}
+	w.upload(block{samples: one, noFiles: true})
+	index := w.upload(block{samples: two, noFiles: true}) + "/index"
+	whole := w.files[index]
+	w.put(index, whole[:len(whole)/2])
+	r := w.mustRun(migratetest.Small(), nil)
+	require.Equal(t, map[string]int64{"block": 1}, r.Skipped, named(r))
+	all := map[string]string{}
+	want(t, all, one, nil)
+	w.Complete(all)
+	require.Equal(t, 1, w.mustRun(migratetest.Small(), nil).Already)
+
+	w.put(index, whole)
+	require.Empty(t, w.mustRun(migratetest.Small(), nil).Skipped)
+	want(t, all, two, nil)
+	got, _, _ := w.Read()
+	migratetest.Same(t, all, got)
+}
