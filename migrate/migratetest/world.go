@@ -41,7 +41,7 @@ type World struct {
 
 // New is an empty bucket. It logs the seed of Rand.
 func New(t *testing.T) *World {
-	seed := uint64(time.Now().UnixNano())
+	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	w := &World{T: t, Rand: rand.New(rand.NewPCG(seed, 1)), NowMs: (FirstDay + 30).Range().MinMs}
 	w.Store = mem.NewAt(w.Now)
@@ -77,7 +77,7 @@ func Small() *migrate.Config {
 // Backfill runs a job that must succeed, over an opened source.
 func (w *World) Backfill(cfg *migrate.Config, src migrate.Source, skips *migrate.Skips) *migrate.Report {
 	c, _ := w.Components()
-	r, err := migrate.Run(context.Background(), cfg, c, src, skips)
+	r, err := migrate.Run(w.T.Context(), cfg, c, src, skips)
 	require.NoError(w.T, err)
 	return r
 }
@@ -85,19 +85,19 @@ func (w *World) Backfill(cfg *migrate.Config, src migrate.Source, skips *migrate
 // Read is everything in the bucket as a query sees it, and how many blocks and samples that took.
 func (w *World) Read() (out map[string]string, blocksRead, samples int) {
 	out = map[string]string{}
-	root, err := w.Catalog.Root(context.Background(), "t", nil)
+	root, err := w.Catalog.Root(w.T.Context(), "t", nil)
 	require.NoError(w.T, err)
 	for _, day := range root.Days {
-		p, err := w.Catalog.Partition(context.Background(), "t", day, nil)
+		p, err := w.Catalog.Partition(w.T.Context(), "t", day, nil)
 		require.NoError(w.T, err)
 		require.False(w.T, p.Missing, "a day in the root has a catalog")
 		for _, e := range p.Blocks {
-			data, _, err := w.Own.Get(context.Background(), blocks.Key(e.Meta))
+			data, _, err := w.Own.Get(w.T.Context(), blocks.Key(e.Meta))
 			require.NoError(w.T, err)
 			require.NoError(w.T, blocks.Verify(data))
 			blocksRead++
 			samples += int(e.Samples)
-			sel, err := blocks.Select(context.Background(), blocksOf{w.Own}, e.Meta, &blocks.Query{Range: day.Range()})
+			sel, err := blocks.Select(w.T.Context(), blocksOf{w.Own}, e.Meta, &blocks.Query{Range: day.Range()})
 			require.NoError(w.T, err)
 			for _, s := range sel.Series {
 				c := &model.Columns{}
