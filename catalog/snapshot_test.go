@@ -198,6 +198,74 @@ func TestSnapshotDeletedWhileMade(t *testing.T) {
 	}
 }
 
+// TestSnapshotCompletedWhileForgotten: a snapshot that was given up for dead is completed at any call of who deletes it. Then either it is gone, or it is whole; and where an
+// answer is lost, its object goes all the same.
+func TestSnapshotCompletedWhileForgotten(t *testing.T) {
+	ctx := context.Background()
+	incomplete := func(r SnapshotRef) bool { return !r.Complete }
+	begun := func() (*mem.Driver, *Store) {
+		inner := mem.New()
+		own := withBlocks(t, inner)
+		d := faultblob.Wrap(inner)
+		puts := 0
+		d.SetHook(func(c faultblob.Call) faultblob.Action {
+			if c.Op == faultblob.OpPut {
+				puts++
+			}
+			if puts == 3 { // registered, written, and not complete
+				return faultblob.Action{Kind: faultblob.CrashBefore}
+			}
+			return faultblob.Action{}
+		})
+		maker, _ := newStore(d, 2)
+		_, err := maker.CreateSnapshot(ctx, "t", "a")
+		require.ErrorIs(t, err, faultblob.ErrCrashed)
+		return inner, own
+	}
+	completed := 0
+	for n := 1; ; n++ {
+		inner, own := begun()
+		d := faultblob.Wrap(inner)
+		d.SetHook(func(c faultblob.Call) faultblob.Action {
+			if c.N == n {
+				if _, err := own.FinishSnapshot(ctx, "t", "a"); err == nil {
+					completed++
+				}
+			}
+			return faultblob.Action{}
+		})
+		tidier, _ := newStore(d, 3)
+		gone, err := tidier.ForgetSnapshots(ctx, "t", incomplete)
+		require.NoError(t, err)
+		root, err := own.Root(ctx, "t", nil)
+		require.NoError(t, err)
+		require.Equal(t, len(gone), 1-len(root.Snapshots), "call %d", n)
+		if len(gone) == 0 {
+			require.Equal(t, blockIDs(1, 2), snapshotIDs(t, own, "a"), "call %d", n)
+		}
+		if d.Calls() < n {
+			break
+		}
+	}
+	require.Positive(t, completed)
+	for n := 1; ; n++ {
+		inner, _ := begun()
+		d := faultblob.Wrap(inner)
+		d.SetHook(faultblob.Nth(n, faultblob.Action{Kind: faultblob.LoseAnswer}))
+		tidier, _ := newStore(d, 3)
+		if gone, err := tidier.ForgetSnapshots(ctx, "t", incomplete); err == nil {
+			require.Len(t, gone, 1)
+			for o, err := range bucketOf(inner).List(ctx, SnapshotPrefix("t")) {
+				require.NoError(t, err)
+				require.Fail(t, "an object is left: "+o.Key, "call %d", n)
+			}
+		}
+		if d.Calls() < n {
+			break
+		}
+	}
+}
+
 // TestSnapshotsOfOneName: of many who create at once, one does, and those who finish beside it agree.
 func TestSnapshotsOfOneName(t *testing.T) {
 	ctx := context.Background()

@@ -171,9 +171,9 @@ func (s *Store) DeleteSnapshot(ctx context.Context, tenantName, name string) err
 	return err
 }
 
-// ForgetSnapshots deletes the snapshots for which due holds, and returns them.
+// ForgetSnapshots deletes the snapshots for which due holds, and returns them. One that stops being due while it tries stays.
 func (s *Store) ForgetSnapshots(ctx context.Context, tenantName string, due func(SnapshotRef) bool) (gone []SnapshotRef, err error) {
-	_, err = s.UpdateRoot(ctx, tenantName, func(r *Root) error {
+	root, err := s.UpdateRoot(ctx, tenantName, func(r *Root) error {
 		r.Snapshots = slices.DeleteFunc(r.Snapshots, func(ref SnapshotRef) bool {
 			if !due(ref) {
 				return false
@@ -188,6 +188,10 @@ func (s *Store) ForgetSnapshots(ctx context.Context, tenantName string, due func
 	if err != nil {
 		return nil, fmt.Errorf("delete snapshots: %w", err)
 	}
+	// gone has those of each try: one whose answer was lost has taken them out, of one that was too late they are there, and may have been completed meanwhile.
+	gone = slices.DeleteFunc(gone, func(g SnapshotRef) bool {
+		return slices.ContainsFunc(root.Snapshots, func(ref SnapshotRef) bool { return ref.ID == g.ID })
+	})
 	keys := make([]string, len(gone))
 	for i, ref := range gone {
 		keys[i] = SnapshotKey(tenantName, ref)
