@@ -57,6 +57,8 @@ func (w *world) makeSnapshot() {
 		return
 	case slices.ContainsFunc(w.snapshots, func(k keptSnapshot) bool { return k.tenant == tenant && k.name == name }):
 		return // FinishSnapshot returns one that is complete
+	case w.goingSnapshots[s.ID]:
+		return // or one that is being deleted
 	}
 	got, err := w.readSnapshot(tenant, catalog.SnapshotRef{Name: name, ID: s.ID})
 	if errors.Is(err, errGone) {
@@ -76,7 +78,8 @@ func (w *world) deleteSnapshot() {
 	}
 	m := w.tool("snapshooter", 10)
 	k := w.snapshots[w.rng.IntN(len(w.snapshots))]
-	// From the first call on it may go.
+	// From the first call on it may go, and who finishes it meanwhile finds it complete.
+	w.goingSnapshots[k.id] = true
 	w.snapshots = slices.DeleteFunc(w.snapshots, func(x keptSnapshot) bool { return x.tenant == k.tenant && x.name == k.name })
 	err := m.c.Catalog.DeleteSnapshot(context.Background(), k.tenant, k.name)
 	w.note("delete snapshot %s of %s: %v", k.name, k.tenant, err)

@@ -41,6 +41,8 @@ type world struct {
 	wild bool
 	// snapshots are those that there are.
 	snapshots []keptSnapshot
+	// goingSnapshots are ids of those whose deletion was begun.
+	goingSnapshots map[uint64]bool
 	// violation is the first broken promise.
 	violation error
 	// trace is what was done, newest last.
@@ -54,7 +56,7 @@ var tenants = []string{"a", "b"}
 
 func newWorld(rng *rand.Rand) *world {
 	w := &world{
-		rng: rng, oracle: newOracle(), counts: map[string]int{},
+		rng: rng, oracle: newOracle(), counts: map[string]int{}, goingSnapshots: map[uint64]bool{},
 		nowMs: time.Date(2024, 5, 1, 12, 0, 0, 0, time.UTC).UnixMilli(),
 	}
 	w.bucket = mem.NewAt(func() time.Time { return time.UnixMilli(w.nowMs) })
