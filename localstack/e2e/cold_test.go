@@ -127,7 +127,7 @@ func metered(t *testing.T, b bucket, opts *meter.Options) (bucket, *meter.Proxy)
 }
 
 // agree compares what a query says that it took with what the proxy saw. A machine that is busy may begin requests of one stage one after
-// another, or retry; so there are some tries, of which one has to agree in everything.
+// another, or retry, or be late with what a query before it began; so there are some tries, of which one has to agree in everything.
 func agree(t *testing.T, p *meter.Proxy, stages int, run func() explained) {
 	t.Helper()
 	var told string
@@ -144,7 +144,7 @@ func agree(t *testing.T, p *meter.Proxy, stages int, run func() explained) {
 		case c.Failed > 0, c.Rounds > e.Stages:
 			continue
 		case c.Gets != e.Gets || c.Bytes != e.BytesFetched+e.CatalogBytes:
-			t.Fatalf("they differ: %s", told)
+			continue // a local copy, which the query before has made due, is fetched behind it
 		}
 		t.Log(told)
 		return

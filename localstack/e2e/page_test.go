@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -50,10 +51,12 @@ func TestPage(t *testing.T) {
 	t.Log(run(ctx, t, ui, "node", "e2e/page.mjs", s.url("/"), shots))
 }
 
-// scraped reports whether a rate of requests can be had.
+// scraped reports whether a rate of requests can be had at the last two of the times at which the page asks for it, which are multiples of its step.
 func scraped(ctx context.Context, t *testing.T, s *server) bool {
 	t.Helper()
-	_, body, err := call(ctx, "GET", s.url("/api/v1/query?query=rate(varve_http_requests_total%5B1m%5D)"), nil, nil)
+	const step = 15
+	at := (time.Now().Unix()/step - 1) * step
+	_, body, err := call(ctx, "GET", s.url("/api/v1/query?query=rate(varve_http_requests_total%5B1m%5D)&time="+strconv.FormatInt(at, 10)), nil, nil)
 	return err == nil && strings.Contains(string(body), `"value"`)
 }
 
