@@ -53,9 +53,12 @@ func (s *source) testBeside(t *testing.T) {
 	requireEqual(t, "what was taken over and what came in beside it", want, readBucket(t, direct).contents, false)
 }
 
+// besideRounds bounds the flushes: who commits to the same days without a pause, and next to the bucket, could keep off for ever who is far from it.
+const besideRounds = 12
+
 // writeBeside writes series of its own to all days of the past, and samples that are in it, and flushes, until ctx ends. What is acknowledged it notes.
 func (s *source) writeBeside(ctx context.Context, t *testing.T, server *server, live contents) {
-	for round := 0; ctx.Err() == nil; round++ {
+	for round := 0; round < besideRounds && ctx.Err() == nil; round++ {
 		name := fmt.Sprintf("beside_%d", round)
 		var b strings.Builder
 		var points []point
