@@ -24,15 +24,21 @@ func SourcesOf(m *Meta) []Source {
 	return m.Sources
 }
 
-// mergeSources joins the sources of the inputs: sorted, as few stretches as it takes.
+// mergeSources joins the sources of the inputs.
 func mergeSources(inputs []*Meta) []Source {
-	var all, out []Source
+	var all []Source
 	for _, m := range inputs {
 		all = append(all, SourcesOf(m)...)
 	}
+	return JoinSources(all)
+}
+
+// JoinSources returns the same generations as few stretches as it takes, sorted. It uses all for that.
+func JoinSources(all []Source) []Source {
 	slices.SortFunc(all, func(a, b Source) int {
 		return cmp.Or(cmp.Compare(a.Writer, b.Writer), cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To))
 	})
+	out := all[:0]
 	for _, s := range all {
 		if n := len(out); n > 0 && out[n-1].Writer == s.Writer && (s.From <= out[n-1].To || s.From == out[n-1].To+1) {
 			out[n-1].To = max(out[n-1].To, s.To)

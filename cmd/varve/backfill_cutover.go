@@ -14,6 +14,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
+	"github.com/varvedb/varve/blob"
 	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/migrate"
 	"github.com/varvedb/varve/migrate/live"
@@ -93,7 +94,7 @@ func (o *cutoverOptions) openLivePath(ctx context.Context, cfg *migrate.Config, 
 		return nil, err
 	}
 	return live.NewRemoteRead(o.url, skips, &live.Options{TempDir: o.tempDir, SortBytes: o.sortBytes(), Days: 1, Matchers: matchers, Tries: 4}, live.Components{
-		Client: client, Now: time.Now, Sleep: sleep, Rand: rand.Float64,
+		Client: client, Now: time.Now, Sleep: blob.SystemClock{}.Sleep, Rand: rand.Float64,
 	})
 }
 

@@ -14,6 +14,7 @@ import (
 	promconfig "github.com/prometheus/common/config"
 	"github.com/spf13/pflag"
 
+	"github.com/varvedb/varve/blob"
 	"github.com/varvedb/varve/migrate"
 	"github.com/varvedb/varve/migrate/live"
 )
@@ -65,7 +66,7 @@ func openLive(o *backfillOptions, args []string, skips *migrate.Skips,
 	}
 	return open(args[0], skips, &live.Options{
 		TempDir: o.tempDir, SortBytes: o.sortBytes(), Days: o.parallel, Requests: o.live.requests, Matchers: cfg.Matchers,
-	}, live.Components{Client: client, Now: time.Now, Sleep: sleep, Rand: rand.Float64, Retrying: newRetryTeller(os.Stderr).tell})
+	}, live.Components{Client: client, Now: time.Now, Sleep: blob.SystemClock{}.Sleep, Rand: rand.Float64, Retrying: newRetryTeller(os.Stderr).tell})
 }
 
 // retryTeller says that something is tried again, for those who wonder why nothing moves: a line every few seconds, whatever the number of requests. Safe for
@@ -105,16 +106,4 @@ func (l *liveFlags) client() (*http.Client, error) {
 		return nil, usagef("--http-config: %w", err)
 	}
 	return c, nil
-}
-
-// sleep waits, or returns the error of the context.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

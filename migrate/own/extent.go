@@ -1,7 +1,6 @@
 package own
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -70,7 +69,7 @@ func fingerprint(p *catalog.Partition) string {
 		}
 	}
 	h := sha256.New()
-	for _, s := range joined(sources) {
+	for _, s := range blocks.JoinSources(sources) {
 		fmt.Fprintf(h, "%s %d %d\n", s.Writer, s.From, s.To)
 	}
 	slices.Sort(tombstones)
@@ -78,20 +77,4 @@ func fingerprint(p *catalog.Partition) string {
 		fmt.Fprintf(h, "x %s\n", id)
 	}
 	return "varve 1 " + strconv.Itoa(int(p.Day)) + " " + hex.EncodeToString(h.Sum(nil)[:16])
-}
-
-// joined are the stretches of generations, sorted, as few as it takes.
-func joined(all []blocks.Source) []blocks.Source {
-	slices.SortFunc(all, func(a, b blocks.Source) int {
-		return cmp.Or(cmp.Compare(a.Writer, b.Writer), cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To))
-	})
-	out := all[:0]
-	for _, s := range all {
-		if n := len(out); n > 0 && out[n-1].Writer == s.Writer && (s.From <= out[n-1].To || s.From == out[n-1].To+1) {
-			out[n-1].To = max(out[n-1].To, s.To)
-			continue
-		}
-		out = append(out, s)
-	}
-	return out
 }

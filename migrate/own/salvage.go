@@ -53,20 +53,7 @@ func (w *walk) pieces(ctx context.Context, inputs []*blocks.Meta, masks []blocks
 		mergers = append(mergers, m)
 		parts = append(parts, ofMerger(ctx, m))
 	}
-	for s, err := range spill.Merged(ctx, parts, spill.LastWins) {
-		if err != nil {
-			return w.lost(ctx, err)
-		}
-		ls := s.Labels()
-		if !w.takes(ls) {
-			continue
-		}
-		w.last, w.begun = ls, true
-		if !yield(s, nil) {
-			return errStop
-		}
-	}
-	return nil
+	return w.hand(ctx, spill.Merged(ctx, parts, spill.LastWins), yield)
 }
 
 // ofMerger are the series of a merge as others are.

@@ -87,20 +87,7 @@ func (w *walk) selector(ctx context.Context, ms []*labels.Matcher, inputs []*blo
 		slices.SortFunc(sel.Series, byIndex)
 		parts = append(parts, all(sel.Series))
 	}
-	for s, err := range spill.Merged(ctx, parts, spill.LastWins) {
-		if err != nil {
-			return err
-		}
-		ls := s.Labels()
-		if !w.takes(ls) {
-			continue
-		}
-		w.last, w.begun = ls, true
-		if !yield(s, nil) {
-			return errStop
-		}
-	}
-	return nil
+	return w.hand(ctx, spill.Merged(ctx, parts, spill.LastWins), yield)
 }
 
 // check decodes everything once: whoever reads the series later cannot say which block it was.

@@ -99,15 +99,21 @@ func (w *walk) merged(ctx context.Context, inputs []*blocks.Meta, masks []blocks
 	m := blocks.NewMerger(ranges{w.s.bucket}, inputs, &blocks.MergeOptions{ReadBytes: w.s.opts.ReadBytes, Masks: masks})
 	defer m.Close()
 	defer cancel()
-	for b, err := range m.Series(ctx, func() bool { return true }) {
+	return w.hand(ctx, ofMerger(ctx, m), yield)
+}
+
+// hand yields the series that are still to be handed out. Those are remembered, so that a day that is read again goes on behind them.
+func (w *walk) hand(ctx context.Context, series iter.Seq2[model.Series, error], yield func(model.Series, error) bool) error {
+	for s, err := range series {
 		if err != nil {
 			return w.lost(ctx, err)
 		}
-		if !w.takes(b.Labels) {
+		ls := s.Labels()
+		if !w.takes(ls) {
 			continue
 		}
-		w.last, w.begun = b.Labels, true
-		if !yield(&merged{b.Labels, b.Columns}, nil) {
+		w.last, w.begun = ls, true
+		if !yield(s, nil) {
 			return errStop
 		}
 	}
