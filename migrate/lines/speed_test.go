@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -26,7 +24,7 @@ func BenchmarkText(b *testing.B) {
 			rng.IntN(100_000), migratetest.FirstDay.Range().MinMs+rng.Int64N(3*model.MsPerDay))
 	}
 	b.ResetTimer()
-	before := cpu()
+	before := migratetest.CPU()
 	samples := 0
 	for b.Loop() {
 		s := newFiles(textFormat{}, nil, migrate.NewSkips(true), &FileOptions{TempDir: b.TempDir(), SortBytes: 26 << 20})
@@ -55,12 +53,5 @@ func BenchmarkText(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	b.ReportMetric(float64(samples)/(cpu()-before).Seconds(), "samples/cpu-s")
-}
-
-// cpu is the time that the process has worked.
-func cpu() time.Duration {
-	var u syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	b.ReportMetric(float64(samples)/(migratetest.CPU()-before), "samples/cpu-s")
 }

@@ -18,13 +18,11 @@ import (
 	"github.com/prometheus/prometheus/prompb"
 	"github.com/prometheus/prometheus/storage/remote"
 	"github.com/prometheus/prometheus/tsdb"
-	"github.com/prometheus/prometheus/tsdb/chunkenc"
 	"github.com/prometheus/prometheus/tsdb/tsdbutil"
 	"github.com/stretchr/testify/require"
 
 	"github.com/varvedb/varve/migrate"
 	"github.com/varvedb/varve/migrate/migratetest"
-	"github.com/varvedb/varve/migrate/promchunk"
 	"github.com/varvedb/varve/model"
 )
 
@@ -78,32 +76,7 @@ func (w *world) threeDays() *world {
 }
 
 // contents are all samples of the database, with the labels that its server adds.
-func (w *world) contents() map[string]string {
-	q, err := w.db.Querier(math.MinInt64, math.MaxInt64)
-	require.NoError(w.T, err)
-	defer func() { require.NoError(w.T, q.Close()) }()
-	out := map[string]string{}
-	set := q.Select(context.Background(), true, nil, labels.MustNewMatcher(labels.MatchRegexp, "x", ".*"))
-	for set.Next() {
-		c := &model.Columns{}
-		it := set.At().Iterator(nil)
-		for typ := it.Next(); typ != chunkenc.ValNone; typ = it.Next() {
-			if typ == chunkenc.ValFloat {
-				c.Append(it.At())
-				continue
-			}
-			h, err := promchunk.Sample(it, typ, 0)
-			require.NoError(w.T, err)
-			c.AppendHistogram(it.AtT(), h)
-		}
-		require.NoError(w.T, it.Err())
-		b := labels.NewBuilder(set.At().Labels())
-		b.Set("replica", "a")
-		migratetest.Put(out, b.Labels(), c)
-	}
-	require.NoError(w.T, set.Err())
-	return out
-}
+func (w *world) contents() map[string]string { return migratetest.Contents(w.T, w.db, "replica", "a") }
 
 // remoteRead is Prometheus' own handler over the database. samples: it knows no chunks; a limit is of samples, where that is the form.
 func (w *world) remoteRead(samples bool, limit int) http.Handler {

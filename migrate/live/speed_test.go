@@ -3,20 +3,15 @@ package live
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	promconfig "github.com/prometheus/prometheus/config"
-	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage/remote"
-	"github.com/prometheus/prometheus/tsdb"
 	"github.com/stretchr/testify/require"
 
 	"github.com/varvedb/varve/blob"
@@ -29,30 +24,9 @@ import (
 
 // BenchmarkRemoteRead takes over a day of 1000 series, scraped every 15 s, from a server that has its answers ready.
 func BenchmarkRemoteRead(b *testing.B) {
-	db, err := tsdb.Open(b.TempDir(), nil, nil, tsdb.DefaultOptions(), nil)
-	require.NoError(b, err)
-	db.DisableCompactions()
+	db := migratetest.ScrapedDay(b, b.TempDir(), 5760)
 	defer db.Close()
 	at := migratetest.FirstDay.Range().MinMs
-	series := make([]labels.Labels, 1000)
-	for i := range series {
-		series[i] = labels.FromStrings("__name__", fmt.Sprintf("metric_%d_total", i%20), "instance", fmt.Sprintf("10.0.0.%d:9100", i/20), "job", "node")
-	}
-	rng, values := rand.New(rand.NewPCG(1, 1)), make([]float64, len(series))
-	for n := range int64(5760) {
-		app := db.Appender(context.Background())
-		for i, ls := range series {
-			switch i % 4 {
-			case 0: // a gauge
-				values[i] = float64(rng.IntN(10_000)) / 100
-			case 1, 2: // a counter
-				values[i] += float64(rng.IntN(100))
-			}
-			_, err := app.Append(0, ls, at+n*15_000, values[i])
-			require.NoError(b, err)
-		}
-		require.NoError(b, app.Commit())
-	}
 	h := remote.NewReadHandler(nil, nil, db, func() promconfig.Config { return promconfig.Config{} }, 0, 10, 1<<20)
 	var mu sync.Mutex
 	ready := map[string]*httptest.ResponseRecorder{}
@@ -84,17 +58,10 @@ func BenchmarkRemoteRead(b *testing.B) {
 	}
 	run()
 	b.ResetTimer()
-	before := cpu()
+	before := migratetest.CPU()
 	samples := int64(0)
 	for b.Loop() {
 		samples += run().Samples
 	}
-	b.ReportMetric(float64(samples)/(cpu()-before)/1e6, "Msamples/cpu-s")
-}
-
-// cpu is the processor time that the process has used, in seconds.
-func cpu() float64 {
-	var u syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
-	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
+	b.ReportMetric(float64(samples)/(migratetest.CPU()-before)/1e6, "Msamples/cpu-s")
 }

@@ -2,23 +2,17 @@ package prom
 
 import (
 	"context"
-	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"strconv"
 	"testing"
 
-	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/tsdb"
-	"github.com/prometheus/prometheus/tsdb/chunkenc"
-	"github.com/prometheus/prometheus/tsdb/tsdbutil"
 	"github.com/stretchr/testify/require"
 
 	"github.com/varvedb/varve/migrate"
 	"github.com/varvedb/varve/migrate/migratetest"
-	"github.com/varvedb/varve/migrate/promchunk"
 	"github.com/varvedb/varve/model"
 )
 
@@ -59,7 +53,7 @@ func (w *world) databaseOf(days int, hours int64) (dir string, want map[string]s
 	}
 	db.EnableCompactions()
 	require.NoError(w.T, db.Compact(context.Background()))
-	want = contents(w.T, db)
+	want = migratetest.Contents(w.T, db)
 	require.NoError(w.T, db.Close())
 	return dir, want
 }
@@ -73,18 +67,27 @@ func smallOptions() *tsdb.Options {
 	return opts
 }
 
-// scrape appends a sample to each of the series; names in capitals sort before the metric name.
+// lateDatabase takes samples out of order, and has got one sample of m after another, of these times in ms of the first day. Its values count them.
+func lateDatabase(t *testing.T, times ...int64) (dir string, db *tsdb.DB) {
+	dir = t.TempDir()
+	opts := smallOptions()
+	opts.OutOfOrderTimeWindow = 3_600_000
+	db, err := tsdb.Open(dir, nil, nil, opts, nil)
+	require.NoError(t, err)
+	db.DisableCompactions()
+	for i, at := range times {
+		app := db.Appender(context.Background())
+		_, err := app.Append(0, labels.FromStrings("__name__", "m"), migratetest.FirstDay.Range().MinMs+at, float64(i))
+		require.NoError(t, err)
+		require.NoError(t, app.Commit())
+	}
+	return dir, db
+}
+
+// scrape is a scrape and some series besides: one without a name, and one that comes late.
 func (w *world) scrape(db *tsdb.DB, at int64) {
 	app := db.Appender(context.Background())
-	for i := range 7 {
-		ls := labels.FromStrings("__name__", fmt.Sprintf("m%d", i%3), "A", fmt.Sprint(w.Rand.IntN(2)), "i", fmt.Sprint(i))
-		v := float64(w.Rand.IntN(1000))
-		if w.Rand.IntN(9) == 0 {
-			v = math.Float64frombits(0x7ff0000000000002)
-		}
-		_, err := app.Append(0, ls, at, v)
-		require.NoError(w.T, err)
-	}
+	w.Scrape(app, at)
 	_, err := app.Append(0, labels.FromStrings("no", "name"), at, w.Rand.Float64())
 	require.NoError(w.T, err)
 	if at%3_600_000 == 0 && at > migratetest.FirstDay.Range().MinMs+3_600_000 {
@@ -95,42 +98,7 @@ func (w *world) scrape(db *tsdb.DB, at int64) {
 			require.ErrorContains(w.T, err, "duplicate")
 		}
 	}
-	var h *histogram.Histogram
-	var fh *histogram.FloatHistogram
-	if w.Rand.IntN(2) == 0 {
-		h = tsdbutil.GenerateTestHistogram(w.Rand.Int64N(100))
-	} else {
-		fh = tsdbutil.GenerateTestFloatHistogram(w.Rand.Int64N(100))
-	}
-	_, err = app.AppendHistogram(0, labels.FromStrings("__name__", "native"), at, h, fh)
-	require.NoError(w.T, err)
 	require.NoError(w.T, app.Commit())
-}
-
-// contents are all samples of a database.
-func contents(t *testing.T, db *tsdb.DB) map[string]string {
-	q, err := db.Querier(math.MinInt64, math.MaxInt64)
-	require.NoError(t, err)
-	defer func() { require.NoError(t, q.Close()) }()
-	out := map[string]string{}
-	set := q.Select(context.Background(), true, nil, labels.MustNewMatcher(labels.MatchRegexp, "x", ".*"))
-	for set.Next() {
-		c := &model.Columns{}
-		it := set.At().Iterator(nil)
-		for typ := it.Next(); typ != chunkenc.ValNone; typ = it.Next() {
-			if typ == chunkenc.ValFloat {
-				c.Append(it.At())
-				continue
-			}
-			h, err := promchunk.Sample(it, typ, 0)
-			require.NoError(t, err)
-			c.AppendHistogram(it.AtT(), h)
-		}
-		require.NoError(t, it.Err())
-		migratetest.Put(out, set.At().Labels(), c)
-	}
-	require.NoError(t, set.Err())
-	return out
 }
 
 // blockDirs are the blocks of a database.

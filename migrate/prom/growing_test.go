@@ -31,5 +31,5 @@ func TestGrowingLog(t *testing.T) {
 	require.Equal(t, 3, r.Days)
 	require.Equal(t, 2, r.Already)
 	got, _, _ := w.Read()
-	migratetest.Same(t, contents(t, db), got)
+	migratetest.Same(t, migratetest.Contents(t, db), got)
 }

@@ -15,23 +15,11 @@ import (
 
 // TestOutOfOrderBlockTie takes, of two samples of one time of which one is in the log and the other in a block of out-of-order samples, the one that Prometheus answers.
 func TestOutOfOrderBlockTie(t *testing.T) {
-	dir := t.TempDir()
-	opts := smallOptions()
-	opts.OutOfOrderTimeWindow = 3_600_000
-	db, err := tsdb.Open(dir, nil, nil, opts, nil)
-	require.NoError(t, err)
-	db.DisableCompactions()
-	from := migratetest.FirstDay.Range().MinMs
-	for i, at := range []int64{0, 600_000, 1_200_000, 1_800_000, 600_000} {
-		app := db.Appender(context.Background())
-		_, err := app.Append(0, labels.FromStrings("__name__", "m"), from+at, float64(i))
-		require.NoError(t, err)
-		require.NoError(t, app.Commit())
-	}
-	before := contents(t, db)
+	dir, db := lateDatabase(t, 0, 600_000, 1_200_000, 1_800_000, 600_000)
+	before := migratetest.Contents(t, db)
 	require.NoError(t, db.CompactOOOHead(context.Background()))
 	require.NotEmpty(t, db.Blocks())
-	want := contents(t, db)
+	want := migratetest.Contents(t, db)
 	require.Equal(t, before, want)
 	require.NoError(t, db.Close())
 	w := newWorld(t)
@@ -61,7 +49,7 @@ func TestOverlappingBlocksTie(t *testing.T) {
 	db, err := tsdb.Open(dir, nil, nil, smallOptions(), nil)
 	require.NoError(t, err)
 	db.DisableCompactions()
-	want := contents(t, db)
+	want := migratetest.Contents(t, db)
 	require.NoError(t, db.Close())
 	w := newWorld(t)
 	w.tsdb(migratetest.Small(), dir)

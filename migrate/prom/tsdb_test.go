@@ -179,7 +179,7 @@ func TestDeletedSeries(t *testing.T) {
 	require.NoError(t, err)
 	db.DisableCompactions()
 	require.NoError(t, db.Delete(context.Background(), migratetest.FirstDay.Range().MinMs+3_600_000, migratetest.FirstDay.Range().MaxMs, labels.MustNewMatcher(labels.MatchEqual, "i", "4")))
-	want := contents(t, db)
+	want := migratetest.Contents(t, db)
 	require.NoError(t, db.Close())
 	w.tsdb(migratetest.Small(), dir)
 	got, _, _ := w.Read()
@@ -188,21 +188,9 @@ func TestDeletedSeries(t *testing.T) {
 
 // TestOutOfOrderBlock takes samples from the log although a block of out-of-order samples reaches further than they do.
 func TestOutOfOrderBlock(t *testing.T) {
-	dir := t.TempDir()
-	opts := smallOptions()
-	opts.OutOfOrderTimeWindow = 3_600_000
-	db, err := tsdb.Open(dir, nil, nil, opts, nil)
-	require.NoError(t, err)
-	db.DisableCompactions()
-	from := migratetest.FirstDay.Range().MinMs
-	app := db.Appender(context.Background())
-	for _, at := range []int64{0, 600_000, 1_800_000, 1_200_000} {
-		_, err := app.Append(0, labels.FromStrings("__name__", "m"), from+at, float64(at))
-		require.NoError(t, err)
-	}
-	require.NoError(t, app.Commit())
+	dir, db := lateDatabase(t, 0, 600_000, 1_800_000, 1_200_000)
 	require.NoError(t, db.CompactOOOHead(context.Background()))
-	want := contents(t, db)
+	want := migratetest.Contents(t, db)
 	require.Len(t, want, 4)
 	require.NotEmpty(t, db.Blocks())
 	require.NoError(t, db.Close())
@@ -213,20 +201,8 @@ func TestOutOfOrderBlock(t *testing.T) {
 
 // TestOutOfOrderTie takes, of two samples of one time, the one that Prometheus answers: that which came out of order, as a staleness marker may.
 func TestOutOfOrderTie(t *testing.T) {
-	dir := t.TempDir()
-	opts := smallOptions()
-	opts.OutOfOrderTimeWindow = 3_600_000
-	db, err := tsdb.Open(dir, nil, nil, opts, nil)
-	require.NoError(t, err)
-	db.DisableCompactions()
-	from := migratetest.FirstDay.Range().MinMs
-	for i, at := range []int64{0, 600_000, 1_200_000, 1_800_000, 600_000} {
-		app := db.Appender(context.Background())
-		_, err := app.Append(0, labels.FromStrings("__name__", "m"), from+at, float64(i))
-		require.NoError(t, err)
-		require.NoError(t, app.Commit())
-	}
-	want := contents(t, db)
+	dir, db := lateDatabase(t, 0, 600_000, 1_200_000, 1_800_000, 600_000)
+	want := migratetest.Contents(t, db)
 	require.Len(t, want, 4)
 	require.NoError(t, db.Close())
 	w := newWorld(t)

@@ -2,14 +2,9 @@ package verify
 
 import (
 	"context"
-	"fmt"
-	"math"
 	"testing"
 
-	"github.com/prometheus/prometheus/model/histogram"
-	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/tsdb"
-	"github.com/prometheus/prometheus/tsdb/tsdbutil"
 	"github.com/stretchr/testify/require"
 
 	"github.com/varvedb/varve/blob"
@@ -39,34 +34,13 @@ func newBucketWorld(t *testing.T, days int) *bucketWorld {
 	db.DisableCompactions()
 	from := migratetest.FirstDay.Range().MinMs
 	for at := from; at < from+int64(days)*model.MsPerDay-4*3_600_000; at += 1_800_000 {
-		w.scrape(db, at)
+		app := db.Appender(context.Background())
+		w.Scrape(app, at)
+		require.NoError(t, app.Commit())
 	}
 	require.NoError(t, db.Compact(context.Background())) // all but the last hours, which stay in the log
 	require.NoError(t, db.Close())
 	return w
-}
-
-func (w *bucketWorld) scrape(db *tsdb.DB, at int64) {
-	app := db.Appender(context.Background())
-	for i := range 7 {
-		ls := labels.FromStrings("__name__", fmt.Sprintf("m%d", i%3), "A", fmt.Sprint(w.Rand.IntN(2)), "i", fmt.Sprint(i))
-		v := float64(w.Rand.IntN(1000))
-		if w.Rand.IntN(9) == 0 {
-			v = math.Float64frombits(0x7ff0000000000002)
-		}
-		_, err := app.Append(0, ls, at, v)
-		require.NoError(w.T, err)
-	}
-	var h *histogram.Histogram
-	var fh *histogram.FloatHistogram
-	if w.Rand.IntN(2) == 0 {
-		h = tsdbutil.GenerateTestHistogram(w.Rand.Int64N(100))
-	} else {
-		fh = tsdbutil.GenerateTestFloatHistogram(w.Rand.Int64N(100))
-	}
-	_, err := app.AppendHistogram(0, labels.FromStrings("__name__", "native"), at, h, fh)
-	require.NoError(w.T, err)
-	require.NoError(w.T, app.Commit())
 }
 
 func (w *bucketWorld) source() (migrate.Source, *migrate.Skips) {
