@@ -94,6 +94,13 @@ func Reasons() []Reason {
 	return []Reason{ReasonLabels, ReasonTime, ReasonHistogram, ReasonLimit, ReasonSeries}
 }
 
+// BadLine is a line of a body that does not parse.
+type BadLine struct {
+	// Number counts from 1.
+	Number int
+	Err    error
+}
+
 // Rejection is a fault of one series, permanent but for ReasonSeries.
 type Rejection struct {
 	// Series is the series as text, cut to a readable length.

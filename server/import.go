@@ -153,7 +153,7 @@ func (a *arrived) fault(err error) error {
 // imported adds up what became of the chunks.
 type imported struct {
 	stored, refused, bad int
-	lines                []text.BadLine
+	lines                []model.BadLine
 	series               []model.Rejection
 }
 

@@ -250,13 +250,19 @@ func cut(reason string) string {
 	}, reason)
 }
 
-// moreBad notes lines that are counted and not named.
-func (f *file) moreBad(last, more int) error {
-	if more <= 0 {
+// bad notes the lines of a chunk that do not parse: all of them, of which some are named.
+func (f *file) bad(named []model.BadLine, all int) error {
+	for _, bad := range named {
+		if err := f.skip(int64(bad.Number), 0, bad.Err.Error()); err != nil {
+			return err
+		}
+	}
+	more := all - len(named)
+	if len(named) == 0 || more <= 0 {
 		return nil
 	}
 	return f.s.skips.Add(migrate.Skip{
-		Kind: "line", Where: f.path, Line: int64(last), Count: int64(more), Reason: fmt.Sprintf("and %d lines behind it that do not parse", more),
+		Kind: "line", Where: f.path, Line: int64(named[len(named)-1].Number), Count: int64(more), Reason: fmt.Sprintf("and %d lines behind it that do not parse", more),
 	})
 }
 

@@ -46,7 +46,7 @@ func (i influxFormat) read(ctx context.Context, f *file) error {
 		if err != nil {
 			return err
 		}
-		if err := i.bad(f, c); err != nil {
+		if err := f.bad(c.Bad, c.BadLines); err != nil {
 			return err
 		}
 		for k := range c.Batch.Series {
@@ -65,19 +65,6 @@ func (i influxFormat) read(ctx context.Context, f *file) error {
 		return err
 	}
 	return i.texts(f, r.Texts())
-}
-
-// bad notes the lines that do not parse.
-func (influxFormat) bad(f *file, c *influx.Chunk) error {
-	for _, bad := range c.Bad {
-		if err := f.skip(int64(bad.Number), 0, bad.Err.Error()); err != nil {
-			return err
-		}
-	}
-	if len(c.Bad) == 0 {
-		return nil
-	}
-	return f.moreBad(c.Bad[len(c.Bad)-1].Number, c.BadLines-len(c.Bad))
 }
 
 // texts notes the fields that have text.

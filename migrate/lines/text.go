@@ -57,7 +57,7 @@ func (t textFormat) read(ctx context.Context, f *file) error {
 		if err != nil {
 			return err
 		}
-		if err := t.bad(f, c); err != nil {
+		if err := f.bad(c.Bad, c.BadLines); err != nil {
 			return err
 		}
 		for i := range c.Batch.Series {
@@ -116,19 +116,6 @@ func (t textFormat) rows(f *file, batch *model.Batch, b *labels.ScratchBuilder) 
 		f.rows.metadata(&batch.Metadata[i])
 	}
 	return nil
-}
-
-// bad notes the lines that do not parse.
-func (t textFormat) bad(f *file, c *text.Chunk) error {
-	for _, bad := range c.Bad {
-		if err := f.skip(int64(bad.Number), 0, bad.Err.Error()); err != nil {
-			return err
-		}
-	}
-	if len(c.Bad) == 0 {
-		return nil
-	}
-	return f.moreBad(c.Bad[len(c.Bad)-1].Number, c.BadLines-len(c.Bad))
 }
 
 func decodeKey(d model.LabelDecoder, key []byte, b *labels.ScratchBuilder) func() (labels.Labels, error) {

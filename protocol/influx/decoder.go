@@ -59,7 +59,7 @@ func (d *decoder) reset() {
 func (d *decoder) bad(number int, err error) {
 	d.c.BadLines++
 	if len(d.c.Bad) < maxBad {
-		d.c.Bad = append(d.c.Bad, BadLine{number, err})
+		d.c.Bad = append(d.c.Bad, model.BadLine{Number: number, Err: err})
 	}
 }
 

@@ -33,15 +33,8 @@ type Chunk struct {
 	// Samples is how many there are in the batch.
 	Samples int
 	// Bad are lines that do not parse, by number in the body, at most the first ten of the chunk; BadLines counts them all.
-	Bad      []BadLine
+	Bad      []model.BadLine
 	BadLines int
-}
-
-// BadLine is a line that does not parse.
-type BadLine struct {
-	// Number counts from 1.
-	Number int
-	Err    error
 }
 
 // Text is a field whose values are text, which is left out.

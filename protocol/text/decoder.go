@@ -155,7 +155,7 @@ var errOpenQuote = errors.New("a quote does not end in its line")
 func (d *decoder) bad(number int, err error) {
 	d.c.BadLines++
 	if len(d.c.Bad) < maxBad {
-		d.c.Bad = append(d.c.Bad, BadLine{number, err})
+		d.c.Bad = append(d.c.Bad, model.BadLine{Number: number, Err: err})
 	}
 }
 

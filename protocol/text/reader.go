@@ -32,15 +32,8 @@ type Chunk struct {
 	// Known has for each series of the batch what is kept of it, nil for those that are not kept: see Options.SeriesBytes.
 	Known []*Known
 	// Bad are lines that do not parse, by number in the body, at most the first ten of the chunk; BadLines counts them all.
-	Bad      []BadLine
+	Bad      []model.BadLine
 	BadLines int
-}
-
-// BadLine is a line that does not parse.
-type BadLine struct {
-	// Number counts from 1.
-	Number int
-	Err    error
 }
 
 // maxBad bad lines of a chunk are named.
