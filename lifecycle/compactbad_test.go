@@ -1,16 +1,13 @@
 package lifecycle
 
 import (
-	"bytes"
 	"context"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/varvedb/varve/blocks"
-	"github.com/varvedb/varve/blocks/chunk"
-	"github.com/varvedb/varve/blocks/native"
-	"github.com/varvedb/varve/internal/page"
+	"github.com/varvedb/varve/blocks/blockstest"
 	"github.com/varvedb/varve/model"
 )
 
@@ -30,36 +27,9 @@ func (w *world) flip(m *blocks.Meta, offset int64) {
 	})
 }
 
-// newerCodec gives chunks of a hot block a codec that is not known, as if a newer Varve had written them, in pages that are whole.
+// newerCodec makes it a block of which a newer Varve has written a chunk.
 func (w *world) newerCodec(m *blocks.Meta) {
-	const codec = 0x0f // of chunks
-	_, _, err := chunk.Decode(nil, nil, []byte{codec}, 1)
-	require.ErrorIs(w.t, err, model.ErrVersion)
-	w.change(m, func(data []byte) []byte {
-		enc := page.NewEncoder()
-		defer enc.Close()
-		at := int(m.Chunks.Offset)
-		raw, size, err := page.Decode(nil, data[at:], page.Chunks)
-		require.NoError(w.t, err)
-		p, err := native.ParseChunkPage(raw)
-		require.NoError(w.t, err)
-		// The compressed page has to be as long as it was; which bytes the chunk has behind the codec does not matter.
-		for i := range 1 << 14 {
-			c, err := p.Chunk(i % 4)
-			require.NoError(w.t, err)
-			was := bytes.Clone(c)
-			c[0] = codec
-			for range 1 + w.rng.IntN(len(c)) {
-				c[1+w.rng.IntN(len(c)-1)] = byte(w.rng.IntN(1 << w.rng.IntN(9))) // few bits make it shorter, many longer
-			}
-			if b := enc.Append(nil, page.Chunks, raw); len(b) == size {
-				return append(append(bytes.Clone(data[:at]), b...), data[at+size:]...)
-			}
-			copy(c, was)
-		}
-		w.t.Fatal("a page of another codec has another length")
-		return nil
-	})
+	w.change(m, func(data []byte) []byte { return blockstest.NewerCodec(w.t, w.rng, m, data) })
 }
 
 // TestCompactBadInputs harms a hot block that is to be compacted, or a parquet block that late data is to be merged into: compaction puts it aside with a reason that names

@@ -33,7 +33,7 @@ func lines() [][]room {
 // testRooms hold nothing that ships. They may import any room but cmd and
 // root; only tests and other test rooms may import them.
 func testRooms() []room {
-	return []room{"internal/layers", "internal/sim", "internal/vfs/memfs", "internal/acceptance", "internal/differential", "localstack", "blob/blobtest", "blob/faultblob", "blob/countblob", "migrate/migratetest"}
+	return []room{"internal/layers", "internal/sim", "internal/vfs/memfs", "internal/acceptance", "internal/differential", "localstack", "blob/blobtest", "blob/faultblob", "blob/countblob", "blocks/blockstest", "migrate/migratetest"}
 }
 
 // workers see each other's work through the catalog and never call each other.
