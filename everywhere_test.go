@@ -1,7 +1,6 @@
 package varve_test
 
 import (
-	"context"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -119,10 +118,4 @@ func same(t *testing.T, want, got, where string) {
 			t.Fatalf("%s: %s\nwant …%.300s\ngot  …%.300s", where, w[i-1], w[i][max(at-100, 0):], g[i][max(at-100, 0):])
 		}
 	}
-}
-
-type blockReader struct{ b *blob.Bucket }
-
-func (r blockReader) ReadRanges(ctx context.Context, key string, ranges []blob.Range) ([][]byte, error) {
-	return r.b.ReadRanges(ctx, key, ranges, nil)
 }

@@ -140,7 +140,7 @@ func TestExemplarsAndMetadata(t *testing.T) {
 	require.NoError(t, err)
 	for _, block := range p.Blocks {
 		q := &blocks.Query{Range: day.Range(), Matchers: []*labels.Matcher{labels.MustNewMatcher(labels.MatchEqual, "no", "name")}}
-		sel, err := blocks.Select(t.Context(), blockReader{e.bucket}, block.Meta, q)
+		sel, err := blocks.Select(t.Context(), blocks.Stored{Bucket: e.bucket}, block.Meta, q)
 		require.NoError(t, err)
 		require.Empty(t, sel.Series, "of all kinds, without masks")
 		sel.Close()

@@ -109,7 +109,7 @@ func TestRollupsWithoutExemplars(t *testing.T) {
 	p := look()
 	require.NotEmpty(t, p.Rollups)
 	for _, e := range p.Rollups {
-		sel, err := blocks.Select(t.Context(), blockReader{b}, e.Meta, &blocks.Query{Range: e.Day.Range(), Aggregate: model.Count})
+		sel, err := blocks.Select(t.Context(), blocks.Stored{Bucket: b}, e.Meta, &blocks.Query{Range: e.Day.Range(), Aggregate: model.Count})
 		require.NoError(t, err)
 		require.Len(t, sel.Series, 1)
 		require.Equal(t, labels.FromStrings("__name__", "m"), sel.Series[0].Labels())

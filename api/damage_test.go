@@ -2,7 +2,6 @@ package api
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -18,12 +17,6 @@ import (
 	"github.com/varvedb/varve/model"
 	"github.com/varvedb/varve/query"
 )
-
-type blockReader struct{ b *blob.Bucket }
-
-func (r blockReader) ReadRanges(ctx context.Context, key string, ranges []blob.Range) ([][]byte, error) {
-	return r.b.ReadRanges(ctx, key, ranges, nil)
-}
 
 // TestDamageOverHTTP: a block whose index, whose samples, or which altogether is damaged or gone makes a query fail with a status and type that say whose
 // fault it is, and the name of the object; with partial_response=true the rest is answered, with a warning.
@@ -75,7 +68,7 @@ func TestDamageOverHTTP(t *testing.T) {
 					_, err := bucket.Put(t.Context(), blocks.Key(m), good)
 					require.NoError(t, err)
 				}()
-				q, err := query.New(nil, query.Components{Catalog: store, Blocks: blockReader{bucket}})
+				q, err := query.New(nil, query.Components{Catalog: store, Blocks: blocks.Stored{Bucket: bucket}})
 				require.NoError(t, err)
 				defer func() { require.NoError(t, q.Close()) }()
 				p := query.NewParser()

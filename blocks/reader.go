@@ -15,6 +15,14 @@ type RangeReader interface {
 	ReadRanges(ctx context.Context, key string, ranges []blob.Range) ([][]byte, error)
 }
 
+// Stored is a RangeReader of blocks in a bucket, with nothing in front of it.
+type Stored struct{ Bucket *blob.Bucket }
+
+// ReadRanges implements RangeReader.
+func (s Stored) ReadRanges(ctx context.Context, key string, ranges []blob.Range) ([][]byte, error) {
+	return s.Bucket.ReadRanges(ctx, key, ranges, nil)
+}
+
 // Bytes is a RangeReader of a block that lies in memory or is mapped; the key is ignored. Results alias b.
 type Bytes []byte
 

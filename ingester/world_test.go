@@ -161,12 +161,6 @@ type found struct {
 
 var everything = model.TimeRange{MinMs: model.MinTimeMs, MaxMs: model.MaxTimeMs}
 
-type bucketReader struct{ b *blob.Bucket }
-
-func (r bucketReader) ReadRanges(ctx context.Context, key string, ranges []blob.Range) ([][]byte, error) {
-	return r.b.ReadRanges(ctx, key, ranges, nil)
-}
-
 // readBack reads all catalogs and blocks through p, then the sources, the newest last.
 func (w *world) readBack(p *process, tenants []string, sources ...*Ingester) map[sample]found {
 	w.t.Helper()
@@ -200,7 +194,7 @@ func (w *world) readBack(p *process, tenants []string, sources ...*Ingester) map
 				w.t.Fatal(err)
 			}
 			for _, e := range part.Blocks {
-				sel, err := blocks.Select(ctx, bucketReader{p.c.Bucket}, e.Meta, &blocks.Query{Range: everything})
+				sel, err := blocks.Select(ctx, blocks.Stored{Bucket: p.c.Bucket}, e.Meta, &blocks.Query{Range: everything})
 				take(sel, err, "block "+e.ID)
 			}
 		}

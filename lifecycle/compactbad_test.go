@@ -74,7 +74,7 @@ func TestCompactBadInputs(t *testing.T) {
 				require.Contains(t, p.Quarantined[0].Reason, blocks.Key(bad))
 				require.Len(t, p.Blocks, 2)
 				require.Zero(t, w.once(l).Jobs)
-				sel, err := blocks.Select(context.Background(), bucketReader{w.own}, bad, &blocks.Query{Range: testDay.Range()})
+				sel, err := blocks.Select(context.Background(), blocks.Stored{Bucket: w.own}, bad, &blocks.Query{Range: testDay.Range()})
 				if err == nil {
 					err = decodeAll(sel)
 				}

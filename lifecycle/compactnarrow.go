@@ -21,7 +21,7 @@ func (l *Lifecycle) compactOf(ctx context.Context, m *Merge) *Merge {
 		return m
 	}
 	metrics := func(e *catalog.Entry) ([]string, error) {
-		return blocks.LabelValues(ctx, bucketReader{l.c.Bucket}, e.Meta, index.MetricName, nil, nil)
+		return blocks.LabelValues(ctx, blocks.Stored{Bucket: l.c.Bucket}, e.Meta, index.MetricName, nil, nil)
 	}
 	var spans metricSpans
 	for i := range m.Inputs {

@@ -40,7 +40,7 @@ func (w *world) readMasked() map[string]string {
 		e := &p.Blocks[i]
 		masks, err := catalog.BlockMasks(p.Masks(e))
 		require.NoError(w.t, err)
-		sel, err := blocks.Select(context.Background(), bucketReader{w.own}, e.Meta, &blocks.Query{Range: testDay.Range(), Masks: masks})
+		sel, err := blocks.Select(context.Background(), blocks.Stored{Bucket: w.own}, e.Meta, &blocks.Query{Range: testDay.Range(), Masks: masks})
 		require.NoError(w.t, err)
 		w.take(out, sel)
 	}

@@ -63,7 +63,7 @@ func (l *Lifecycle) erase(ctx context.Context, p *catalog.Partition, due []catal
 
 // holds reports whether the block holds a sample that one of the masks hides.
 func (l *Lifecycle) holds(ctx context.Context, m *blocks.Meta, masks blocks.Masks) (bool, error) {
-	return holdsMasked(ctx, bucketReader{l.c.Bucket}, m, masks)
+	return holdsMasked(ctx, blocks.Stored{Bucket: l.c.Bucket}, m, masks)
 }
 
 func holdsMasked(ctx context.Context, r blocks.RangeReader, m *blocks.Meta, masks blocks.Masks) (bool, error) {

@@ -160,7 +160,7 @@ func (e *erasure) folder(ctx context.Context, folder string, p *catalog.Partitio
 		if !ok || live[o.Key] {
 			continue
 		}
-		m, err := blocks.Open(ctx, bucketReader{e.bucket}, o.Key, o.Size)
+		m, err := blocks.Open(ctx, blocks.Stored{Bucket: e.bucket}, o.Key, o.Size)
 		switch {
 		case errors.Is(err, model.ErrNotFound):
 			continue // deleted meanwhile
@@ -194,7 +194,7 @@ func (e *erasure) mayHold(m *blocks.Meta, day *catalog.DeletionDay) bool {
 
 // look adds the block to the holders if it holds a sample that was deleted.
 func (e *erasure) look(ctx context.Context, kind string, m *blocks.Meta, why string) error {
-	holds, err := holdsMasked(ctx, bucketReader{e.bucket}, m, e.masks)
+	holds, err := holdsMasked(ctx, blocks.Stored{Bucket: e.bucket}, m, e.masks)
 	switch {
 	case holds:
 		e.add(kind, blocks.Key(m), why)

@@ -110,7 +110,7 @@ func (e *export) block(ctx context.Context, m *blocks.Meta) error {
 	case err != nil:
 		return err
 	}
-	have, err := blocks.Open(ctx, bucketReader{e.to.Bucket}, key, size)
+	have, err := blocks.Open(ctx, blocks.Stored{Bucket: e.to.Bucket}, key, size)
 	if err != nil || have.Size != m.Size || have.CRC != m.CRC {
 		return fmt.Errorf("something else is there under its name (%v): %w", err, model.ErrConflict)
 	}
@@ -120,7 +120,7 @@ func (e *export) block(ctx context.Context, m *blocks.Meta) error {
 func (e *export) copy(ctx context.Context, m *blocks.Meta, key string) error {
 	u := e.to.Bucket.NewUpload(ctx, key)
 	defer u.Abort()
-	if err := blocks.Copy(ctx, bucketReader{e.from.Bucket}, m, &counted{u, e}); err != nil {
+	if err := blocks.Copy(ctx, blocks.Stored{Bucket: e.from.Bucket}, m, &counted{u, e}); err != nil {
 		return err
 	}
 	if _, err := u.Create(); err != nil && !errors.Is(err, model.ErrConflict) {

@@ -161,7 +161,7 @@ const maxUploadAgeMs = model.MsPerDay
 // the Merger.
 func (j *mergeJob) build(ctx context.Context, attempt uint32) (outputs []*blocks.Meta, err error) {
 	ctx, cancel := context.WithCancel(ctx)
-	m := blocks.NewMerger(bucketReader{j.l.c.Bucket}, j.inputs, &blocks.MergeOptions{
+	m := blocks.NewMerger(blocks.Stored{Bucket: j.l.c.Bucket}, j.inputs, &blocks.MergeOptions{
 		ReadBytes: j.l.cfg.ReadBytes, Sequential: j.l.cfg.Sequential, Masks: j.masks,
 	})
 	defer m.Close()

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/varvedb/varve/blob"
 	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/model"
 )
@@ -306,13 +305,6 @@ func (l *Lifecycle) writers(ctx context.Context, p *catalog.Partition) (*catalog
 	var err error
 	l.roster, err = l.c.Catalog.Roster(ctx, l.roster)
 	return l.roster, err
-}
-
-// bucketReader reads ranges of blocks.
-type bucketReader struct{ b *blob.Bucket }
-
-func (r bucketReader) ReadRanges(ctx context.Context, key string, ranges []blob.Range) ([][]byte, error) {
-	return r.b.ReadRanges(ctx, key, ranges, nil)
 }
 
 func ids(entries []catalog.Entry) []string {

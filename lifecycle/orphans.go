@@ -97,7 +97,7 @@ func (l *Lifecycle) expendable(ctx context.Context, p *catalog.Partition, s *Sto
 	if age >= l.cfg.Orphans.UnprovenAge.Milliseconds() {
 		return true, nil
 	}
-	m, fault := blocks.Open(ctx, bucketReader{l.c.Bucket}, blocks.KeyOf(p.Tenant, p.Day, s.ID, s.Format), s.Size)
+	m, fault := blocks.Open(ctx, blocks.Stored{Bucket: l.c.Bucket}, blocks.KeyOf(p.Tenant, p.Day, s.ID, s.Format), s.Size)
 	switch {
 	case errors.Is(fault, model.ErrUnavailable), ctx.Err() != nil:
 		return false, fault

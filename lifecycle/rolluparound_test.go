@@ -57,7 +57,7 @@ func TestRollupsAndSnapshots(t *testing.T) {
 	got := map[string]rolledWindow{}
 	for i := range p.Rollups {
 		if p.Rollups[i].Format == blocks.Rollup5m {
-			r := blocks.NewRollupReader(ctx, bucketReader{to.Bucket}, p.Rollups[i].Meta, nil, nil)
+			r := blocks.NewRollupReader(ctx, blocks.Stored{Bucket: to.Bucket}, p.Rollups[i].Meta, nil, nil)
 			for r.Next() {
 				takeWindows(got, r.Labels().String(), r.Rollup())
 			}

@@ -44,7 +44,7 @@ func newRollInput(ctx context.Context, j *rollJob) *rollInput {
 	for i, f := range rollupFormats {
 		for k, m := range j.old {
 			if m.Format == f {
-				r := blocks.NewRollupReader(ctx, bucketReader{j.l.c.Bucket}, m, j.oldMasks[k], options(int64(4*len(j.old))))
+				r := blocks.NewRollupReader(ctx, blocks.Stored{Bucket: j.l.c.Bucket}, m, j.oldMasks[k], options(int64(4*len(j.old))))
 				in.old[i].readers = append(in.old[i].readers, &oldReader{r: r, id: m.ID})
 			}
 		}
@@ -130,7 +130,7 @@ func newRawStream(ctx context.Context, j *rollJob, opts *blocks.MergeOptions, wi
 			metas, opts.Masks = append(metas, m), append(opts.Masks, j.masks[i])
 		}
 	}
-	s := &rawStream{m: blocks.NewMerger(bucketReader{j.l.c.Bucket}, metas, opts)}
+	s := &rawStream{m: blocks.NewMerger(blocks.Stored{Bucket: j.l.c.Bucket}, metas, opts)}
 	s.pull, s.stop = iter.Pull2(s.m.Series(ctx, func() bool { return true }))
 	return s
 }

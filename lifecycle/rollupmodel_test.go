@@ -54,7 +54,7 @@ func (w *rollWorld) counted() map[string]int {
 func (w *rollWorld) eachSample(p *catalog.Partition, e *catalog.Entry, do func(key string, c *model.Columns, i int)) {
 	masks, err := catalog.BlockMasks(p.Masks(e))
 	require.NoError(w.t, err)
-	sel, err := blocks.Select(context.Background(), bucketReader{w.own}, e.Meta, &blocks.Query{Range: testDay.Range(), Masks: masks, Aggregate: model.Count})
+	sel, err := blocks.Select(context.Background(), blocks.Stored{Bucket: w.own}, e.Meta, &blocks.Query{Range: testDay.Range(), Masks: masks, Aggregate: model.Count})
 	require.NoError(w.t, err)
 	defer sel.Close()
 	for _, s := range sel.Series {

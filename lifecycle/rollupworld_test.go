@@ -130,7 +130,7 @@ func (w *rollWorld) rolled(format blocks.Format) map[string]rolledWindow {
 		}
 		masks, err := catalog.BlockMasks(p.Masks(e))
 		require.NoError(w.t, err)
-		r := blocks.NewRollupReader(context.Background(), bucketReader{w.own}, e.Meta, masks, nil)
+		r := blocks.NewRollupReader(context.Background(), blocks.Stored{Bucket: w.own}, e.Meta, masks, nil)
 		for r.Next() {
 			takeWindows(out, r.Labels().String(), r.Rollup())
 		}

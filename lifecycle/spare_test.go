@@ -34,7 +34,7 @@ func (w *world) readSnapshot(name string) int {
 	p, err := w.catalog.SnapshotDay(ctx, snap, testDay)
 	require.NoError(w.t, err)
 	for _, e := range p.Blocks {
-		sel, err := blocks.Select(ctx, bucketReader{w.own}, e.Meta, &blocks.Query{Range: testDay.Range()})
+		sel, err := blocks.Select(ctx, blocks.Stored{Bucket: w.own}, e.Meta, &blocks.Query{Range: testDay.Range()})
 		require.NoError(w.t, err)
 		sel.Close()
 	}

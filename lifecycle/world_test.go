@@ -139,7 +139,7 @@ func (w *world) partition() *catalog.Partition {
 func (w *world) read() map[string]string {
 	out := map[string]string{}
 	for _, e := range w.partition().Blocks {
-		sel, err := blocks.Select(context.Background(), bucketReader{w.own}, e.Meta, &blocks.Query{Range: testDay.Range()})
+		sel, err := blocks.Select(context.Background(), blocks.Stored{Bucket: w.own}, e.Meta, &blocks.Query{Range: testDay.Range()})
 		require.NoError(w.t, err)
 		w.take(out, sel)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 
 	"github.com/varvedb/varve/blocks"
@@ -126,7 +127,7 @@ func (d *dayJob) dryRound(ctx context.Context) error {
 		m := &blocks.Meta{}
 		var err error
 		if generation == 0 && d.count.needsBuilt() {
-			m, err = blocks.Build(ctx, d.params(0, 0), s.part(d.limits()), discard{})
+			m, err = blocks.Build(ctx, d.params(0, 0), s.part(d.limits()), io.Discard)
 		} else {
 			err = s.count(d.limits(), m)
 		}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/varvedb/varve/blob"
 	"github.com/varvedb/varve/blocks"
 	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/model"
@@ -43,7 +42,7 @@ func (d *dayJob) part(ctx context.Context, generation uint64, s *stream) (*catal
 	var m *blocks.Meta
 	if have != nil {
 		params.CreatedMs = have.CreatedMs
-		m, err = blocks.Build(ctx, params, s.part(d.limits()), discard{})
+		m, err = blocks.Build(ctx, params, s.part(d.limits()), io.Discard)
 		if err == nil && (m.Size != have.Size || m.CRC != have.CRC) {
 			return nil, d.nextAttempt(generation)
 		}
@@ -96,25 +95,9 @@ func (d *dayJob) existing(ctx context.Context, key string) (*blocks.Meta, error)
 	if err != nil {
 		return nil, err
 	}
-	m, err := blocks.Open(ctx, ranges{d.c.Bucket}, key, size)
+	m, err := blocks.Open(ctx, blocks.Stored{Bucket: d.c.Bucket}, key, size)
 	if err == nil && m.Writer != d.writer {
 		err = fmt.Errorf("block %s is of writer %s: %w", key, m.Writer, model.ErrCorrupt)
 	}
 	return m, err
 }
-
-// ranges reads blocks from the bucket.
-type ranges struct{ b *blob.Bucket }
-
-// ReadRanges implements blocks.RangeReader.
-func (r ranges) ReadRanges(ctx context.Context, key string, want []blob.Range) ([][]byte, error) {
-	return r.b.ReadRanges(ctx, key, want, nil)
-}
-
-// discard is an io.Writer that keeps nothing.
-type discard struct{}
-
-var _ io.Writer = discard{}
-
-// Write implements io.Writer.
-func (discard) Write(p []byte) (int, error) { return len(p), nil }

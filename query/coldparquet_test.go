@@ -35,7 +35,7 @@ func (w *world) compactCold(t *testing.T, all []coldBlock) []coldBlock {
 					inputs, ids = append(inputs, in.meta), append(ids, in.meta.ID)
 				}
 			}
-			m := blocks.NewMerger(rangeReader{w.bucket}, inputs, nil)
+			m := blocks.NewMerger(blocks.Stored{Bucket: w.bucket}, inputs, nil)
 			defer m.Close()
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()

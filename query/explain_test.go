@@ -12,6 +12,7 @@ import (
 
 	"github.com/varvedb/varve/blob"
 	"github.com/varvedb/varve/blob/countblob"
+	"github.com/varvedb/varve/blocks"
 	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/model"
 )
@@ -160,7 +161,7 @@ func TestLimits(t *testing.T) {
 		w.cfg.Limits = Limits{Time: 50 * time.Millisecond}
 		slow := countblob.Wrap(w.driver, &countblob.Options{Latency: time.Hour})
 		bucket := blob.New(slow, nil)
-		q, err := New(&w.cfg, Components{Catalog: catalog.New(bucket, nil, catalog.Components{}), Blocks: rangeReader{bucket}, Logs: bucket})
+		q, err := New(&w.cfg, Components{Catalog: catalog.New(bucket, nil, catalog.Components{}), Blocks: blocks.Stored{Bucket: bucket}, Logs: bucket})
 		require.NoError(t, err)
 		defer func() { require.NoError(t, q.Close()) }()
 		ctx, cancel := context.WithTimeout(w.ctx(), time.Minute)

@@ -24,7 +24,7 @@ func gated(t *testing.T, limit int64) (*world, *Queryable, *Gate) {
 	}
 	bucket := blob.New(w.driver, nil)
 	g := NewGate(limit, nil)
-	q, err := New(&w.cfg, Components{Catalog: catalog.New(bucket, nil, catalog.Components{}), Blocks: rangeReader{bucket}, Logs: bucket, Memory: g})
+	q, err := New(&w.cfg, Components{Catalog: catalog.New(bucket, nil, catalog.Components{}), Blocks: blocks.Stored{Bucket: bucket}, Logs: bucket, Memory: g})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, q.Close()) })
 	return w, q, g
@@ -96,7 +96,7 @@ func TestMemoryCrowd(t *testing.T) {
 	t.Logf("seed %d", seed)
 	w, _, g := gated(t, 2<<20)
 	bucket := blob.New(w.driver, nil)
-	q, err := New(&w.cfg, Components{Catalog: catalog.New(bucket, nil, catalog.Components{}), Blocks: quitting{rangeReader{bucket}}, Logs: bucket, Memory: g})
+	q, err := New(&w.cfg, Components{Catalog: catalog.New(bucket, nil, catalog.Components{}), Blocks: quitting{blocks.Stored{Bucket: bucket}}, Logs: bucket, Memory: g})
 	require.NoError(t, err)
 	defer q.Close()
 	var all sync.WaitGroup

@@ -14,6 +14,7 @@ import (
 
 	"github.com/varvedb/varve/blob"
 	"github.com/varvedb/varve/blob/countblob"
+	"github.com/varvedb/varve/blocks"
 	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/model"
 	"github.com/varvedb/varve/tenant"
@@ -144,7 +145,7 @@ func (w *world) cold(t *testing.T, run func(ctx context.Context, t *testing.T, q
 		bucket := blob.New(counted, &blob.Options{MaxInFlight: unlimited})
 		cfg := w.cfg
 		cfg.MaxParallelBlocks = unlimited
-		q, err := New(&cfg, Components{Catalog: catalog.New(bucket, nil, catalog.Components{}), Blocks: rangeReader{bucket}, Logs: bucket})
+		q, err := New(&cfg, Components{Catalog: catalog.New(bucket, nil, catalog.Components{}), Blocks: blocks.Stored{Bucket: bucket}, Logs: bucket})
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, q.Close()) }) // in the bubble, whatever fails
 		begin := time.Now()

@@ -261,7 +261,7 @@ func TestColdThroughCaches(t *testing.T) {
 			}
 			counted := countblob.Wrap(w.driver, nil)
 			bucket := blob.New(counted, nil)
-			plain, err := New(&w.cfg, Components{Catalog: catalog.New(bucket, nil, catalog.Components{}), Blocks: rangeReader{bucket}, Logs: bucket})
+			plain, err := New(&w.cfg, Components{Catalog: catalog.New(bucket, nil, catalog.Components{}), Blocks: blocks.Stored{Bucket: bucket}, Logs: bucket})
 			require.NoError(t, err)
 			ctx, a := WithAccount(w.ctx())
 			ask(ctx, t, plain)

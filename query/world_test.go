@@ -58,20 +58,13 @@ func (w *world) queryable() *Queryable {
 	bucket := blob.New(w.driver, nil)
 	q, err := New(&w.cfg, Components{
 		Catalog: catalog.New(bucket, nil, catalog.Components{}),
-		Blocks:  rangeReader{bucket},
+		Blocks:  blocks.Stored{Bucket: bucket},
 		Logs:    bucket,
 		Sources: func(*catalog.Roster) ([]model.Source, []Unreachable) { return w.sources, w.missing },
 	})
 	require.NoError(w.t, err)
 	w.t.Cleanup(func() { require.NoError(w.t, q.Close()) })
 	return q
-}
-
-// rangeReader reads blocks straight from the bucket.
-type rangeReader struct{ b *blob.Bucket }
-
-func (r rangeReader) ReadRanges(ctx context.Context, key string, ranges []blob.Range) ([][]byte, error) {
-	return r.b.ReadRanges(ctx, key, ranges, nil)
 }
 
 // data is series by name (of the metric), each its samples by time.

@@ -2,7 +2,6 @@ package repair
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -139,14 +138,7 @@ type Components struct {
 	NowMs func() int64
 }
 
-func (c *Components) reader() bucketReader { return bucketReader{c.Bucket} }
-
-// bucketReader reads ranges of blocks.
-type bucketReader struct{ b *blob.Bucket }
-
-func (r bucketReader) ReadRanges(ctx context.Context, key string, ranges []blob.Range) ([][]byte, error) {
-	return r.b.ReadRanges(ctx, key, ranges, nil)
-}
+func (c *Components) reader() blocks.Stored { return blocks.Stored{Bucket: c.Bucket} }
 
 // place is where something was found.
 type place struct {

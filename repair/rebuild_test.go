@@ -237,14 +237,14 @@ func TestChoose(t *testing.T) {
 		require.Empty(t, damaged)
 		return all
 	}
-	chosen, left, err := choose(t.Context(), bucketReader{w.bucket}, metas(), 1<<20)
+	chosen, left, err := choose(t.Context(), blocks.Stored{Bucket: w.bucket}, metas(), 1<<20)
 	require.NoError(t, err)
 	for _, l := range left {
 		require.NotEmpty(t, l.meta.Replaces, "all inputs are there")
 	}
 	require.Len(t, chosen, 6)
 	w.delete(blocks.KeyOf("a", testDay, p.Retired[0].ID, p.Retired[0].Format))
-	chosen, left, err = choose(t.Context(), bucketReader{w.bucket}, metas(), 1<<20)
+	chosen, left, err = choose(t.Context(), blocks.Stored{Bucket: w.bucket}, metas(), 1<<20)
 	require.NoError(t, err)
 	require.Len(t, chosen, len(p.Blocks))
 	for _, l := range left {

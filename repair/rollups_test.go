@@ -40,7 +40,7 @@ func (w *world) rolled() map[string]string {
 			e := &p.Rollups[i]
 			masks, err := catalog.BlockMasks(p.Masks(e))
 			require.NoError(w.t, err)
-			r := blocks.NewRollupReader(w.t.Context(), bucketReader{w.bucket}, e.Meta, masks, nil)
+			r := blocks.NewRollupReader(w.t.Context(), blocks.Stored{Bucket: w.bucket}, e.Meta, masks, nil)
 			for r.Next() {
 				x := r.Rollup()
 				for j, at := range x.T {

@@ -158,7 +158,7 @@ func (w *world) read() map[string]string {
 func (w *world) readBlock(tenant string, p *catalog.Partition, e *catalog.Entry, out map[string]string) {
 	masks, err := catalog.BlockMasks(p.Masks(e))
 	require.NoError(w.t, err)
-	sel, err := blocks.Select(w.t.Context(), bucketReader{w.bucket}, e.Meta, &blocks.Query{Range: p.Day.Range(), Masks: masks})
+	sel, err := blocks.Select(w.t.Context(), blocks.Stored{Bucket: w.bucket}, e.Meta, &blocks.Query{Range: p.Day.Range(), Masks: masks})
 	require.NoError(w.t, err)
 	defer sel.Close()
 	for _, s := range sel.Series {

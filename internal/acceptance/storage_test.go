@@ -14,6 +14,7 @@ import (
 
 	"github.com/varvedb/varve/blob"
 	"github.com/varvedb/varve/blob/mem"
+	"github.com/varvedb/varve/blocks"
 	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/ingester"
 	"github.com/varvedb/varve/internal/vfs/memfs"
@@ -76,7 +77,7 @@ func (s *store) renew() (err error) {
 	if s.queryable != nil {
 		err = s.queryable.Close()
 	}
-	c := query.Components{Catalog: s.catalog, Blocks: blockReader{s.bucket}}
+	c := query.Components{Catalog: s.catalog, Blocks: blocks.Stored{Bucket: s.bucket}}
 	switch {
 	case s.path == lambdaPath:
 		c.Logs = s.bucket
@@ -88,12 +89,6 @@ func (s *store) renew() (err error) {
 	q, newErr := query.New(&query.Config{CatalogCacheBytes: 1 << 20, Detached: s.path == lambdaPath}, c)
 	s.queryable = q
 	return errors.Join(err, newErr)
-}
-
-type blockReader struct{ b *blob.Bucket }
-
-func (r blockReader) ReadRanges(ctx context.Context, key string, ranges []blob.Range) ([][]byte, error) {
-	return r.b.ReadRanges(ctx, key, ranges, nil)
 }
 
 // append appends the batch and brings it to where it is to be read from.

@@ -111,7 +111,7 @@ func newWorld(t *testing.T, seed uint64, f form) *world {
 // reader reads blocks straight from the bucket, or through caches that have to let most of it go again.
 func (w *world) reader(t *testing.T) blocks.RangeReader {
 	if !w.cached {
-		return rangeReader{w.bucket}
+		return blocks.Stored{Bucket: w.bucket}
 	}
 	bytes, err := cache.NewBucket(&cache.BucketOptions{MemoryBytes: 64 << 10, Dir: "cache"}, cache.Components{From: w.bucket, FS: memfs.New()})
 	require.NoError(t, err)
@@ -178,13 +178,6 @@ type sortedQuerier struct{ storage.Querier }
 
 func (q sortedQuerier) Select(ctx context.Context, _ bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
 	return q.Querier.Select(ctx, true, hints, matchers...)
-}
-
-// rangeReader reads blocks straight from the bucket, so that every read is a cold one.
-type rangeReader struct{ b *blob.Bucket }
-
-func (r rangeReader) ReadRanges(ctx context.Context, key string, ranges []blob.Range) ([][]byte, error) {
-	return r.b.ReadRanges(ctx, key, ranges, nil)
 }
 
 // deliver plays the rounds.

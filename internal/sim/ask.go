@@ -136,7 +136,7 @@ func (q *asking) readBlocks(ctx context.Context, view *catalog.View, slowly bool
 			if err != nil {
 				return nil, err
 			}
-			sel, err := blocks.Select(ctx, reader{q.tool.c.Bucket}, e.Meta, &blocks.Query{Range: everything, Masks: masks})
+			sel, err := blocks.Select(ctx, blocks.Stored{Bucket: q.tool.c.Bucket}, e.Meta, &blocks.Query{Range: everything, Masks: masks})
 			if err == nil {
 				err = got.take(q.tenant, sel)
 			}

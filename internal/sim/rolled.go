@@ -30,7 +30,7 @@ func readRollups(ctx context.Context, bucket *blob.Bucket, p *catalog.Partition)
 			return nil, err
 		}
 		for a := range model.Aggregates {
-			sel, err := blocks.Select(ctx, reader{bucket}, e.Meta, &blocks.Query{Range: everything, Masks: masks, Aggregate: a})
+			sel, err := blocks.Select(ctx, blocks.Stored{Bucket: bucket}, e.Meta, &blocks.Query{Range: everything, Masks: masks, Aggregate: a})
 			if err == nil {
 				err = got.take(p.Tenant, e.Format.ResolutionMs(), a, sel)
 			}

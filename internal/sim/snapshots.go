@@ -143,7 +143,7 @@ func readRaw(ctx context.Context, bucket *blob.Bucket, p *catalog.Partition, got
 		if err != nil {
 			return err
 		}
-		sel, err := blocks.Select(ctx, reader{bucket}, e.Meta, &blocks.Query{Range: everything, Masks: masks})
+		sel, err := blocks.Select(ctx, blocks.Stored{Bucket: bucket}, e.Meta, &blocks.Query{Range: everything, Masks: masks})
 		if err == nil {
 			err = got.take(p.Tenant, sel)
 		}

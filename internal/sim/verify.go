@@ -5,7 +5,6 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/varvedb/varve/blob"
 	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/ingester"
 	"github.com/varvedb/varve/model"
@@ -13,13 +12,6 @@ import (
 )
 
 var everything = model.TimeRange{MinMs: model.MinTimeMs, MaxMs: model.MaxTimeMs}
-
-// reader reads block ranges from the bucket.
-type reader struct{ b *blob.Bucket }
-
-func (r reader) ReadRanges(ctx context.Context, key string, ranges []blob.Range) ([][]byte, error) {
-	return r.b.ReadRanges(ctx, key, ranges, nil)
-}
 
 // reading collects what one pass over blocks and memtables finds.
 type reading map[key]finding

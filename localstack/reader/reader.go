@@ -19,6 +19,7 @@ import (
 	"github.com/varvedb/varve/blob/dir"
 	"github.com/varvedb/varve/blob/gcs"
 	"github.com/varvedb/varve/blob/s3"
+	"github.com/varvedb/varve/blocks"
 	"github.com/varvedb/varve/catalog"
 	"github.com/varvedb/varve/model"
 	"github.com/varvedb/varve/query"
@@ -55,7 +56,7 @@ func Open(ctx context.Context, rawURL string) (*Reader, error) {
 		return nil, fmt.Errorf("open reader: %w", err)
 	}
 	r.Catalog = catalog.New(r.Bucket, nil, catalog.Components{})
-	r.Queryable, err = query.New(nil, query.Components{Catalog: r.Catalog, Blocks: ranges{r.Bucket}})
+	r.Queryable, err = query.New(nil, query.Components{Catalog: r.Catalog, Blocks: blocks.Stored{Bucket: r.Bucket}})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open reader: %w", err), r.Bucket.Close())
 	}
@@ -90,11 +91,3 @@ func (r *Reader) Partitions(ctx context.Context, tenant string) ([]*catalog.Part
 
 // All is every time that Varve keeps.
 func All() model.TimeRange { return model.TimeRange{MinMs: model.MinTimeMs, MaxMs: model.MaxTimeMs} }
-
-// ranges reads blocks straight from the bucket.
-type ranges struct{ b *blob.Bucket }
-
-// ReadRanges implements blocks.RangeReader.
-func (r ranges) ReadRanges(ctx context.Context, key string, ranges []blob.Range) ([][]byte, error) {
-	return r.b.ReadRanges(ctx, key, ranges, nil)
-}

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/stretchr/testify/require"
 
+	"github.com/varvedb/varve/blocks"
 	"github.com/varvedb/varve/model"
 	"github.com/varvedb/varve/query"
 	"github.com/varvedb/varve/tenant"
@@ -36,7 +37,7 @@ func (w *World) Metadata() map[string][]model.Metadata {
 }
 
 func (w *World) queryable() (*query.Queryable, context.Context) {
-	q, err := query.New(nil, query.Components{Catalog: w.Catalog, Blocks: blocksOf{w.Own}})
+	q, err := query.New(nil, query.Components{Catalog: w.Catalog, Blocks: blocks.Stored{Bucket: w.Own}})
 	require.NoError(w.T, err)
 	return q, tenant.NewContext(w.T.Context(), "t")
 }

@@ -97,7 +97,7 @@ func (w *World) Read() (out map[string]string, blocksRead, samples int) {
 			require.NoError(w.T, blocks.Verify(data))
 			blocksRead++
 			samples += int(e.Samples)
-			sel, err := blocks.Select(w.T.Context(), blocksOf{w.Own}, e.Meta, &blocks.Query{Range: day.Range()})
+			sel, err := blocks.Select(w.T.Context(), blocks.Stored{Bucket: w.Own}, e.Meta, &blocks.Query{Range: day.Range()})
 			require.NoError(w.T, err)
 			for _, s := range sel.Series {
 				c := &model.Columns{}
@@ -141,14 +141,6 @@ func Same(t *testing.T, want, got map[string]string, msg ...any) {
 		slices.Sort(differ)
 		require.Fail(t, fmt.Sprintf("%d of %d differ:\n%s", n, len(want), strings.Join(differ[:min(n, 10)], "\n")), msg...)
 	}
-}
-
-// blocksOf reads blocks from the bucket.
-type blocksOf struct{ b *blob.Bucket }
-
-// ReadRanges implements blocks.RangeReader.
-func (r blocksOf) ReadRanges(ctx context.Context, key string, want []blob.Range) ([][]byte, error) {
-	return r.b.ReadRanges(ctx, key, want, nil)
 }
 
 // Complete checks that everything is there, once.

@@ -67,7 +67,7 @@ func (s *Source) blockMetadata(ctx context.Context, p *catalog.Partition, e *cat
 	if err != nil {
 		return err
 	}
-	sel, err := blocks.Select(ctx, ranges{s.bucket}, e.Meta, &blocks.Query{Range: e.Range(), Matchers: model.SelectMetadata(""), Masks: masks})
+	sel, err := blocks.Select(ctx, blocks.Stored{Bucket: s.bucket}, e.Meta, &blocks.Query{Range: e.Range(), Matchers: model.SelectMetadata(""), Masks: masks})
 	if err != nil {
 		return err
 	}

@@ -47,7 +47,7 @@ func (w *walk) pieces(ctx context.Context, inputs []*blocks.Meta, masks []blocks
 		for i < len(inputs) && faults[i] == nil {
 			i++
 		}
-		m := blocks.NewMerger(ranges{w.s.bucket}, inputs[from:i], &blocks.MergeOptions{
+		m := blocks.NewMerger(blocks.Stored{Bucket: w.s.bucket}, inputs[from:i], &blocks.MergeOptions{
 			ReadBytes: w.s.opts.ReadBytes * int64(i-from) / int64(len(inputs)), Masks: masks[from:i],
 		})
 		mergers = append(mergers, m)
@@ -76,7 +76,7 @@ func (w *walk) salvaged(ctx context.Context, m *blocks.Meta, masks blocks.Masks,
 	return func(yield func(model.Series, error) bool) {
 		g := &gaps{w: w, id: m.ID}
 		for i, piece := range piecesOf(m) {
-			sel, err := blocks.Select(ctx, ranges{w.s.bucket}, piece, &blocks.Query{Range: w.r, Masks: masks})
+			sel, err := blocks.Select(ctx, blocks.Stored{Bucket: w.s.bucket}, piece, &blocks.Query{Range: w.r, Masks: masks})
 			switch {
 			case errors.Is(err, model.ErrCorrupt):
 				err = g.add(err, fmt.Sprintf("the series of entry %d of %d of its directory, which begins in metric %q", i+1, len(m.Directory), firstMetric(piece)))

@@ -76,7 +76,7 @@ func (w *walk) selected(ctx context.Context, inputs []*blocks.Meta, masks []bloc
 func (w *walk) selector(ctx context.Context, ms []*labels.Matcher, inputs []*blocks.Meta, masks []blocks.Masks, yield func(model.Series, error) bool) error {
 	var parts []iter.Seq2[model.Series, error]
 	for i, m := range inputs {
-		sel, err := blocks.Select(ctx, ranges{w.s.bucket}, m, &blocks.Query{Range: w.r, Matchers: ms, Masks: masks[i]})
+		sel, err := blocks.Select(ctx, blocks.Stored{Bucket: w.s.bucket}, m, &blocks.Query{Range: w.r, Matchers: ms, Masks: masks[i]})
 		if err == nil {
 			defer sel.Close()
 			err = check(sel, w.r)

@@ -96,7 +96,7 @@ func (w *walk) round(ctx context.Context, yield func(model.Series, error) bool) 
 // merged reads all of the blocks.
 func (w *walk) merged(ctx context.Context, inputs []*blocks.Meta, masks []blocks.Masks, yield func(model.Series, error) bool) error {
 	ctx, cancel := context.WithCancel(ctx)
-	m := blocks.NewMerger(ranges{w.s.bucket}, inputs, &blocks.MergeOptions{ReadBytes: w.s.opts.ReadBytes, Masks: masks})
+	m := blocks.NewMerger(blocks.Stored{Bucket: w.s.bucket}, inputs, &blocks.MergeOptions{ReadBytes: w.s.opts.ReadBytes, Masks: masks})
 	defer m.Close()
 	defer cancel()
 	return w.hand(ctx, ofMerger(ctx, m), yield)
@@ -206,12 +206,4 @@ func (s *merged) Samples(dst *model.Columns, r model.TimeRange) error {
 		dst.H = append(dst.H, h)
 	}
 	return nil
-}
-
-// ranges reads blocks from the bucket.
-type ranges struct{ b *blob.Bucket }
-
-// ReadRanges implements blocks.RangeReader.
-func (r ranges) ReadRanges(ctx context.Context, key string, want []blob.Range) ([][]byte, error) {
-	return r.b.ReadRanges(ctx, key, want, nil)
 }
