@@ -6,13 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 
+	"github.com/oklog/ulid/v2"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb"
@@ -50,19 +50,8 @@ const (
 	metaFile    = "meta.json"
 )
 
-// newID makes a ULID: 48 bits of time, the rest random.
-func newID(rand io.Reader, ms int64) (id [16]byte, err error) {
-	if _, err := io.ReadFull(rand, id[6:]); err != nil {
-		return id, fmt.Errorf("read randomness: %w", err)
-	}
-	var t [8]byte
-	binary.BigEndian.PutUint64(t[:], uint64(ms)<<16)
-	copy(id[:6], t[:6])
-	return id, nil
-}
-
 // newBlockWriter begins a block below the directory.
-func newBlockWriter(below string, id [16]byte, j *job, sortBytes, segment int64) (*blockWriter, error) {
+func newBlockWriter(below string, id ulid.ULID, j *job, sortBytes, segment int64) (*blockWriter, error) {
 	w := &blockWriter{j: j, inOrder: true, segment: segment, series: newSorter(j.cfg.TempDir, sortBytes)}
 	w.meta.ULID = id
 	w.dir = filepath.Join(below, w.meta.ULID.String())

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/oklog/ulid/v2"
 	"github.com/prometheus/prometheus/tsdb/chunks"
 
 	"github.com/varvedb/varve/blocks"
@@ -91,9 +92,9 @@ func (b *blocksTarget) writer(n int) (*blockWriter, error) {
 	if b.open[n] != nil {
 		return b.open[n], nil
 	}
-	id, err := newID(b.j.c.Rand, b.j.c.Now().UnixMilli())
+	id, err := ulid.New(ulid.Timestamp(b.j.c.Now()), b.j.c.Rand)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("make id of block: %w", err)
 	}
 	w, err := newBlockWriter(b.dir.tmp, id, b.j, b.sortEach, b.segment)
 	b.open[n] = w
