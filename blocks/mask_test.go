@@ -103,10 +103,7 @@ func newMaskWorld(t *testing.T, rng *rand.Rand, format blocks.Format) *maskWorld
 			in = append(in, blocks.BuildSeries{Labels: ls, Columns: c})
 		}
 		slices.SortFunc(in, func(a, b blocks.BuildSeries) int {
-			if index.Less(a.Labels, b.Labels) {
-				return -1
-			}
-			return 1
+			return index.Compare(a.Labels, b.Labels)
 		})
 		var b bytes.Buffer
 		m, err := blocks.Build(context.Background(), &blocks.Params{Tenant: "t", Day: w.day, Writer: "w", Generation: uint64(n), Format: format}, func(yield func(blocks.BuildSeries, error) bool) {

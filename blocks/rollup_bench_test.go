@@ -66,10 +66,7 @@ func stretched(in []blocks.BuildSeries) (out []blocks.BuildSeries) {
 		out = append(out, blocks.BuildSeries{Labels: s.Labels, Columns: c})
 	}
 	slices.SortFunc(out, func(a, b blocks.BuildSeries) int {
-		if index.Less(a.Labels, b.Labels) {
-			return -1
-		}
-		return 1
+		return index.Compare(a.Labels, b.Labels)
 	})
 	return out
 }

@@ -24,10 +24,7 @@ const day = model.Day(20000)
 func each(in []blocks.BuildSeries) iter.Seq2[blocks.BuildSeries, error] {
 	in = slices.Clone(in)
 	slices.SortFunc(in, func(a, b blocks.BuildSeries) int {
-		if index.Less(a.Labels, b.Labels) {
-			return -1
-		}
-		return 1
+		return index.Compare(a.Labels, b.Labels)
 	})
 	return func(yield func(blocks.BuildSeries, error) bool) {
 		for _, s := range in {

@@ -63,13 +63,16 @@ func NewBuilder(enc *page.Encoder) *Builder {
 	return b
 }
 
-// Less reports whether series a comes before b in a block: by metric name, then labels.Compare.
-func Less(a, b labels.Labels) bool {
+// Compare orders series as blocks do: by metric name, then labels.Compare.
+func Compare(a, b labels.Labels) int {
 	if c := strings.Compare(a.Get(MetricName), b.Get(MetricName)); c != 0 {
-		return c < 0
+		return c
 	}
-	return labels.Compare(a, b) < 0
+	return labels.Compare(a, b)
 }
+
+// Less reports whether series a comes before b in a block.
+func Less(a, b labels.Labels) bool { return Compare(a, b) < 0 }
 
 // Add adds a series, which must come after the one before. An error wraps model.ErrInvalid.
 func (b *Builder) Add(ls labels.Labels, locator []byte) error {

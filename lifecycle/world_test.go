@@ -96,10 +96,7 @@ func (w *world) flush() *blocks.Meta {
 // add makes a block of the series, as the writer's next generation.
 func (w *world) add(in []blocks.BuildSeries) *blocks.Meta {
 	slices.SortFunc(in, func(a, b blocks.BuildSeries) int {
-		if index.Less(a.Labels, b.Labels) {
-			return -1
-		}
-		return 1
+		return index.Compare(a.Labels, b.Labels)
 	})
 	w.gen++
 	var b bytes.Buffer

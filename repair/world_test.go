@@ -73,10 +73,7 @@ func (w *world) build(tenant string, day model.Day, writer string, gen uint64) (
 		in = append(in, blocks.BuildSeries{Labels: labels.FromStrings("__name__", fmt.Sprintf("m%d", i%3), "i", fmt.Sprint(i)), Columns: c})
 	}
 	slices.SortFunc(in, func(a, b blocks.BuildSeries) int {
-		if index.Less(a.Labels, b.Labels) {
-			return -1
-		}
-		return 1
+		return index.Compare(a.Labels, b.Labels)
 	})
 	return w.buildOf(tenant, day, writer, gen, in)
 }

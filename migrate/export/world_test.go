@@ -89,10 +89,7 @@ func (h *history) add(ls labels.Labels) *model.Columns {
 
 func (h *history) sort() {
 	slices.SortFunc(h.series, func(a, b *oneSeries) int {
-		if index.Less(a.ls, b.ls) {
-			return -1
-		}
-		return 1
+		return index.Compare(a.ls, b.ls)
 	})
 }
 

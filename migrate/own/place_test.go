@@ -42,10 +42,7 @@ func newPlace(t *testing.T) *place {
 	}
 	p.series = append(p.series, labels.FromStrings("job", "no name"), model.MetadataSeries("m1"), model.MetadataSeries("m2"))
 	slices.SortFunc(p.series, func(a, b labels.Labels) int {
-		if index.Less(a, b) {
-			return -1
-		}
-		return 1
+		return index.Compare(a, b)
 	})
 	return p
 }

@@ -157,15 +157,7 @@ func firstMetric(m *blocks.Meta) string {
 	return m.Directory[0].FirstMetric
 }
 
-func byIndex(a, b model.Series) int {
-	switch {
-	case index.Less(a.Labels(), b.Labels()):
-		return -1
-	case index.Less(b.Labels(), a.Labels()):
-		return 1
-	}
-	return 0
-}
+func byIndex(a, b model.Series) int { return index.Compare(a.Labels(), b.Labels()) }
 
 // gaps names what is missing of a damaged block: one skip for all that one damaged place costs.
 type gaps struct {

@@ -50,8 +50,12 @@ func (d *day) run(ctx context.Context) error {
 		return fmt.Errorf("target: %w", err)
 	}
 	for okA || okB {
-		takeA := okA && (!okB || !index.Less(b.Labels(), a.Labels))
-		takeB := okB && (!okA || !index.Less(a.Labels, b.Labels()))
+		order := 0
+		if okA && okB {
+			order = index.Compare(a.Labels, b.Labels())
+		}
+		takeA := okA && (!okB || order <= 0)
+		takeB := okB && (!okA || order >= 0)
 		if err := d.series(a, b, takeA, takeB); err != nil {
 			return err
 		}
