@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -145,9 +143,7 @@ func (o *verifyOptions) verifyConfig() (*verify.Config, error) {
 	if o.show < 1 {
 		return nil, usagef("--show must be more than 0")
 	}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(backfillMemory)
-	}
+	limitHeap(backfillMemory)
 	return &verify.Config{Job: *cfg, Tolerance: o.tolerance, Exact: o.exact, MaxNamed: o.show}, nil
 }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -93,9 +92,7 @@ func runBackfill(ctx context.Context, o *backfillOptions, paths []string, e *env
 	if err != nil {
 		return err
 	}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(backfillMemory)
-	}
+	limitHeap(backfillMemory)
 	skips := migrate.NewSkips(o.strict)
 	src, err := o.source(ctx, paths, skips)
 	if err != nil {

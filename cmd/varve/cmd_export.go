@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -131,9 +129,7 @@ func runExport(ctx context.Context, o *exportOptions, e *environment) error {
 	if err != nil {
 		return err
 	}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(backfillMemory)
-	}
+	limitHeap(backfillMemory)
 	skips := migrate.NewSkips(o.strict)
 	return o.withBucket(ctx, func(b *blob.Bucket) (err error) {
 		src, err := own.Open(b, catalog.New(b, nil, catalog.Components{}), o.tenant, skips, &own.Options{

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime/debug"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -125,9 +124,7 @@ func (l *location) repairComponents(ctx context.Context) (c repair.Components, c
 	if err != nil {
 		return c, nil, err
 	}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(lifecycleMemory)
-	}
+	limitHeap(lifecycleMemory)
 	b, err := blob.Open(ctx, url, openers(), nil)
 	if err != nil {
 		return c, nil, err

@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"runtime/debug"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -75,9 +74,7 @@ func runLifecycle(ctx context.Context, o *lifecycleOptions, e *environment) (err
 	if err != nil {
 		return err
 	}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(lifecycleMemory)
-	}
+	limitHeap(lifecycleMemory)
 	b, err := blob.Open(ctx, url, openers(), nil)
 	if err != nil {
 		return err

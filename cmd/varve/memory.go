@@ -33,9 +33,7 @@ func divideMemory(budget int64) memoryParts {
 
 // limitMemory tells Go's collector the budget, unless the operator did.
 func limitMemory(o *serveOptions) {
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(divideMemory(int64(*o.memoryBudget)).heap)
-	}
+	limitHeap(divideMemory(int64(*o.memoryBudget)).heap)
 }
 
 // paceCollector sets, until ctx ends, how far the heap may grow between two runs of the collector: by as much as it has to look at in a run.
@@ -70,4 +68,11 @@ func heapGrowth(live, samples int64) int {
 	}
 	percent := max(least, live-samples) * 100 / live
 	return int(min(100, max(10, percent/5*5)))
+}
+
+// limitHeap sets the limit of Go's collector, unless the environment has set one.
+func limitHeap(bytes int64) {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(bytes)
+	}
 }
