@@ -63,7 +63,7 @@ func (d *dayJob) placeComplete(ctx context.Context) (bool, error) {
 	if err != nil || !p.FlushedThrough(d.writer, complete) {
 		return false, err
 	}
-	d.count.fetch(0, length(d.rangeOf(d.e.Day)))
+	d.count.fetch(0, d.rangeOf(d.e.Day).Length())
 	d.count.day(true)
 	return true, nil
 }
@@ -71,7 +71,7 @@ func (d *dayJob) placeComplete(ctx context.Context) (bool, error) {
 // fetch brings the day here, and makes its id that of its content.
 func (d *dayJob) fetch(ctx context.Context, f Fetcher) error {
 	r := d.rangeOf(d.e.Day)
-	left := length(r)
+	left := r.Length()
 	print, n, err := f.Fetch(ctx, r, d.want, func(samples, ms int64) {
 		ms = min(ms, left)
 		left -= ms
@@ -86,9 +86,6 @@ func (d *dayJob) fetch(ctx context.Context, f Fetcher) error {
 	d.writer = d.job.writer(&d.e)
 	return nil
 }
-
-// length is how many milliseconds a range has.
-func length(r model.TimeRange) int64 { return max(0, r.MaxMs-r.MinMs+1) }
 
 // fetchedSeries are the series of a day that is fetched for them and let go of behind them.
 func (d *dayJob) fetchedSeries(ctx context.Context, f Fetcher) iter.Seq2[blocks.BuildSeries, error] {

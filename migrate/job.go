@@ -128,7 +128,7 @@ func (j *job) run(ctx context.Context) error {
 	j.count.expect(days)
 	if _, ok := j.src.(Fetcher); ok {
 		for i := range days {
-			j.count.expectFetch(length(j.rangeOf(days[i].Day)))
+			j.count.expectFetch(j.rangeOf(days[i].Day).Length())
 		}
 	}
 	j.progress()

@@ -26,6 +26,9 @@ func (r TimeRange) Overlaps(o TimeRange) bool { return r.MinMs <= o.MaxMs && o.M
 // Empty reports whether no timestamp lies in the range.
 func (r TimeRange) Empty() bool { return r.MinMs > r.MaxMs }
 
+// Length is how many milliseconds lie in the range; 0 if it is empty.
+func (r TimeRange) Length() int64 { return max(0, r.MaxMs-r.MinMs+1) }
+
 // Intersect returns what both ranges contain, possibly an empty range.
 func (r TimeRange) Intersect(o TimeRange) TimeRange {
 	return TimeRange{max(r.MinMs, o.MinMs), min(r.MaxMs, o.MaxMs)}

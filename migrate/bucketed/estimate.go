@@ -24,7 +24,7 @@ func (e estimates) add(b *listed, key copyKey, r model.TimeRange) {
 			e[d][key] = one
 		}
 		all, part := prom.RangeOf(&b.info.BlockMeta), r.Intersect(d.Range()).Intersect(prom.RangeOf(&b.info.BlockMeta))
-		share := float64(part.MaxMs-part.MinMs+1) / float64(all.MaxMs-all.MinMs+1)
+		share := float64(part.Length()) / float64(all.Length())
 		one.Series = max(one.Series, int64(b.info.Stats.NumSeries))
 		one.Samples += int64(share * float64(b.info.Stats.NumSamples))
 		one.Histograms += int64(share * float64(b.info.Stats.NumHistogramSamples))

@@ -79,19 +79,19 @@ func (f *fetch) slice(ctx context.Context, r model.TimeRange) error {
 	for try := 1; ; {
 		err := f.request(ctx, r)
 		if err == nil {
-			f.s.pace.succeeded(lengthOf(r))
+			f.s.pace.succeeded(r.Length())
 			return nil
 		}
 		x := (*failure)(nil)
 		if !errors.As(err, &x) || ctx.Err() != nil {
 			return err
 		}
-		if x.tooMuch && lengthOf(r) > minSliceMs {
-			f.s.pace.refused(lengthOf(r))
+		if x.tooMuch && r.Length() > minSliceMs {
+			f.s.pace.refused(r.Length())
 			r = f.halve(r)
 		} else if x.tooMuch && !x.again {
 			return fmt.Errorf("it is too much even for %v from %s on; fewer series at a time (--match) may do: %w",
-				time.Duration(lengthOf(r))*time.Millisecond, time.UnixMilli(r.MinMs).UTC().Format(time.RFC3339Nano), err)
+				time.Duration(r.Length())*time.Millisecond, time.UnixMilli(r.MinMs).UTC().Format(time.RFC3339Nano), err)
 		}
 		if x.again {
 			if try++; try > f.s.opts.Tries {
@@ -110,7 +110,7 @@ func (f *fetch) slice(ctx context.Context, r model.TimeRange) error {
 
 // halve returns the first half of a slice, and leaves the second for later.
 func (f *fetch) halve(r model.TimeRange) model.TimeRange {
-	middle := r.MinMs + lengthOf(r)/2
+	middle := r.MinMs + r.Length()/2
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.again = append(f.again, model.TimeRange{MinMs: middle, MaxMs: r.MaxMs})
@@ -129,7 +129,7 @@ func (f *fetch) request(ctx context.Context, r model.TimeRange) error {
 	out := &sink{f: f, r: r}
 	err := f.s.protocol.read(ctx, r, out)
 	if err == nil {
-		f.report(out.samples-out.told, lengthOf(r))
+		f.report(out.samples-out.told, r.Length())
 	}
 	return err
 }
@@ -206,5 +206,3 @@ func (k *sink) where() string {
 func (k *sink) skip(kind string, line, samples int64, reason string) error {
 	return k.f.s.skips.Add(migrate.Skip{Kind: kind, Where: k.where(), Line: line, Samples: samples, Reason: reason})
 }
-
-func lengthOf(r model.TimeRange) int64 { return r.MaxMs - r.MinMs + 1 }

@@ -35,7 +35,7 @@ func (s *Source) extent(p *catalog.Partition, r model.TimeRange) (*migrate.Exten
 	e := &migrate.Extent{Day: p.Day, Fingerprint: fingerprint(p)}
 	for i := range live {
 		all, part := live[i].Range(), live[i].Range().Intersect(r)
-		e.Samples += int64(float64(live[i].Samples) * float64(part.MaxMs-part.MinMs+1) / float64(all.MaxMs-all.MinMs+1))
+		e.Samples += int64(float64(live[i].Samples) * float64(part.Length()) / float64(all.Length()))
 	}
 	return e, nil
 }

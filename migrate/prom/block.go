@@ -116,7 +116,7 @@ func Extents(m *tsdb.BlockMeta, mark string, r model.TimeRange, at func(model.Da
 }
 
 func share(part, all model.TimeRange) float64 {
-	return float64(part.MaxMs-part.MinMs+1) / float64(all.MaxMs-all.MinMs+1)
+	return float64(part.Length()) / float64(all.Length())
 }
 
 // Series are those of the block that are wanted and have chunks in the range, in the order of index.Less, each once; see migrate.Source. One that is made of several implements Copied.
