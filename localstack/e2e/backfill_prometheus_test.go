@@ -4,12 +4,15 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"testing"
@@ -24,7 +27,7 @@ import (
 // has in each of the ways there are; whatever the way, and however often it was killed, the bucket then holds what Prometheus itself answers.
 func TestBackfillPrometheus(t *testing.T) {
 	needDebian(t, "prometheus")
-	p := startSource(t, "0s")
+	p := startSource(t, random(t), "0s", 0)
 	p.configure(true)
 	t.Run("directory in use", p.testInUse)
 	p.stop()
@@ -38,11 +41,13 @@ func TestBackfillPrometheus(t *testing.T) {
 	t.Run("beside", p.testBeside)
 }
 
-// TestBackfillLate takes over the directory of a Prometheus that took samples out of order, some of them for times that it had already.
+// TestBackfillLate takes over the directory of a Prometheus that took samples out of order, some of them for times that it had already. What came late is kept. Which of the two
+// Prometheus answers depends on how its chunks lie: 2.42 says the late one for times that are in a block, and the first one right behind the block's end.
 func TestBackfillLate(t *testing.T) {
 	needDebian(t, "prometheus")
-	p := startSource(t, "2h")
-	req := &prompb.WriteRequest{}
+	rng := random(t)
+	p := startSource(t, rng, "2h", time.Duration(rng.Int64N(int64(2*time.Hour)))) // the late samples are in the log, in a block, or on both sides of its end
+	req, lates := &prompb.WriteRequest{}, []*prompb.TimeSeries(nil)
 	for i, ts := range p.past.slice(p.past.samples-90, p.past.samples-10) {
 		if name := ts.Labels[0].Value; name != "past_gauge" && name != "past_total" || ts.Labels[1].Value == "3" {
 			continue
@@ -51,13 +56,39 @@ func TestBackfillLate(t *testing.T) {
 			ts.Samples[k].Value = float64(k)
 			ts.Samples[k].Timestamp += int64(i%3) * 20_000 // a third of the series gets another value for the same time
 		}
-		req.Timeseries = append(req.Timeseries, *ts)
+		req.Timeseries, lates = append(req.Timeseries, *ts), append(lates, ts)
 	}
 	status, body, err := call(t.Context(), http.MethodPost, p.url("/api/v1/write"), writeHeader(), bytes.NewReader(encodeWrite(t, req)))
 	if err != nil || status/100 != 2 {
 		t.Fatalf("late samples: %d, %v: %.300s", status, err, body)
 	}
-	backfillTwice(t, fileBucket(t), p.contents(time.Now()), "--from", "prometheus", p.dir)
+	want, ties := p.contents(time.Now()), 0
+	ordered := p.past.contents()
+	for key, late := range contentsOf(lates) {
+		for _, one := range late {
+			i, ok := at(want[key], one.t)
+			if !ok {
+				t.Fatalf("Prometheus does not answer what %s got late at %d", key, one.t)
+			}
+			k, tie := at(ordered[key], one.t)
+			if got := want[key][i].bits; got != one.bits && !(tie && got == ordered[key][k].bits) {
+				t.Fatalf("Prometheus answers %#x for %s at %d, which it never got", got, key, one.t)
+			}
+			if tie {
+				ties++
+			}
+			want[key][i] = one
+		}
+	}
+	if ties == 0 {
+		t.Fatal("no sample came late for a time that had one")
+	}
+	backfillTwice(t, fileBucket(t), want, "--from", "prometheus", p.dir)
+}
+
+// at finds the sample of a time.
+func at(points []point, ms int64) (int, bool) {
+	return slices.BinarySearchFunc(points, ms, func(p point, ms int64) int { return cmp.Compare(p.t, ms) })
 }
 
 // A source is a Prometheus that has a history.
@@ -74,17 +105,17 @@ type source struct {
 	want     contents // all that it answers, once it is stopped
 }
 
-// startSource starts a Prometheus that gets a past, merges what it is due to merge, and has some of it deleted. late is how old samples may be that come out of order.
-func startSource(t *testing.T, late string) *source {
+// startSource starts a Prometheus that gets a past, merges what it is due to merge, and has some of it deleted. late is how old samples may be that come out of order,
+// and its past ended that long ago.
+func startSource(t *testing.T, rng *rand.Rand, late string, ago time.Duration) *source {
 	t.Helper()
 	addr, err := process.FreeAddr()
 	if err != nil {
 		t.Fatal(err)
 	}
 	root := t.TempDir()
-	rng := random(t)
 	s := &source{t: t, addr: addr, dir: filepath.Join(root, "data"), config: filepath.Join(root, "prometheus.yml"), late: late}
-	s.past = newPast(rng, time.Now().Add(-2*time.Minute), long(12, 3))
+	s.past = newPast(rng, time.Now().Add(-2*time.Minute-ago), long(12, 3))
 	s.from = s.past.from.Add(-time.Hour)
 	s.configure(false)
 	s.p, err = process.Start(t.Context(), "prometheus", &process.Options{

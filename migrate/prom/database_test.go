@@ -75,13 +75,18 @@ func lateDatabase(t *testing.T, times ...int64) (dir string, db *tsdb.DB) {
 	db, err := tsdb.Open(dir, nil, nil, opts, nil)
 	require.NoError(t, err)
 	db.DisableCompactions()
+	appendTo(t, db, 0, times...)
+	return dir, db
+}
+
+// appendTo appends samples of m one after another. Their values count from first.
+func appendTo(t *testing.T, db *tsdb.DB, first int, times ...int64) {
 	for i, at := range times {
 		app := db.Appender(context.Background())
-		_, err := app.Append(0, labels.FromStrings("__name__", "m"), migratetest.FirstDay.Range().MinMs+at, float64(i))
+		_, err := app.Append(0, labels.FromStrings("__name__", "m"), migratetest.FirstDay.Range().MinMs+at, float64(first+i))
 		require.NoError(t, err)
 		require.NoError(t, app.Commit())
 	}
-	return dir, db
 }
 
 // scrape is a scrape and some series besides: one without a name, and one that comes late.

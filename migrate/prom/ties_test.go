@@ -27,6 +27,24 @@ func TestOutOfOrderBlockTie(t *testing.T) {
 	w.Complete(want)
 }
 
+// TestOutOfOrderLogTie takes, of two samples of one time of which one is in a block and the other in the log of out-of-order samples, the one that Prometheus answers.
+func TestOutOfOrderLogTie(t *testing.T) {
+	var times []int64
+	for i := range int64(160) {
+		times = append(times, i*60_000)
+	}
+	dir, db := lateDatabase(t, times...)
+	from := migratetest.FirstDay.Range().MinMs
+	require.NoError(t, db.CompactHead(tsdb.NewRangeHead(db.Head(), from, from+2*3_600_000-1)))
+	require.Len(t, db.Blocks(), 1)
+	appendTo(t, db, 1000, times[105:118]...)
+	want := migratetest.Contents(t, db)
+	require.NoError(t, db.Close())
+	w := newWorld(t)
+	w.tsdb(migratetest.Small(), dir)
+	w.Complete(want)
+}
+
 // TestOverlappingBlocksTie takes, of two samples of one time in two blocks, the one that Prometheus answers.
 func TestOverlappingBlocksTie(t *testing.T) {
 	dir := t.TempDir()

@@ -32,8 +32,8 @@ type TSDB struct {
 	opts   TSDBOptions
 	skips  *migrate.Skips
 	blocks []*Block
-	// log is what the log has, nil if there is none.
-	log *spill.Sorter
+	// log is what the log has, and late what that of out-of-order samples has; nil if there is none.
+	log, late *spill.Sorter
 }
 
 var _ migrate.Source = (*TSDB)(nil)
@@ -80,7 +80,7 @@ func (t *TSDB) open() error {
 		}
 	}
 	t.dropParents()
-	if len(t.blocks) == 0 && len(t.skips.Named()) == 0 && !t.hasLog() {
+	if len(t.blocks) == 0 && len(t.skips.Named()) == 0 && !t.hasLog("wal") {
 		return fmt.Errorf("there is no block and no log in it: %w", model.ErrNotFound)
 	}
 	return nil
@@ -135,7 +135,7 @@ func (t *TSDB) dropParents() {
 
 // Days implements Source. It reads the log.
 func (t *TSDB) Days(ctx context.Context, r model.TimeRange, want migrate.Want) ([]migrate.Extent, error) {
-	if t.hasLog() {
+	if t.hasLog("wal") {
 		if err := t.readLog(ctx, r, want); err != nil {
 			return nil, err
 		}
@@ -150,12 +150,12 @@ func (t *TSDB) Days(ctx context.Context, r model.TimeRange, want migrate.Want) (
 	for _, b := range t.blocks {
 		Extents(&b.meta, fmt.Sprintf("block %s %d ", b.meta.ULID, b.meta.Stats.NumTombstones), r, at)
 	}
-	if t.log != nil {
-		for d, n := range t.log.Counts() {
+	for _, sorted := range t.sorted() {
+		for d, n := range sorted.Counts() {
 			e := at(d)
 			e.Samples += n
 			// By content: the log grows while there is a Prometheus, and is written anew by its checkpoints, but most of its days stay what they are.
-			print, _, err := spill.Print(t.log.Series(ctx, d), d.Range())
+			print, _, err := spill.Print(sorted.Series(ctx, d), d.Range())
 			if err != nil {
 				return nil, err
 			}
@@ -167,7 +167,8 @@ func (t *TSDB) Days(ctx context.Context, r model.TimeRange, want migrate.Want) (
 
 // Series implements Source.
 func (t *TSDB) Series(ctx context.Context, r model.TimeRange, want migrate.Want) iter.Seq2[model.Series, error] {
-	// Of equal timestamps the last input wins: as in Prometheus a block, which may be of out-of-order samples, before the log.
+	// Of equal timestamps the last input wins, and that is the sample that came out of order: it is in a block, while the other one may be in the log, or in the log for such. One
+	// of them is the staleness marker of a target that was taken away. Prometheus answers so too, but where both logs and a block meet, its merge of chunks decides.
 	var inputs []iter.Seq2[model.Series, error]
 	if t.log != nil {
 		inputs = append(inputs, t.log.Series(ctx, model.DayOf(r.MinMs)))
@@ -176,6 +177,9 @@ func (t *TSDB) Series(ctx context.Context, r model.TimeRange, want migrate.Want)
 		if RangeOf(&b.meta).Overlaps(r) {
 			inputs = append(inputs, b.Series(ctx, r, want))
 		}
+	}
+	if t.late != nil {
+		inputs = append(inputs, t.late.Series(ctx, model.DayOf(r.MinMs)))
 	}
 	if len(inputs) == 1 {
 		return inputs[0]
@@ -190,8 +194,13 @@ func (t *TSDB) Close() error {
 		errs = append(errs, b.Close())
 	}
 	t.blocks = nil
-	if t.log != nil {
-		errs = append(errs, t.log.Close())
+	for _, s := range t.sorted() {
+		errs = append(errs, s.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// sorted are the sorters that there are.
+func (t *TSDB) sorted() []*spill.Sorter {
+	return slices.DeleteFunc([]*spill.Sorter{t.log, t.late}, func(s *spill.Sorter) bool { return s == nil })
 }

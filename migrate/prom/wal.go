@@ -22,8 +22,9 @@ import (
 	"github.com/varvedb/varve/model"
 )
 
-func (t *TSDB) hasLog() bool {
-	info, err := os.Stat(filepath.Join(t.dir, "wal"))
+// hasLog: there is a log of that name, wal or wbl.
+func (t *TSDB) hasLog(name string) bool {
+	info, err := os.Stat(filepath.Join(t.dir, name))
 	return err == nil && info.IsDir()
 }
 
@@ -32,7 +33,7 @@ type logReader struct {
 	t       *TSDB
 	r       model.TimeRange
 	want    migrate.Want
-	out     *spill.Sorter
+	out     *spill.Sorter // what is read now goes there
 	decoder record.Decoder
 	// series are those that are wanted, by reference; deleted what was deleted of them.
 	series  map[chunks.HeadSeriesRef]labels.Labels
@@ -48,14 +49,22 @@ type logReader struct {
 	stones    []tombstones.Stone
 }
 
+// lateShare is which part of the memory for sorting out-of-order samples get, where there are any.
+const lateShare = 4
+
 // readLog sorts what the log has in the range.
 func (t *TSDB) readLog(ctx context.Context, r model.TimeRange, want migrate.Want) error {
 	l := &logReader{
-		t: t, r: r, want: want, out: spill.New(t.opts.TempDir, t.opts.SortBytes, spill.FirstWins), decoder: record.NewDecoder(nil, nil),
+		t: t, r: r, want: want, decoder: record.NewDecoder(nil, nil),
 		series: map[chunks.HeadSeriesRef]labels.Labels{}, deleted: map[chunks.HeadSeriesRef]tombstones.Intervals{}, fromMs: math.MinInt64,
 	}
 	l.rows = logRows{l: l, said: map[string][]byte{}, lastMs: model.MinTimeMs - 1}
-	t.log = l.out
+	sortBytes := t.opts.SortBytes
+	if t.hasLog("wbl") {
+		t.late = spill.New(t.opts.TempDir, sortBytes/lateShare, spill.FirstWins)
+		sortBytes -= sortBytes / lateShare
+	}
+	t.log = spill.New(t.opts.TempDir, sortBytes, spill.FirstWins)
 	for _, b := range t.blocks {
 		// Blocks of out-of-order samples, or of some series, say nothing about how far the others have come.
 		if c := &b.meta.Compaction; !c.FromOutOfOrder() && !c.FromStaleSeries() && !c.FromSelectedSeries() {
@@ -71,23 +80,26 @@ func (t *TSDB) readLog(ctx context.Context, r model.TimeRange, want migrate.Want
 		return err
 	}
 	l.spreadDeletes()
-	// Out-of-order samples lie in a log of their own, and may be older than the blocks. They are read first, as the first of two samples is kept: where one has
-	// the time of an ordered one, such as the staleness marker of a target that was taken away, it is what Prometheus answers.
-	if _, err := os.Stat(filepath.Join(t.dir, "wbl")); err == nil {
+	// Out-of-order samples lie in a log of their own, and may be older than the blocks.
+	if t.late != nil {
 		fromMs := l.fromMs
-		l.fromMs = math.MinInt64
+		l.fromMs, l.out = math.MinInt64, t.late
 		if err := l.readSegments(ctx, wlog.SegmentRange{Dir: filepath.Join(t.dir, "wbl"), First: -1, Last: -1}, l.takeSamples); err != nil {
+			return err
+		}
+		if err := t.late.Finish(); err != nil {
 			return err
 		}
 		l.fromMs = fromMs
 	}
+	l.out = t.log
 	if err := l.readDir(ctx, dir, l.takeSamples); err != nil {
 		return err
 	}
 	if err := l.rows.finish(); err != nil {
 		return err
 	}
-	return l.out.Finish()
+	return t.log.Finish()
 }
 
 // readDir reads a log from its checkpoint on.
