@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -21,7 +22,7 @@ func TestParseCPU(t *testing.T) {
 }
 
 func TestLife(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	log := filepath.Join(t.TempDir(), "log")
 	start := func(script string) *Process {
@@ -49,8 +50,10 @@ func TestLife(t *testing.T) {
 	defer cancelShort()
 	asked := 0
 	refuses := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if asked++; asked == 3 {
-			cancelShort() // in the middle of a request
+		if printed, _ := os.ReadFile(log); strings.Contains(string(printed), "up\n") { // it has set its trap
+			if asked++; asked == 3 {
+				cancelShort() // in the middle of a request
+			}
 		}
 		http.NotFound(w, r)
 	}))
@@ -58,7 +61,7 @@ func TestLife(t *testing.T) {
 	if err := p.WaitReady(short, refuses.URL); err == nil || !strings.Contains(err.Error(), "404") {
 		t.Errorf("not ready: %v, want the last answer in it", err)
 	}
-	if err := p.Stop(10 * time.Second); err != nil {
+	if err := p.Stop(time.Minute); err != nil {
 		t.Error(err)
 	}
 
