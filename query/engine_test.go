@@ -3,6 +3,7 @@ package query
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -46,14 +47,18 @@ func TestCloseEnds(t *testing.T) {
 
 // TestStuckWriter runs out of time waiting for a writer, which has to be named.
 func TestStuckWriter(t *testing.T) {
-	w := newWorld(t)
-	w.register(catalog.Writer{ID: "w1", Mode: "fsync"})
-	w.sources = []model.Source{stuckSource{make(chan struct{})}}
-	ctx, cancel := context.WithTimeout(w.ctx(), 20*time.Millisecond)
-	defer cancel()
-	got := selectAll(ctx, t, w.queryable(), t0, t0+10, everything)
-	require.ErrorIs(t, got.err, context.DeadlineExceeded)
-	require.ErrorContains(t, got.err, "w1")
+	synctest.Test(t, func(t *testing.T) { // whose time passes only once the writer is all that is waited for
+		w := newWorld(t)
+		w.register(catalog.Writer{ID: "w1", Mode: "fsync"})
+		src := stuckSource{make(chan struct{})}
+		w.sources = []model.Source{src}
+		ctx, cancel := context.WithTimeout(w.ctx(), 20*time.Millisecond)
+		defer cancel()
+		got := selectAll(ctx, t, w.queryable(), t0, t0+10, everything)
+		<-src.asked
+		require.ErrorIs(t, got.err, context.DeadlineExceeded)
+		require.ErrorContains(t, got.err, "w1")
+	})
 }
 
 func TestEngine(t *testing.T) {
