@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -321,6 +322,10 @@ func TestClientGoes(t *testing.T) {
 
 // TestDeadline: a query ends before the invocation does, and before API Gateway gives up.
 func TestDeadline(t *testing.T) {
+	synctest.Test(t, deadline) // in which nothing that is computed takes time
+}
+
+func deadline(t *testing.T) {
 	var left time.Duration
 	f := function(t, Config{}, func(_ http.ResponseWriter, r *http.Request) {
 		end, _ := r.Context().Deadline()
