@@ -107,6 +107,38 @@ func TestNoAnswer(t *testing.T) {
 	check(t, "put", err, model.ErrUnavailable)
 }
 
+// TestEarlyRefusal: a store that refuses a write by its head alone, and closes the connection before the body has come, is understood though its answer is lost; one that
+// only breaks off is not available.
+func TestEarlyRefusal(t *testing.T) {
+	for name, c := range map[string]struct {
+		head int
+		v    blob.Version
+		want error
+	}{
+		"taken":         {http.StatusOK, "", model.ErrConflict},
+		"free":          {http.StatusNotFound, "", model.ErrUnavailable},
+		"changed":       {http.StatusOK, `"old"`, model.ErrConflict},
+		"gone":          {http.StatusNotFound, `"old"`, model.ErrConflict},
+		"as it was":     {http.StatusOK, `"v1"`, model.ErrUnavailable},
+		"no answer too": {http.StatusServiceUnavailable, "", model.ErrUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, s := serve(t, 2, "", func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodPut {
+					panic(http.ErrAbortHandler)
+				}
+				w.Header().Set("ETag", `"v1"`)
+				w.WriteHeader(c.head)
+			})
+			_, err := b.PutIf(t.Context(), "k", make([]byte, 1<<20), c.v)
+			check(t, "put", err, c.want)
+			if want := 2; errors.Is(c.want, model.ErrConflict) && len(s.asked) != want {
+				t.Errorf("%d requests %q, want %d", len(s.asked), s.asked, want)
+			}
+		})
+	}
+}
+
 // TestShortBody: a connection that breaks within a body costs only the rest of it.
 func TestShortBody(t *testing.T) {
 	const body = "0123456789"

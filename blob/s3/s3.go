@@ -171,9 +171,29 @@ func (s *store) Put(ctx context.Context, key string, data []byte, cond blob.Cond
 	}
 	out, err := s.s3.PutObject(ctx, in)
 	if err != nil {
+		if _, answered := s.Answer(err); !answered && len(data) > sentWhole && s.refuses(ctx, key, cond) {
+			return "", &smithy.GenericAPIError{Code: "PreconditionFailed", Message: err.Error()}
+		}
 		return "", err
 	}
 	return blob.Version(aws.ToString(out.ETag)), nil
+}
+
+// sentWhole is the size in bytes of a body that is on its way as a whole before a store can answer.
+const sentWhole = 16 << 10
+
+// refuses reports whether the object is not what a write wants it to be. A store that sees so by the head of a request may answer and close the connection
+// without reading the body; who is still sending that then learns of the reset, and on a busy machine never of the answer, however often it tries.
+func (s *store) refuses(ctx context.Context, key string, cond blob.Condition) bool {
+	if cond == (blob.Condition{}) || ctx.Err() != nil {
+		return false
+	}
+	out, err := s.s3.HeadObject(ctx, &s3.HeadObjectInput{Bucket: aws.String(s.bucket), Key: aws.String(key)})
+	if err != nil {
+		a, _ := s.Answer(err)
+		return a.Status == http.StatusNotFound && cond.Match != ""
+	}
+	return cond.Absent || aws.ToString(out.ETag) != string(cond.Match)
 }
 
 // Delete implements cdk.Store.
@@ -219,7 +239,7 @@ func (s *store) Answer(err error) (cdk.Answer, bool) {
 	return a, a.Status >= 300
 }
 
-// statusOf is the status that stands behind an error within a batch.
+// statusOf is the status that stands behind an error that is no answer of its own.
 func statusOf(code string) int {
 	switch code {
 	case "AccessDenied":
@@ -228,6 +248,8 @@ func statusOf(code string) int {
 		return http.StatusInternalServerError
 	case "SlowDown", "ServiceUnavailable":
 		return http.StatusServiceUnavailable
+	case "PreconditionFailed":
+		return http.StatusPreconditionFailed
 	}
 	return 0
 }
