@@ -224,6 +224,9 @@ var cleaners = []struct {
 	{regexp.MustCompile(`\b[0-9a-v]{26}\b`), "BLOCK"},
 	{regexp.MustCompile(`\b\d+(\.\d+)? (B|KiB)\b`), "SIZE"},
 	{regexp.MustCompile(`"(bytes|block_bytes|catalog_bytes|started_ms)": \d+`), `"$1": N`},
+	// On a slow machine other seconds come up, and as there is a line of progress for each, more lines than the first.
+	{regexp.MustCompile(`"elapsed_s":\d+`), `"elapsed_s":N`},
+	{regexp.MustCompile(`(\{"elapsed_s":N.*\n)(\{"elapsed_s":N.*\n)+`), "$1"},
 	{regexp.MustCompile(`(SIZE +)\d+\.\d\d\b`), "${1}RATIO"},
 	{regexp.MustCompile(`\bgo1\.[0-9.]+`), "GO"},
 	{regexp.MustCompile(`linux/\w+|darwin/\w+`), "PLATFORM"},
