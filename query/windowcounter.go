@@ -36,7 +36,7 @@ func (e *emission) grow(i int) {
 		e.sample(w.end[i], i)
 		return
 	}
-	base, peak, reset, ok := e.growth(i)
+	base, peak, reset, ok := e.growth(i, start)
 	if !ok {
 		e.add(w.end[i], last)
 		return
@@ -61,12 +61,13 @@ func (e *emission) grow(i int) {
 	e.add(w.end[i], last)
 }
 
-// growth says from what value to which one the counter grows in window i, and whether it is reset then. ok is false where nothing is to be said but the value at
+// growth says from what value to which one the counter grows in window i, which begins at start, and whether it is reset then. A window that comes back after others
+// without samples, on another day, grows from its first sample: the step to that is between the two, as it is of raw samples. ok is false where nothing is to be said but the value at
 // the end: of what is no counter, and next to raw samples that fit into no growth.
-func (e *emission) growth(i int) (base, peak float64, reset, ok bool) {
+func (e *emission) growth(i int, start int64) (base, peak float64, reset, ok bool) {
 	w := e.windows
 	last, increase := w.v[i], w.second[i]
-	known := i > 0 && w.histogram(i-1) == nil
+	known := i > 0 && w.histogram(i-1) == nil && (sameDay(w.end[i-1], w.end[i]) || w.end[i-1] >= start-1)
 	if known {
 		base = w.v[i-1]
 	} else {
@@ -80,7 +81,6 @@ func (e *emission) growth(i int) (base, peak float64, reset, ok bool) {
 	} else {
 		peak = last
 	}
-	start, _ := w.bounds(i)
 	if before, found := e.rawBefore(start, i); found {
 		if before > peak {
 			return 0, 0, false, false

@@ -142,7 +142,7 @@ func TestCounterGrowth(t *testing.T) {
 	t.Logf("%d ranges, %d with a reset in the first window of a day", exact+blind, blind)
 }
 
-// trueGrowth is what the samples of the range grow by, with the step from the sample before if it is of the same day or the window before. unsure is how much of that is
+// trueGrowth is what the samples of the range grow by, with the step from the sample before if it is of the same day or of the window before theirs. unsure is how much of that is
 // not known of windows: the first sample of each day whose first window has a reset.
 func trueGrowth(c *model.Columns, r model.TimeRange, res int64) (growth, unsure float64) {
 	from, to := span(c.T, r)
@@ -150,7 +150,7 @@ func trueGrowth(c *model.Columns, r model.TimeRange, res int64) (growth, unsure 
 		return 0, 0
 	}
 	first := from
-	if from > 0 && (sameDay(c.T[from-1], c.T[from]) || c.T[from-1] > r.MinMs-1-res) {
+	if from > 0 && (sameDay(c.T[from-1], c.T[from]) || model.WindowEnd(c.T[from]-res, res) <= model.WindowEnd(c.T[from-1], res)) {
 		first--
 	}
 	for i := max(first, 1); i < to; i++ {
@@ -210,4 +210,52 @@ func TestNoCounter(t *testing.T) {
 	s := windowsOf(metric("c"), c, p.use, fiveMinutesMs, p.around(asked, fiveMinutesMs), false)
 	require.NoError(t, (&rolling{purpose: p}).decode(&got, &scratch, []model.Series{s}, asked, (*querier)(nil).excuse))
 	require.Equal(t, []float64{-5, -10, -15, -20, -25, -30, -35, -39}, got.V)
+}
+
+// TestCounterAfterDaysWithout: what a counter grew by on days without samples is not of the window in which it comes back; a range that reaches back to the sample
+// before has it. So the answer for a moment does not depend on how far back the query began.
+func TestCounterAfterDaysWithout(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	for range 50 {
+		pace := float64(1 + r.IntN(9))
+		gone, back := t0+r.Int64N(22)*hourMs+1, t0+2*model.MsPerDay+r.Int64N(22)*hourMs+1
+		value := func(at int64) float64 { return pace * float64((at-t0)/15_000) }
+		if r.IntN(3) == 0 { // it begins anew
+			value = func(at int64) float64 { return pace * float64((at-t0)%model.MsPerDay/15_000) }
+		}
+		c := &model.Columns{}
+		for at := t0 + r.Int64N(15_000); at < t0+3*model.MsPerDay; at += 15_000 {
+			if at < gone+hourMs || at > back {
+				c.Append(at, value(at))
+			}
+		}
+		for _, res := range [...]int64{fiveMinutesMs, hourMs} {
+			start := (back - 1) / res * res
+			p := purpose{use: useCounter, startMs: start, reachMs: res}
+			windows := func(asked model.TimeRange) *model.Columns {
+				var parts []model.Series
+				for d := day0; d < day0+3; d++ {
+					parts = append(parts, windowsOf(metric("c"), dayOf(c, d), p.use, res, p.around(asked, res), false))
+				}
+				var all, scratch, first model.Columns
+				require.NoError(t, (&rolling{purpose: p}).decode(&all, &scratch, parts, asked, (*querier)(nil).excuse))
+				appendWithin(&first, &all, model.TimeRange{MinMs: start + 1, MaxMs: start + res})
+				if len(all.V) > len(first.V) {
+					want, unsure := trueGrowth(c, asked, res)
+					require.Zero(t, unsure)
+					require.Equal(t, want, growthOf(all.V))
+				}
+				return &first
+			}
+			want, _ := trueGrowth(c, model.TimeRange{MinMs: start + 1, MaxMs: start + res}, res)
+			narrow := windows(model.TimeRange{MinMs: start + 1, MaxMs: start + res})
+			wide := windows(model.TimeRange{MinMs: t0, MaxMs: start + res})
+			require.Equal(t, want, growthOf(narrow.V))
+			require.Equal(t, want, growthOf(wide.V))
+			require.Equal(t, narrow.T, wide.T)
+			require.Equal(t, narrow.V, wide.V)
+		}
+	}
 }
