@@ -2,10 +2,12 @@ package process
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -75,5 +77,31 @@ func TestDebianNamesWhatIsMissing(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	if _, err := Debian(t.Context(), "no-such-server"); err == nil || !strings.Contains(err.Error(), "no-such-server is not installed") {
 		t.Errorf("%v, want the name in it", err)
+	}
+}
+
+// TestFreeAddr: ports are not those that the system gives to others.
+func TestFreeAddr(t *testing.T) {
+	for range 200 {
+		addr, err := FreeAddr()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, port, err := net.SplitHostPort(addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := strconv.Atoi(port)
+		first, last := portsOfSystem()
+		if err != nil || n >= first && n <= last && (first > 12_000 || last < 63_000) {
+			t.Fatalf("%s (%v), and the system has %d to %d", addr, err, first, last)
+		}
+	}
+	for want, c := range map[[2]int][2]int{
+		{10_000, 32_767}: {32_768, 60_999}, {61_001, 65_535}: {9000, 61_000}, {1024, 65_535}: {1024, 65_535}, {10_000, 11_999}: {12_000, 65_535},
+	} {
+		if first, last := portsBeside(c[0], c[1]); first != want[0] || last != want[1] {
+			t.Errorf("beside %v lie %d to %d, want %v", c, first, last, want)
+		}
 	}
 }
