@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -23,7 +24,8 @@ func TestAdopt(t *testing.T) {
 func adopt(t *testing.T, mode string, b bucket) {
 	s := startServer(t, "doomed", b, "--durability", mode, "--ship", "on")
 	stop, writers := startWriters(t, s, 4)
-	time.Sleep(long(40*time.Second, 13*time.Second))
+	awaitShipped(t, b, writers)
+	time.Sleep(long(30*time.Second, 2*time.Second))
 	s.kill()
 	killed := time.Now()
 	stop()
@@ -32,6 +34,9 @@ func adopt(t *testing.T, mode string, b bucket) {
 	}
 
 	last := lastShipped(t, b)
+	if last.IsZero() {
+		t.Fatal("nothing was shipped")
+	}
 	t.Logf("the last shipment was complete %s before the kill", killed.Sub(last).Round(time.Millisecond))
 	if killed.Sub(last) > 10*time.Second {
 		t.Errorf("the last shipment was complete %s before the kill, want at most 10s", killed.Sub(last))
@@ -41,9 +46,30 @@ func adopt(t *testing.T, mode string, b bucket) {
 	must := always
 	if mode == "fsync" {
 		// The times of objects have the grain of a second, so last may lie up to one second before the end of the upload.
-		must = func(a ack) bool { return a.at.Before(last.Add(-5 * time.Second)) }
+		must = func(a ack) bool { return a.at.Before(last.Add(-lostAtMost)) }
 	}
 	requireOnce(t, b, writers, must)
+}
+
+// lostAtMost is by how much what was acknowledged may be younger than the newest shipment and be lost nevertheless.
+const lostAtMost = 5 * time.Second
+
+// awaitShipped waits until a segment was shipped so long after the first acknowledgement of each writer that these must be in the bucket.
+func awaitShipped(t *testing.T, b bucket, writers []*writer) {
+	t.Helper()
+	for deadline := time.Now().Add(3 * time.Minute); ; time.Sleep(500 * time.Millisecond) {
+		last := lastShipped(t, b)
+		early := func(w *writer) bool {
+			acks := w.acknowledged()
+			return len(acks) > 0 && acks[0].at.Before(last.Add(-lostAtMost-time.Second))
+		}
+		if !slices.ContainsFunc(writers, func(w *writer) bool { return !early(w) }) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the last shipment is of %v", last)
+		}
+	}
 }
 
 // TestZombie adopts a writer that was only asleep. It wakes up, goes on, and nothing is lost or doubled.

@@ -102,7 +102,7 @@ func activeWriter(t *testing.T, b bucket) string {
 	return ids[0]
 }
 
-// lastShipped is when the newest segment of any log came into the bucket. Clouds tell it in whole seconds.
+// lastShipped is when the newest segment of any log came into the bucket, zero if none did. Clouds tell it in whole seconds.
 func lastShipped(t *testing.T, b bucket) time.Time {
 	t.Helper()
 	var last time.Time
@@ -113,9 +113,6 @@ func lastShipped(t *testing.T, b bucket) time.Time {
 		if strings.HasSuffix(o.Key, ".wal") && o.Modified.After(last) {
 			last = o.Modified
 		}
-	}
-	if last.IsZero() {
-		t.Fatal("nothing was shipped")
 	}
 	return last
 }
