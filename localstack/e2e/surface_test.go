@@ -237,7 +237,8 @@ func checkDeadline(t *testing.T, s *server, now time.Time) {
 	}
 }
 
-// checkCancelled wants the server to stop soon after its client has gone: what the process computes afterwards is measured in CPU time, which other load does not change.
+// checkCancelled wants the server to stop soon after its client has gone: what the process computes afterwards is measured in CPU time, which other load does not change. The
+// query goes on for 20 s if nobody stops it.
 func checkCancelled(t *testing.T, s *server, now time.Time) {
 	idle := busySeconds(t, s, 500*time.Millisecond)
 	for range 3 {
@@ -247,9 +248,15 @@ func checkCancelled(t *testing.T, s *server, now time.Time) {
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatalf("the query was not under way any more: %v", err)
 		}
-		time.Sleep(100 * time.Millisecond)
-		if after := busySeconds(t, s, 500*time.Millisecond); after > idle+0.1 {
-			t.Errorf("100 ms after its client has gone the server works on: %.0f ms of CPU time in half a second, %.0f when idle", after*1000, idle*1000)
+		const most = 3.0 // seconds: to see that the client has gone, to end, and to collect the garbage
+		for total := 0.0; ; {
+			took := busySeconds(t, s, 500*time.Millisecond)
+			if took <= idle+0.1 {
+				break
+			}
+			if total += took; total > most {
+				t.Fatalf("its client has gone, and the server works on: %.0f ms of CPU time in the last half second, %.0f when idle, and %.1f s in all", took*1000, idle*1000, total)
+			}
 		}
 	}
 }
