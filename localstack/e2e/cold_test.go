@@ -127,11 +127,11 @@ func metered(t *testing.T, b bucket, opts *meter.Options) (bucket, *meter.Proxy)
 }
 
 // agree compares what a query says that it took with what the proxy saw. A machine that is busy may begin requests of one stage one after
-// another, or retry, or be late with what a query before it began; so there are some tries, of which one has to agree in everything.
+// another, or retry, or be late with what a query before it began; so there are many tries, of which one has to agree in everything.
 func agree(t *testing.T, p *meter.Proxy, stages int, run func() explained) {
 	t.Helper()
 	var told string
-	for range 5 {
+	for range 60 {
 		p.Reset()
 		e := run()
 		c := p.Counts()
