@@ -137,7 +137,7 @@ func influxCall(t *testing.T, to, body string) {
 // awaitFiles waits until there is a file of such a name.
 func awaitFiles(t *testing.T, pattern string) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		found, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)

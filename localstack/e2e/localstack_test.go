@@ -50,7 +50,7 @@ func TestLocalstack(t *testing.T) {
 	if len(children) < 2 {
 		t.Errorf("its children are %v, want at least a store and a function", children)
 	}
-	if err := p.Stop(30 * time.Second); err != nil {
+	if err := p.Stop(2 * time.Minute); err != nil {
 		t.Error(err)
 	}
 	for _, pid := range children {

@@ -77,7 +77,7 @@ func startTrace(t *testing.T, strace string, pid int, file string) (stop func())
 		}
 		close(attached)
 	}()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	select {
 	case ok := <-attached:
