@@ -62,7 +62,7 @@ lambda: ## the querier for AWS Lambda: bin/varve-lambda-x86_64.zip and -arm64.zi
 .PHONY: test
 test: ## all tests that need no network but for what they install themselves (PKGS=./wal/...)
 	@$(GO) run ./localstack/up install
-	$(GO) test -vet=off -p $(P) -timeout 5m $(PKGS)
+	$(GO) test -vet=off -p $(P) -timeout 15m $(PKGS)
 	@$(GO) run ./localstack/up install # again, so that a backend that was left out is named where one looks
 
 .PHONY: race

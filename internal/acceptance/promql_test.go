@@ -64,7 +64,7 @@ func TestSuite(t *testing.T) {
 }
 
 func runChild(p path) ([]byte, error) {
-	cmd := exec.Command(os.Args[0], "-test.run=^TestSuite$", "-test.v", "-test.timeout=5m")
+	cmd := exec.Command(os.Args[0], "-test.run=^TestSuite$", "-test.v", "-test.timeout=10m")
 	cmd.Env = append(os.Environ(), pathVariable+"="+string(p))
 	return cmd.CombinedOutput()
 }
