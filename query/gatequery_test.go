@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql"
 	"github.com/stretchr/testify/require"
 
 	"github.com/varvedb/varve/blob"
@@ -64,6 +65,23 @@ func TestMemoryOfQueries(t *testing.T) {
 			require.ErrorAs(t, run(w.ctx(), t, q, &EngineOptions{NoColumnar: plain}, expr), &full, expr)
 			require.ErrorIs(t, full, model.ErrUnavailable)
 			other.Close()
+			require.Zero(t, g.Used())
+		}
+	}
+}
+
+// TestMemoryOfReach finds that what a step looks back at is not taken for steps: few of them need as little after a long range as after a short one.
+func TestMemoryOfReach(t *testing.T) {
+	for expr, lookback := range map[string]time.Duration{"quantile(0.5, rate(cpu[90d] anchored))": 0, "rate(cpu[90d] smoothed)": 0, "cpu": 90 * 24 * time.Hour, "sum(cpu + 1)": 90 * 24 * time.Hour} {
+		for _, plain := range []bool{false, true} {
+			w, q, g := gated(t, 4<<20)
+			e := NewEngine(&EngineOptions{NoColumnar: plain}, NewParser(), nil, nil)
+			opts := promql.NewPrometheusQueryOpts(false, lookback, nil)
+			query, err := e.NewRangeQuery(w.ctx(), q, opts, expr, time.UnixMilli(t0+3_600_000), time.UnixMilli(t0+3_610_000), time.Second)
+			require.NoError(t, err)
+			require.NoError(t, query.Exec(w.ctx()).Err, "%s, plain %v", expr, plain)
+			query.Close()
+			require.NoError(t, e.Close())
 			require.Zero(t, g.Used())
 		}
 	}

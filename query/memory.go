@@ -52,12 +52,18 @@ func nameBytes(names []string) (n int64) {
 	return n
 }
 
-// pointsOf is how many points the engine makes of each series that it selects with the hints: it has room for one a step.
-func pointsOf(h *storage.SelectHints) int64 {
-	if h.Step <= 0 || h.End < h.Start {
+// pointsOf is how many points the engine makes of each series that it selects with the hints: it has room for one a step. What the first step looks back at
+// is selected before it, and makes none.
+func pointsOf(h *storage.SelectHints, lookbackMs int64) int64 {
+	reachMs := h.Range
+	if reachMs <= 0 {
+		reachMs = lookbackMs
+	}
+	stepsMs := h.End - h.Start - reachMs
+	if h.Step <= 0 || stepsMs < 0 {
 		return 1
 	}
-	return (h.End-h.Start)/h.Step + 1
+	return stepsMs/h.Step + 1
 }
 
 // walked counts the samples of a series that is read by an iterator, as the engine does, and takes the memory for what it makes of it. The engine

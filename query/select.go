@@ -27,13 +27,13 @@ func (q *querier) Select(ctx context.Context, _ bool, hints *storage.SelectHints
 // choose is Select, which reserved series can be asked of too.
 func (q *querier) choose(ctx context.Context, hints *storage.SelectHints, matchers []*labels.Matcher) storage.SeriesSet {
 	set := &seriesSet{done: make(chan struct{}), r: q.r, q: q}
-	limit := 0
+	limit, lookbackMs := 0, lookbackOf(ctx)
 	if hints != nil {
 		set.r = set.r.Intersect(model.TimeRange{MinMs: hints.Start, MaxMs: hints.End})
-		set.points = pointsOf(hints)
+		set.points = pointsOf(hints, lookbackMs)
 		limit = hints.Limit
 	}
-	set.rolling.purpose = purposeOf(hints, lookbackOf(ctx))
+	set.rolling.purpose = purposeOf(hints, lookbackMs)
 	asked := ResolutionOf(ctx)
 	ctx, end, err := q.begin(ctx)
 	if err != nil {
