@@ -228,10 +228,3 @@ func (s *seriesSet) Err() error {
 	}
 	return coat(s.ended)
 }
-
-// chunkQuerier encodes what the querier selects.
-type chunkQuerier struct{ querier }
-
-func (q chunkQuerier) Select(ctx context.Context, sorted bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.ChunkSeriesSet {
-	return storage.NewSeriesSetToChunkSet(q.querier.Select(ctx, sorted, hints, matchers...))
-}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/tsdb/chunkenc"
 	"github.com/stretchr/testify/require"
 
 	"github.com/varvedb/varve/blob/faultblob"
@@ -58,6 +59,9 @@ func TestHints(t *testing.T) {
 	var names []string
 	for set.Next() {
 		names = append(names, set.At().Labels().Get(metricName))
+		it := set.At().Iterator(nil)
+		require.Equal(t, chunkenc.ValNone, it.Next(), "names alone")
+		require.NoError(t, it.Err())
 	}
 	require.NoError(t, set.Err())
 	require.Equal(t, []string{"a", "b", "d"}, names)

@@ -15,7 +15,7 @@ import (
 	"github.com/varvedb/varve/model"
 )
 
-// funcSeries is the hint of calls that want labels only.
+// funcSeries is the hint of calls that want labels only. They get series without samples.
 const funcSeries = "series"
 
 // Select implements storage.Querier. The series are sorted whether asked for or not: the order in
@@ -132,7 +132,11 @@ func (s *seriesSet) Next() bool {
 		return false
 	}
 	s.left--
-	s.at = &series{labels: ls, parts: parts, r: s.r, q: s.q, points: s.points}
+	s.at = &series{labels: ls, r: s.r, q: s.q, points: s.points}
+	if s.rolling.purpose.use == useLabels {
+		return true // no samples, as in Prometheus: blocks were asked for names alone
+	}
+	s.at.parts = parts
 	if s.windows {
 		s.at.rolling = &s.rolling
 	}
