@@ -114,7 +114,9 @@ func (d *dayJob) pass(samples int64) {
 	}
 }
 
-func (d *dayJob) limits() limits { return limits{samples: d.cfg.PartSamples, series: d.cfg.PartSeries} }
+func (d *dayJob) limits() limits {
+	return limits{samples: d.cfg.PartSamples, series: d.cfg.PartSeries, labelBytes: d.cfg.PartLabelBytes}
+}
 
 // dryRound counts the day, and builds its first part if nothing was built yet.
 func (d *dayJob) dryRound(ctx context.Context) error {

@@ -39,9 +39,9 @@ type Config struct {
 	// TempDir is where what comes in no order is sorted, SortBytes how much of it is held. Defaults: that of the system, 128 MiB.
 	TempDir   string
 	SortBytes int64
-	// A block ends with the metric at PartSamples, and in any case at twice as many samples or at PartSeries. Defaults 100 M, 500,000. Another number
-	// makes another job.
-	PartSamples, PartSeries int64
+	// A block ends with the metric at PartSamples, and in any case at twice as many samples, at PartSeries, or when its series have PartLabelBytes in labels beyond
+	// the usual 128 bytes each, as the index of a block is held until its end. Defaults 100 M, 500,000, 64 MiB. Another number makes another job.
+	PartSamples, PartSeries, PartLabelBytes int64
 }
 
 // DefaultSortBytes is how much is held in memory where samples are sorted.
@@ -68,6 +68,7 @@ func (c *Config) fill() error {
 	number(&c.SortBytes, DefaultSortBytes)
 	number(&c.PartSamples, 100_000_000)
 	number(&c.PartSeries, 500_000)
+	number(&c.PartLabelBytes, 64<<20)
 	number(&c.Parallel, 2)
 	for _, r := range c.Relabel {
 		if r.NameValidationScheme == 0 {
@@ -171,9 +172,9 @@ func (j *job) plausible(days []Extent) ([]Extent, error) {
 func (j *job) writer(e *Extent) string {
 	h := sha256.New()
 	// Whatever is written here ends with a NUL or is quoted, so that no two jobs look the same.
-	fmt.Fprintf(h, "varve backfill job 1\x00%q %q %d %q", j.cfg.Tenant, j.cfg.Name, e.Day, e.Fingerprint)
+	fmt.Fprintf(h, "varve backfill job 2\x00%q %q %d %q", j.cfg.Tenant, j.cfg.Name, e.Day, e.Fingerprint)
 	r := j.cfg.Range.Intersect(e.Day.Range())
-	fmt.Fprintf(h, " %d %d %d %d", r.MinMs, r.MaxMs, j.cfg.PartSamples, j.cfg.PartSeries)
+	fmt.Fprintf(h, " %d %d %d %d %d", r.MinMs, r.MaxMs, j.cfg.PartSamples, j.cfg.PartSeries, j.cfg.PartLabelBytes)
 	for _, m := range j.cfg.Matchers {
 		fmt.Fprintf(h, " m%q", m.String())
 	}

@@ -3,6 +3,8 @@ package migrate
 import (
 	"iter"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"github.com/varvedb/varve/blocks"
 	"github.com/varvedb/varve/model"
 )
@@ -38,18 +40,29 @@ func (s *stream) advance() {
 	}
 }
 
-// limits are where a part ends, see Config.PartSamples. It is decided by the samples alone: whoever reads the day again finds the same parts.
-type limits struct{ samples, series int64 }
+// limits are where a part ends, see Config.PartSamples. It is decided by the series alone: whoever reads the day again finds the same parts.
+type limits struct{ samples, series, labelBytes int64 }
+
+// usualLabelBytes is what a series may have in labels that nobody counts: PartSeries bounds these.
+const usualLabelBytes = 128
+
+// longLabels is how many bytes of labels a series has beyond the usual.
+func longLabels(ls labels.Labels) int64 {
+	bytes := int64(0)
+	ls.Range(func(l labels.Label) { bytes += int64(len(l.Name) + len(l.Value)) })
+	return max(0, bytes-usualLabelBytes)
+}
 
 // part are the series of the next part, after which the stream stands at the part behind it.
 func (s *stream) part(l limits) iter.Seq2[blocks.BuildSeries, error] {
 	return func(yield func(blocks.BuildSeries, error) bool) {
-		var samples, series int64
+		var samples, series, labelBytes int64
 		s.rows = rows{}
 		for s.ok {
 			metric := s.head.Labels.Get("__name__")
 			samples += int64(s.head.Columns.Len())
 			series++
+			labelBytes += longLabels(s.head.Labels)
 			if model.Reserved(s.head.Labels) {
 				r, _ := judgeRows(s.head.Labels, s.head.Columns) // it was judged before
 				s.rows.add(r)
@@ -60,7 +73,7 @@ func (s *stream) part(l limits) iter.Seq2[blocks.BuildSeries, error] {
 			if s.advance(); !s.ok {
 				break
 			}
-			full := samples >= 2*l.samples || series >= l.series
+			full := samples >= 2*l.samples || series >= l.series || labelBytes >= l.labelBytes
 			if full || samples >= l.samples && s.head.Labels.Get("__name__") != metric {
 				return
 			}

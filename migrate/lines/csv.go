@@ -93,13 +93,13 @@ func (t *csvTable) header(row []string) error {
 
 // row takes the samples of a row, all or none.
 func (t *csvTable) row(f *file, line int64, row []string) error {
-	at, samples := int64(0), int64(0)
+	at := int64(0)
 	t.key, t.named = t.key[:0], t.named[:0]
 	metric := ""
 	for i := range t.columns {
 		c := &t.columns[i]
 		if c.Number > len(row) {
-			return f.skip(line, 0, fmt.Sprintf("it has %d columns, but column %d is a %s", len(row), c.Number, c.Kind))
+			return f.skip(line, t.values(row), fmt.Sprintf("it has %d columns, but column %d is a %s", len(row), c.Number, c.Kind))
 		}
 		value := strings.TrimSpace(row[c.Number-1])
 		var err error
@@ -108,7 +108,6 @@ func (t *csvTable) row(f *file, line int64, row []string) error {
 			at, err = c.read(value)
 		case value == "":
 		case c.Kind == "metric":
-			samples++
 			_, err = strconv.ParseFloat(value, 64)
 		case c.Name == commonmodel.MetricNameLabel:
 			metric = value
@@ -117,7 +116,7 @@ func (t *csvTable) row(f *file, line int64, row []string) error {
 			t.named = append(t.named, c.Name)
 		}
 		if err != nil {
-			return f.skip(line, samples, fmt.Sprintf("column %d: %s", c.Number, err))
+			return f.skip(line, t.values(row), fmt.Sprintf("column %d: %s", c.Number, err))
 		}
 	}
 	t.constants()
@@ -139,6 +138,16 @@ func (t *csvTable) row(f *file, line int64, row []string) error {
 		}
 	}
 	return nil
+}
+
+// values is how many samples the row would have.
+func (t *csvTable) values(row []string) (n int64) {
+	for i := range t.columns {
+		if c := &t.columns[i]; c.Kind == "metric" && c.Number <= len(row) && strings.TrimSpace(row[c.Number-1]) != "" {
+			n++
+		}
+	}
+	return n
 }
 
 // constants adds the labels that all series have, unless the row has its own.

@@ -29,6 +29,22 @@ func columns(t *testing.T, s string) []CSVColumn {
 	return c
 }
 
+// TestCSVCounts: a row that cannot be taken counts with all of its values, wherever in it the fault is.
+func TestCSVCounts(t *testing.T) {
+	at := migratetest.FirstDay.Range().MinMs
+	text := fmt.Sprintf("x,2,3,%[1]d\n1,x,3,%[1]d\n1,,x,%[1]d\n1,2,3,x\n1,2\n1,2,3,%[1]d\n", at)
+	skips := migrate.NewSkips(false)
+	src := NewCSV([]string{write(t, "x.csv", text)}, CSVOptions{Columns: columns(t, "1:metric:a,2:metric:b,3:metric:c,4:time:unix_ms")}, skips, nil)
+	r := migratetest.New(t).Backfill(migratetest.Small(), src, skips)
+	require.NoError(t, src.Close())
+	require.EqualValues(t, 3, r.Samples)
+	var counts []int64
+	for _, s := range skips.Named() {
+		counts = append(counts, s.Samples)
+	}
+	require.Equal(t, []int64{3, 3, 2, 3, 2}, counts)
+}
+
 // TestCSV takes over rows by numbers and by names, some of them bad.
 func TestCSV(t *testing.T) {
 	at := migratetest.FirstDay.Range().MinMs

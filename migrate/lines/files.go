@@ -135,14 +135,18 @@ type file struct {
 	s    *Files
 	r    model.TimeRange
 	want migrate.Want
-	// known are keys of series of which it is known whether they are to be taken.
-	known map[string]bool
+	// known are keys of series of which it is known whether they are to be taken, knownBytes what they take.
+	known      map[string]bool
+	knownBytes int
 	// rows are what is said beside samples, nil for formats that say nothing.
 	rows *rows
 }
 
-// maxKnownKeys bounds file.known.
-const maxKnownKeys = 1 << 18
+// maxKnownKeys and maxKnownKeyBytes bound file.known: keys may be long.
+const (
+	maxKnownKeys     = 1 << 18
+	maxKnownKeyBytes = 32 << 20
+)
 
 // labelsOf are the labels of a key, sorted, as the file has them.
 type labelsOf func() (labels.Labels, error)
@@ -208,15 +212,21 @@ func (f *file) series(line int64, key []byte, ls labelsOf) (*spill.Open, error) 
 		if take, err = f.judge(line, l, clean, why); err != nil {
 			return nil, err
 		}
-		if len(f.known) >= maxKnownKeys {
-			clear(f.known)
-		}
-		f.known[string(key)] = take
+		f.know(key, take)
 	}
 	if !take {
 		return nil, nil
 	}
 	return f.s.sorter.Open(key, clean), nil
+}
+
+// know remembers of a key whether its series is to be taken.
+func (f *file) know(key []byte, take bool) {
+	if len(f.known) >= maxKnownKeys || f.knownBytes+len(key) > maxKnownKeyBytes {
+		f.known, f.knownBytes = map[string]bool{}, 0
+	}
+	f.known[string(key)] = take
+	f.knownBytes += len(key)
 }
 
 // judge says whether a series that is met for the first time is to be taken.

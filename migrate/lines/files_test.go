@@ -126,3 +126,46 @@ func TestChangedFile(t *testing.T) {
 		migratetest.Same(t, want, got)
 	}
 }
+
+// TestLongKeys: what is remembered of series and metrics is bounded by bytes too, and a series that was forgotten is taken again.
+func TestLongKeys(t *testing.T) {
+	w := migratetest.New(t)
+	const series, bytes = 1500, 60_000 // twice as much as is remembered
+	skips := migrate.NewSkips(false)
+	s := newFiles(textFormat{}, nil, skips, &FileOptions{TempDir: t.TempDir(), SortBytes: 1 << 20})
+	s.begin()
+	f := s.newFile("x", nil, model.TimeRange{MinMs: model.MinTimeMs, MaxMs: model.MaxTimeMs}, func(labels.Labels) bool { return true })
+	f.rows = newRows(f)
+	at := migratetest.FirstDay.Range().MinMs
+	for range 2 {
+		for i := range series {
+			name := fmt.Sprintf("m%0*d", bytes, i)
+			ls := func() (labels.Labels, error) { return labels.FromStrings("__name__", name), nil }
+			require.NoError(t, f.add(1, []byte(name), ls, at+w.Rand.Int64N(model.MsPerDay), 1))
+			f.rows.metadata(&model.MetadataRow{Metric: []byte(name[:maxRowBytes]), Row: []byte(name[:maxRowBytes])})
+		}
+	}
+	held := 0
+	for key := range f.known {
+		held += len(key)
+	}
+	require.LessOrEqual(t, held, maxKnownKeyBytes)
+	require.Equal(t, held, f.knownBytes)
+	held = 0
+	for name := range f.rows.metrics {
+		held += len(name)
+	}
+	for name, row := range f.rows.said {
+		held += len(name) + len(row)
+	}
+	require.NotEmpty(t, f.rows.metrics)
+	require.LessOrEqual(t, held, maxRowsBytes)
+	require.NoError(t, s.sorter.Finish())
+	taken := map[string]bool{}
+	for got, err := range s.Series(t.Context(), model.TimeRange{MinMs: at, MaxMs: at + model.MsPerDay - 1}, nil) {
+		require.NoError(t, err)
+		taken[got.Labels().Get("__name__")] = true
+	}
+	require.Len(t, taken, series)
+	require.NoError(t, s.Close())
+}

@@ -2,6 +2,7 @@ package lines
 
 import (
 	"fmt"
+	"strings"
 
 	commonmodel "github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
@@ -14,9 +15,10 @@ import (
 // file, as if it had been told then. A nil *rows takes nothing.
 type rows struct {
 	f *file
-	// metrics are the names of series that are taken, said what is said of which metric; neither has more than maxMetrics.
+	// metrics are the names of series that are taken, said what is said of which metric; neither has more than maxMetrics, and both have bytes, about.
 	metrics map[string]bool
 	said    map[string]string
+	bytes   int
 	lastMs  int64
 	// refused exemplars have no time that can be, or are too large.
 	refused int64
@@ -25,6 +27,8 @@ type rows struct {
 const (
 	// maxMetrics is as many as a server remembers.
 	maxMetrics = 100_000
+	// maxRowsBytes bounds what is remembered of metrics: their names may be long.
+	maxRowsBytes = 32 << 20
 	// maxRowBytes bounds one row.
 	maxRowBytes = 16 << 10
 )
@@ -38,9 +42,21 @@ func newRows(f *file) *rows {
 
 // series notes that a series is taken.
 func (r *rows) series(ls labels.Labels) {
-	if r != nil && len(r.metrics) < maxMetrics {
-		r.metrics[ls.Get(commonmodel.MetricNameLabel)] = true
+	if r == nil {
+		return
 	}
+	if name := ls.Get(commonmodel.MetricNameLabel); !r.metrics[name] && len(r.metrics) < maxMetrics && r.room(len(name)) {
+		r.metrics[strings.Clone(name)] = true
+	}
+}
+
+// room takes so many bytes of what rows may remember, if that many are left.
+func (r *rows) room(bytes int) bool {
+	if r.bytes+bytes > maxRowsBytes {
+		return false
+	}
+	r.bytes += bytes
+	return true
 }
 
 // sample notes that a sample is taken, unless it is out of the range.
@@ -80,7 +96,11 @@ func (r *rows) exemplars(e *model.ExemplarRow, ls labelsOf) error {
 
 // metadata remembers what is said of a metric; what is said last counts.
 func (r *rows) metadata(m *model.MetadataRow) {
-	if _, ok := r.said[string(m.Metric)]; ok || len(r.said) < maxMetrics && model.ValidMetric(string(m.Metric)) && len(m.Metric) <= maxRowBytes {
+	old, ok := r.said[string(m.Metric)]
+	if !ok && (len(r.said) >= maxMetrics || !model.ValidMetric(string(m.Metric)) || len(m.Metric) > maxRowBytes || !r.room(len(m.Metric))) {
+		return
+	}
+	if r.room(len(m.Row) - len(old)) {
 		r.said[string(m.Metric)] = string(m.Row)
 	}
 }
