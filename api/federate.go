@@ -2,8 +2,10 @@ package api
 
 import (
 	"cmp"
+	"mime"
 	"net/http"
 	"slices"
+	"strings"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
@@ -40,7 +42,7 @@ func (h *handler) federate(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), status)
 		return
 	}
-	format := expfmt.NegotiateAccept(r.Header, expfmt.NewFormat(expfmt.TypeProtoDelim), expfmt.NewFormat(expfmt.TypeProtoText), expfmt.NewFormat(expfmt.TypeProtoCompact), expfmt.NewFormat(expfmt.TypeTextPlain))
+	format := formatOf(r.Header)
 	w.Header().Set("Content-Type", string(format))
 	enc := expfmt.NewEncoder(w, format)
 	for len(last) > 0 {
@@ -56,6 +58,28 @@ func (h *handler) federate(w http.ResponseWriter, r *http.Request) {
 		}
 		last = last[n:]
 	}
+}
+
+// formatOf is the form that the scraper likes best. How names are escaped that the old forms have no words for is said where any part of Accept says it: a Prometheus
+// says so of forms that are not spoken here alone, and takes names as they are in all.
+func formatOf(h http.Header) expfmt.Format {
+	format := expfmt.NegotiateAccept(h, expfmt.NewFormat(expfmt.TypeProtoDelim), expfmt.NewFormat(expfmt.TypeProtoText), expfmt.NewFormat(expfmt.TypeProtoCompact), expfmt.NewFormat(expfmt.TypeTextPlain))
+	said := ""
+	for part := range strings.SplitSeq(h.Get("Accept"), ",") {
+		_, params, err := mime.ParseMediaType(part)
+		s := params[commonmodel.EscapingKey]
+		if err != nil || s == "" {
+			continue
+		}
+		if said != "" && s != said {
+			return format // the part that was chosen decides
+		}
+		said = s
+	}
+	if scheme, err := commonmodel.ToEscapingScheme(said); err == nil {
+		return format.WithEscapingScheme(scheme)
+	}
+	return format
 }
 
 // lastSamples are sorted by name. Series without one are left out, as no format knows them.
