@@ -26,8 +26,8 @@ snapshot is listed as being made: nothing of the tenant is collected until it is
 export needs a bucket in which the tenant has nothing in the days of the snapshot.
 
 restore copies nothing either. Without --yes it only says what it would do. --exact puts everything else of these days out of use, so that answers are
-those of the snapshot and what was written since is lost. It refuses when series were deleted since, unless --undo-deletes says that they may come
-back. What a retention rule has expired expires again, so change the rule first.
+those of the snapshot and what was written since is lost; servers that can be reached flush first. It refuses when series were deleted since, unless
+--undo-deletes says that they may come back. What a retention rule has expired expires again, so change the rule first.
 `
 
 type snapshotOptions struct {

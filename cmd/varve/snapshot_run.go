@@ -34,6 +34,13 @@ type snapshotRow struct {
 	Unreached []string `json:"unreached,omitempty"`
 }
 
+// restoreRow is a restore in a report.
+type restoreRow struct {
+	lifecycle.RestoreReport
+	// Unreached are servers that did not flush before an exact restore: what they had not flushed is still there.
+	Unreached []string `json:"unreached,omitempty"`
+}
+
 func rowOf(s *catalog.Snapshot) snapshotRow {
 	r := snapshotRow{Tenant: s.Tenant, Name: s.Name, CreatedMs: s.CreatedMs, TakenMs: s.TakenMs, Complete: true, Days: len(s.Days)}
 	r.Blocks, r.Samples, r.Bytes = s.Total()
@@ -212,8 +219,19 @@ func restoreSnapshot(ctx context.Context, o *snapshotOptions, name string, b *bl
 		}
 	}
 	c := catalog.New(b, nil, catalog.Components{})
-	r, err := lifecycle.Restore(ctx, lifecycle.Place{Bucket: b, Catalog: c}, o.tenant, name, opts)
-	if err != nil {
+	r := restoreRow{}
+	if o.exact && o.yes { // what is flushed later would come back
+		roster, err := c.Roster(ctx, nil)
+		if err != nil {
+			return err
+		}
+		r.Unreached = varve.FlushWriters(ctx, roster, nil, nil)
+		for _, id := range r.Unreached {
+			fmt.Fprintf(e.err, "warning: writer %s did not flush, what it holds in memory stays\n", id)
+		}
+	}
+	var err error
+	if r.RestoreReport, err = lifecycle.Restore(ctx, lifecycle.Place{Bucket: b, Catalog: c}, o.tenant, name, opts); err != nil {
 		return err
 	}
 	if o.json {
