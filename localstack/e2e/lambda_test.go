@@ -88,7 +88,7 @@ func TestLambda(t *testing.T) {
 		}
 	}
 	send(t, s, now.Add(-10*time.Minute), 20)
-	waitShipped(t, b)
+	waitShipped(t, b, now.Add(-10*time.Minute))
 
 	at := func(back time.Duration) string { return strconv.FormatInt(now.Add(-back).Unix(), 10) }
 	day := "&start=" + at(24*time.Hour) + "&end=" + at(0)
@@ -154,7 +154,7 @@ func lambdaTail(t *testing.T, l *lambda, s *server) {
 		t.Fatal(err)
 	}
 	began := time.Now()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	for ctx.Err() == nil {
 		got, warnings := data(t, l.gateway, "/api/v1/query?query="+url.QueryEscape(`count({writer="tail"})`))
@@ -164,7 +164,7 @@ func lambdaTail(t *testing.T, l *lambda, s *server) {
 		}
 		time.Sleep(200 * time.Millisecond)
 	}
-	t.Error("a minute after it was acknowledged a write is not seen")
+	t.Error("five minutes after it was acknowledged a write is not seen")
 }
 
 // lambdaLong asks for 14 MB: streamed, by way of a scratch bucket, and of a function that has neither.

@@ -66,7 +66,7 @@ func (s *server) start() error {
 	s.mu.Lock()
 	s.p = p
 	s.mu.Unlock()
-	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(s.t.Context(), 5*time.Minute)
 	defer cancel()
 	return p.WaitReady(ctx, s.url("/-/ready"))
 }
@@ -88,7 +88,7 @@ func (s *server) kill() {
 // stop asks the process to flush and leave.
 func (s *server) stop() {
 	s.t.Helper()
-	if err := s.process().Stop(2 * time.Minute); err != nil {
+	if err := s.process().Stop(5 * time.Minute); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -160,7 +160,7 @@ func (s *server) logged(text string) bool {
 	return err == nil && strings.Contains(string(data), text)
 }
 
-var client = &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 32}}
+var client = &http.Client{Timeout: 5 * time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 32}}
 
 // call makes a request and reads the whole answer.
 func call(ctx context.Context, method, url string, header map[string]string, body io.Reader) (status int, answer []byte, err error) {
