@@ -26,6 +26,7 @@ type partition struct {
 const (
 	doRebuild = "run `varve rebuild`, which makes it anew from blocks and keeps a copy"
 	doRestore = "restore the object from a backup or an earlier version of it; else the samples are lost, and `varve quarantine discard` gives the block up"
+	doReadmit = "restore the object from a backup or an earlier version of it, then `varve quarantine readmit`; else `varve quarantine discard` gives the block up"
 	doUpgrade = "use the version of varve that wrote it, or a later one"
 	doRetry   = "look at the rights and the state of the bucket, and run this again"
 )

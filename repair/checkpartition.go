@@ -3,6 +3,7 @@ package repair
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/varvedb/varve/blocks"
 	"github.com/varvedb/varve/catalog"
@@ -68,6 +69,7 @@ func (k *checker) partition(ctx context.Context, p partition) {
 	k.orphans(at, before, after, objects)
 	k.retired(at, before, after, objects)
 	good := k.blocks(ctx, at, before, after, objects)
+	k.quarantined(at, before)
 	k.order(at, before)
 	k.rollups(at, before)
 	k.snapshots(ctx, at, objects)
@@ -135,6 +137,17 @@ func (k *checker) blocks(ctx context.Context, at place, before, after *catalog.P
 		}
 	}
 	return good
+}
+
+// quarantined names the live blocks that were put aside: only a deep check would see what is wrong with them.
+func (k *checker) quarantined(at place, p *catalog.Partition) {
+	for _, e := range p.All() {
+		for _, q := range p.Quarantined {
+			if q.ID == e.ID {
+				k.add(at.block(e.ID, e.Format), Wrong, KindQuarantined, doReadmit, "merges leave this block alone, since %s: %s", time.UnixMilli(q.AtMs).UTC().Format(time.RFC3339), q.Reason)
+			}
+		}
+	}
 }
 
 // order checks what can be told from the catalog alone: which block wins over which, and what was flushed.

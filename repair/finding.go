@@ -41,6 +41,8 @@ const (
 	KindLog       = "log"       // a hole in, or damage of, a shipped log
 	KindForeign   = "foreign"   // an object that is none of ours
 	KindRefused   = "refused"   // an object that could not be read for other reasons
+	// KindQuarantined is a block that a merge could not read and put aside, restored or not.
+	KindQuarantined = "quarantined"
 )
 
 // Finding is one thing that is not as it should be.

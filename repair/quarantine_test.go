@@ -37,6 +37,23 @@ func TestQuarantine(t *testing.T) {
 	require.Equal(t, "it is damaged", list[0].Reason)
 	require.Equal(t, all[0].Samples, list[0].Samples)
 
+	// A check that reads no page names them as well.
+	for _, depth := range []Depth{Quick, Footers, Deep} {
+		report, err := Check(t.Context(), w.components(), &Options{Depth: depth})
+		require.NoError(t, err)
+		named := map[string]string{}
+		for _, f := range report.Findings {
+			if f.Kind == KindQuarantined {
+				require.Equal(t, Wrong, f.Severity)
+				named[f.Object] = f.What
+			}
+		}
+		require.Len(t, named, 2)
+		for key := range saved {
+			require.Contains(t, named[key], "it is damaged")
+		}
+	}
+
 	// Nothing was restored yet.
 	list, err = Readmit(t.Context(), w.components(), opts, nil)
 	require.NoError(t, err)
