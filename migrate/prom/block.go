@@ -48,7 +48,7 @@ func OpenBlock(dir string, skips *migrate.Skips, o *BlockOptions) (*Block, error
 	if b.opts.Name != "" {
 		b.name = b.opts.Name
 	}
-	opened, err := tsdb.OpenBlock(nil, dir, nil, nil)
+	opened, err := openBlock(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -60,6 +60,16 @@ func OpenBlock(dir string, skips *migrate.Skips, o *BlockOptions) (*Block, error
 		return nil, errors.Join(err, opened.Close())
 	}
 	return b, nil
+}
+
+// openBlock opens the block by Prometheus' code, which panics over some files that are cut, as one of eight bytes for tombstones.
+func openBlock(dir string) (b *tsdb.Block, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			b, err = nil, fmt.Errorf("open damaged block: %v: %w", p, model.ErrCorrupt)
+		}
+	}()
+	return tsdb.OpenBlock(nil, dir, nil, nil)
 }
 
 func (b *Block) openReaders() (err error) {

@@ -109,3 +109,30 @@ func TestHostileChunks(t *testing.T) {
 	}
 	require.Positive(t, leftOut)
 }
+
+// TestCutFiles: a block whose small files are cut, anywhere, is left out and named, and the others are there.
+func TestCutFiles(t *testing.T) {
+	w := newWorld(t)
+	dir, want := w.databaseOf(2, 12)
+	block := blockDirs(t, dir)[0]
+	for _, name := range []string{"tombstones", "meta.json"} {
+		path := filepath.Join(block, name)
+		whole, err := os.ReadFile(path)
+		require.NoError(t, err)
+		for n := range whole {
+			require.NoError(t, os.WriteFile(path, whole[:n], 0o600))
+			if n > 20 && w.Rand.IntN(20) > 0 {
+				continue
+			}
+			skips := migrate.NewSkips(false)
+			src, err := OpenTSDB(dir, skips, nil)
+			require.NoError(t, err)
+			require.NoError(t, src.Close())
+			require.Len(t, skips.Named(), 1, "%s of %d bytes", name, n)
+			require.Equal(t, block, skips.Named()[0].Where)
+		}
+		require.NoError(t, os.WriteFile(path, whole, 0o600))
+	}
+	w.tsdb(migratetest.Small(), dir)
+	w.Complete(want)
+}
