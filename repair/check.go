@@ -184,7 +184,29 @@ func (k *checker) tenant(ctx context.Context, tenant string, days map[model.Day]
 				"there are blocks of the day, and no catalog")
 		}
 	}
+	if k.o.Day == nil && k.o.Depth != Quick {
+		k.deletions(ctx, tenant)
+	}
 	return slices.Sorted(maps.Keys(days))
+}
+
+// deletions reads the records of deletes: nothing but a rebuild and a report needs them, which would find out too late.
+func (k *checker) deletions(ctx context.Context, tenant string) {
+	prefix := catalog.DeletionPrefix(tenant)
+	for o, err := range k.c.Bucket.List(ctx, prefix) {
+		at := place{tenant: tenant, object: o.Key}
+		if err == nil {
+			_, err = k.c.Catalog.Deletion(ctx, tenant, strings.TrimPrefix(o.Key, prefix))
+		} else {
+			at.object = prefix
+		}
+		switch {
+		case errors.Is(err, model.ErrCorrupt), errors.Is(err, model.ErrInvalid):
+			k.add(at, Wrong, KindDamaged, "restore the object from a backup or an earlier version of it; without it a rebuild cannot hide again what the delete has hidden", "%v", err)
+		case err != nil && !errors.Is(err, model.ErrNotFound) && !ctxEnded(err):
+			k.unreadable(at, err)
+		}
+	}
 }
 
 func catalogKey(tenant string, day model.Day) string {

@@ -3,6 +3,7 @@ package repair
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -208,4 +209,38 @@ func TestCheckChangesNothing(t *testing.T) {
 	_, err = Check(ctx, w.components(), nil)
 	require.ErrorIs(t, err, context.Canceled)
 	require.True(t, strings.HasPrefix(err.Error(), "check: "))
+}
+
+// TestCheckDeletions: the record of a delete is looked at, since a rebuild would miss it.
+func TestCheckDeletions(t *testing.T) {
+	w := newWorld(t)
+	w.flush("a", testDay)
+	d, err := w.catalog.CreateDeletion(t.Context(), &catalog.Deletion{
+		Tenant: "a", ID: "del", CreatedMs: w.nowMs, Range: testDay.Range(), Matchers: `{__name__="m"}`,
+		Days: []catalog.DeletionDay{{Day: testDay, Flushed: map[string]uint64{"w1": 1}}},
+	})
+	require.NoError(t, err)
+	check := func() []Finding {
+		r, err := Check(t.Context(), w.components(), nil)
+		require.NoError(t, err)
+		return r.Findings
+	}
+	require.Empty(t, check())
+	key := catalog.DeletionPrefix("a") + d.ID
+	whole := w.get(key)
+	for bit := range 8 * len(whole) {
+		bad := slices.Clone(whole)
+		bad[bit/8] ^= 1 << (bit % 8)
+		w.put(key, bad)
+		found := check()
+		require.Len(t, found, 1, "bit %d", bit)
+		require.Equal(t, key, found[0].Object, "bit %d", bit)
+		require.Equal(t, Wrong, found[0].Severity)
+	}
+	for n := range whole {
+		w.put(key, whole[:n])
+		require.Len(t, check(), 1, "cut to %d", n)
+	}
+	w.put(key, whole)
+	require.Empty(t, check())
 }
