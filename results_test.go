@@ -56,7 +56,13 @@ func (r *results) same(expr string, start, end time.Time, step time.Duration) {
 	want := q.Exec(tenant.NewContext(r.t.Context(), "default"))
 	require.NoError(r.t, want.Err)
 	require.Equal(r.t, text(want), text(got), "%s from %d to %d by %v", expr, start.UnixMilli(), end.UnixMilli(), step)
-	require.Equal(r.t, len(want.Warnings), len(got.Warnings), "%v, %v", want.Warnings, got.Warnings)
+	require.ElementsMatch(r.t, notes(want, expr), notes(got, expr), "%s from %d to %d by %v", expr, start.UnixMilli(), end.UnixMilli(), step)
+}
+
+// notes are the annotations as an answer has them.
+func notes(r *promql.Result, expr string) []string {
+	warnings, infos := r.Warnings.AsStrings(expr, 0, 0)
+	return append(warnings, infos...)
 }
 
 // text has every bit of a result.
@@ -148,6 +154,20 @@ func TestResultsThatAreNotKept(t *testing.T) {
 }
 
 // TestResultsAreTheCallers: who gets a result may change it, and the next one is as it was.
+// TestNotesOfResults has answers put together of what was kept, when its notes had been shown already, and of what is new: each note is there once.
+func TestNotesOfResults(t *testing.T) {
+	r := openResults(t)
+	for i := range 5 * 60 {
+		r.append(noon.Add(time.Duration(i)*time.Minute), map[string]float64{"a": float64(i % 50), "b": float64(i % 7)})
+	}
+	for _, expr := range []string{"rate(m[5m])", "quantile(7, m)", "increase(m[7m]) > quantile(-1, m)"} {
+		for _, hours := range []time.Duration{1, 2, 1, 4, 2, 4} {
+			r.same(expr, noon.Add(10*time.Minute), noon.Add(hours*time.Hour), 30*time.Second)
+		}
+	}
+	require.NotZero(t, r.from("cache"))
+}
+
 func TestResultsAreTheCallers(t *testing.T) {
 	r := openResults(t)
 	for n := range 30 {

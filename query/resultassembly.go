@@ -94,7 +94,7 @@ func (a *assembly) result() *promql.Result {
 	var notes annotations.Annotations
 	for _, p := range parts {
 		for _, err := range p.notes {
-			notes.Add(err)
+			notes.Add(ownNote(err))
 		}
 	}
 	a.k.cache.steps.WithLabelValues("cache").Add(float64(steps))
@@ -125,9 +125,13 @@ func (a *assembly) keep() {
 			continue
 		}
 		s := &stretch{first: parts[0].first, last: p.last, series: joinStretches(parts)}
+		var notes annotations.Annotations
 		for _, x := range parts {
-			s.notes = append(s.notes, x.notes...)
+			for _, err := range x.notes {
+				notes.Add(ownNote(err))
+			}
 		}
+		s.notes = notes.AsErrors()
 		s.depends = a.w.standing(a.k.reach.around(s.first, s.last))
 		a.k.cache.put(a.k.key(a.ctx, p.begin), s)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"reflect"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -85,7 +86,26 @@ func notesOfKind(a annotations.Annotations) (notes []error, ok bool) {
 		if !errors.Is(err, annotations.PromQLInfo) && !errors.Is(err, annotations.PromQLWarning) {
 			return nil, false
 		}
-		notes = append(notes, err)
+		notes = append(notes, ownNote(err))
 	}
 	return notes, true
+}
+
+// ownNote is a copy of an annotation. Whoever shows one enters the text of the query into it, and whoever adds it to others may add them to it; then it
+// is not the one any more that a later one would be found to be the same as.
+func ownNote(err error) error {
+	if _, ok := err.(interface{ SetQuery(text string) }); !ok { //nolint:errorlint // the annotation itself, not what it wraps
+		return err
+	}
+	v := reflect.ValueOf(err)
+	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
+		return err
+	}
+	c := reflect.New(v.Type().Elem())
+	c.Elem().Set(v.Elem())
+	own, ok := c.Interface().(error)
+	if !ok {
+		panic("query: bug: the copy of an error is none")
+	}
+	return own
 }
