@@ -8,7 +8,6 @@ import (
 	"github.com/varvedb/varve/blob"
 	"github.com/varvedb/varve/blocks/parquet"
 	"github.com/varvedb/varve/index"
-	"github.com/varvedb/varve/internal/page"
 	"github.com/varvedb/varve/model"
 )
 
@@ -43,12 +42,20 @@ func newRowInput(r RangeReader, m *Meta, priority int, budget int64, sequential 
 func (in *rowInput) close()      { in.series.close() }
 func (in *rowInput) read() int64 { return in.series.off - in.m.SeriesPages.Offset + in.readRows }
 
-func (in *rowInput) fetchFirst(ctx context.Context) error {
-	_, err := in.series.peek(ctx, page.HeadSize)
+// fetchFirst does not send for the second window, which would have to be there before the context ends: begin does.
+func (in *rowInput) fetchFirst(ctx context.Context) (err error) {
+	s := &in.series
+	rg := blob.Range{Offset: s.off, Length: min(s.window, s.end-s.off)}
+	if s.have, err = readOne(ctx, s.r, s.key, rg); err == nil {
+		s.next += rg.Length
+	}
 	return err
 }
 
-func (in *rowInput) begin(ctx context.Context) (bool, error) { return in.next(ctx) }
+func (in *rowInput) begin(ctx context.Context) (bool, error) {
+	in.series.prefetch(ctx)
+	return in.next(ctx)
+}
 
 func (in *rowInput) next(ctx context.Context) (bool, error) {
 	ok, err := in.walk(ctx, in.nextPage)

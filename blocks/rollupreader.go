@@ -67,6 +67,7 @@ func (r *RollupReader) step() (bool, error) {
 		if err := r.in.fetchFirst(r.ctx); err != nil {
 			return false, err
 		}
+		r.in.series.prefetch(r.ctx)
 	}
 	ok, err := r.in.next(r.ctx)
 	if !ok || err != nil {

@@ -2,14 +2,17 @@ package blocks_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"math/rand"
+	"sync"
 	"testing"
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/stretchr/testify/require"
 
+	"github.com/varvedb/varve/blob"
 	"github.com/varvedb/varve/blocks"
 	"github.com/varvedb/varve/model"
 )
@@ -111,4 +114,53 @@ func TestMergeRowsFaults(t *testing.T) {
 		}
 		b[i] ^= 4
 	}
+}
+
+// laterStore answers nothing but the first read of a block, until the merge has yielded a series, and then nobody whose context has ended.
+type laterStore struct {
+	store
+	first   sync.Once
+	yielded chan struct{}
+}
+
+func (s *laterStore) ReadRanges(ctx context.Context, key string, ranges []blob.Range) ([][]byte, error) {
+	first := ranges[0].Length < 1<<10 // stripes
+	s.first.Do(func() { first = true })
+	if !first {
+		select {
+		case <-s.yielded:
+		case <-ctx.Done():
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+	}
+	return s.store.ReadRanges(ctx, key, ranges)
+}
+
+// TestMergeRowsAhead: what is read ahead of a parquet block with many series pages is not bound to the context of its first read.
+func TestMergeRowsAhead(t *testing.T) {
+	r := rand.New(rand.NewSource(seedOf(t)))
+	long := make([]byte, 400)
+	var in []blocks.BuildSeries
+	for i := range 400 {
+		for k := range long {
+			long[k] = byte('a' + r.Intn(26))
+		}
+		c := &model.Columns{T: []int64{day.Range().MinMs}, V: []float64{1}}
+		in = append(in, blocks.BuildSeries{Labels: labels.FromStrings("__name__", fmt.Sprintf("m%04d", i), "long", string(long)), Columns: c})
+	}
+	meta, data := buildParquet(t, in)
+	require.Greater(t, meta.SeriesPages.Length, int64(4*16<<10), "it has to be several windows")
+	s := &laterStore{store: store{blocks.Key(meta): data}, yielded: make(chan struct{})}
+	m := blocks.NewMerger(s, []*blocks.Meta{meta}, &blocks.MergeOptions{ReadBytes: 1})
+	defer m.Close()
+	n := 0
+	for _, err := range m.Series(t.Context(), func() bool { return true }) {
+		require.NoError(t, err)
+		if n++; n == 1 {
+			close(s.yielded)
+		}
+	}
+	require.Equal(t, len(in), n)
 }
