@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -98,7 +97,7 @@ func (e *event) body() ([]byte, error) {
 	}
 	body, err := base64.StdEncoding.DecodeString(e.Body)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("body: %w", err), model.ErrInvalid)
+		return nil, fmt.Errorf("body: %w: %w", err, model.ErrInvalid)
 	}
 	return body, nil
 }

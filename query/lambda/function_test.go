@@ -214,6 +214,9 @@ func TestRefused(t *testing.T) {
 				if a.status != c.status || e.Status != "error" || e.ErrorType == "" || !strings.Contains(e.Error, c.text) {
 					t.Errorf("answered %d %+v, want %d with %q", a.status, e, c.status, c.text)
 				}
+				if strings.HasSuffix(e.Error, model.ErrInvalid.Error()) {
+					t.Errorf("%q ends with the kind of error, which the status says", e.Error)
+				}
 			})
 		}
 	}
