@@ -94,7 +94,7 @@ func notesOfKind(a annotations.Annotations) (notes []error, ok bool) {
 // ownNote is a copy of an annotation. Whoever shows one enters the text of the query into it, and whoever adds it to others may add them to it; then it
 // is not the one any more that a later one would be found to be the same as.
 func ownNote(err error) error {
-	if _, ok := err.(interface{ SetQuery(text string) }); !ok { //nolint:errorlint // the annotation itself, not what it wraps
+	if _, ok := err.(interface{ SetQuery(text string) }); !ok {
 		return err
 	}
 	v := reflect.ValueOf(err)
