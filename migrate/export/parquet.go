@@ -43,14 +43,18 @@ type parquetTarget struct {
 	// values and starts are what rows point to.
 	values []float64
 	starts []int64
-	files  int
-	bytes  int64
+	// grouped is what the open row group has in labels, of each series once, and in histograms.
+	grouped int64
+	files   int
+	bytes   int64
 }
 
+// A row group is held until it ends: at parquetRowGroup rows, or at parquetGroupBytes of labels and histograms.
 const (
-	parquetBatch    = 1024
-	parquetRowGroup = 1 << 20
-	parquetSuffix   = ".parquet"
+	parquetBatch      = 1024
+	parquetRowGroup   = 1 << 20
+	parquetGroupBytes = 32 << 20
+	parquetSuffix     = ".parquet"
 )
 
 func newParquet(j *job) (target, error) {
@@ -97,6 +101,7 @@ func (p *parquetTarget) add(_ context.Context, s *blocks.BuildSeries) error {
 		return err
 	}
 	others := string(text)
+	p.grouped += int64(len(others))
 	for i, t := range s.Columns.T {
 		n := len(p.rows)
 		r := parquetRow{Metric: metric, Labels: others, TS: t}
@@ -109,13 +114,14 @@ func (p *parquetTarget) add(_ context.Context, s *blocks.BuildSeries) error {
 			}
 			if p.values[n] = v; h != nil {
 				r.Value, r.Histogram = nil, h
+				p.grouped += int64(len(h))
 			}
 			if start != 0 {
 				p.starts[n] = start
 				r.Start = &p.starts[n]
 			}
 		}
-		if p.rows = append(p.rows, r); len(p.rows) == parquetBatch {
+		if p.rows = append(p.rows, r); len(p.rows) == parquetBatch || p.grouped >= parquetGroupBytes {
 			if err := p.flush(); err != nil {
 				return err
 			}
@@ -127,6 +133,10 @@ func (p *parquetTarget) add(_ context.Context, s *blocks.BuildSeries) error {
 func (p *parquetTarget) flush() error {
 	_, err := p.w.Write(p.rows)
 	p.rows = p.rows[:0]
+	if err == nil && p.grouped >= parquetGroupBytes {
+		p.grouped = 0
+		err = p.w.Flush() // ends the row group
+	}
 	return err
 }
 
