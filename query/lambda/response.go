@@ -42,4 +42,6 @@ func respond(w http.ResponseWriter, status int, kind, text string) {
 }
 
 // sentence is an error in the input without the kind at its end, which the status says.
-func sentence(err error) string { return strings.TrimSuffix(err.Error(), ": "+model.ErrInvalid.Error()) }
+func sentence(err error) string {
+	return strings.TrimSuffix(err.Error(), ": "+model.ErrInvalid.Error())
+}
