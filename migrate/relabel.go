@@ -16,6 +16,7 @@ import (
 func (d *dayJob) relabelled(ctx context.Context, in iter.Seq2[model.Series, error]) iter.Seq2[model.Series, error] {
 	return func(yield func(model.Series, error) bool) {
 		s := spill.New(d.cfg.TempDir, d.cfg.SortBytes/int64(d.cfg.Parallel), spill.LastWins)
+		s.Stop = ctx.Err
 		defer func() { _ = s.Close() }() // runs are rubbish once they were read
 		if err := d.sortRelabelled(in, s); err != nil {
 			yield(nil, err)

@@ -27,6 +27,7 @@ type shippedLogs struct {
 // readLogs reads the logs of active writers from the first generation that they have not released, in the order of their ids: of equal timestamps the last one wins, as in a query.
 func (s *Source) readLogs(ctx context.Context, roster *catalog.Roster, r model.TimeRange, want migrate.Want) (*shippedLogs, error) {
 	l := &shippedLogs{sorter: spill.New(s.opts.TempDir, s.opts.SortBytes, spill.LastWins)}
+	l.sorter.Stop = ctx.Err
 	err := s.readAll(ctx, l, roster, r, want)
 	if err == nil {
 		err = l.sorter.Finish()

@@ -4,14 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"os"
 	"slices"
 
 	"github.com/varvedb/varve/model"
 )
 
-// maxSiblings runs of one level become one of the next: each is an open file, and takes some hundred KiB for each day that is read.
-const maxSiblings = 32
+// maxSiblings runs of one level become one of the next: each is an open file, and takes about 150 KiB for each day that is read.
+const maxSiblings = 64
 
 // addRun adds a run, and merges the last ones when there are too many of their level. They stay in the order in which they came.
 func (s *Sorter) addRun(r *run) error {
@@ -33,18 +32,17 @@ func (s *Sorter) addRun(r *run) error {
 // mergeRuns makes one of the runs from the first on.
 func (s *Sorter) mergeRuns(first, level int) error {
 	old := s.runs[first:]
-	w, err := newRunWriter(s.dir.Path(), s.files, level)
+	w, err := s.newRunWriter(level)
 	if err != nil {
 		return err
 	}
-	s.files++
 	merged, err := w.done(s.merge(w, old))
 	if err != nil {
 		return err
 	}
 	var errs []error
 	for _, r := range old {
-		errs = append(errs, r.f.Close(), os.Remove(r.f.Name()))
+		errs = append(errs, r.remove())
 	}
 	s.runs = append(s.runs[:first], merged)
 	return errors.Join(errs...)

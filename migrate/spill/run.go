@@ -39,6 +39,9 @@ type section struct{ offset, length, series int64 }
 // runBlock is the size of what is compressed at a time: many runs are read at once.
 const runBlock = 64 << 10
 
+// remove closes and removes the file.
+func (r *run) remove() error { return errors.Join(r.f.Close(), os.Remove(r.f.Name())) }
+
 // read are the series of a section.
 func (r *run) read(at section) iter.Seq2[model.Series, error] {
 	return func(yield func(model.Series, error) bool) {

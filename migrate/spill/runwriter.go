@@ -3,12 +3,9 @@ package spill
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"math/bits"
-	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/klauspost/compress/s2"
@@ -23,16 +20,18 @@ type runWriter struct {
 	w countWriter
 	z *s2.Writer
 	b []byte
+	// stopped is that of the sorter.
+	stopped func() error
 	// Of the section at hand.
 	begin, series int64
 }
 
-func newRunWriter(dir string, n, level int) (*runWriter, error) {
-	f, err := os.Create(filepath.Join(dir, fmt.Sprintf("run-%06d", n)))
+func (s *Sorter) newRunWriter(level int) (*runWriter, error) {
+	f, err := s.files.create()
 	if err != nil {
 		return nil, err
 	}
-	w := &runWriter{r: &run{f: f, days: map[model.Day]section{}, level: level}, w: countWriter{w: f}}
+	w := &runWriter{stopped: s.stopped, r: &run{f: f, days: map[model.Day]section{}, level: level}, w: countWriter{w: f}}
 	w.z = s2.NewWriter(&w.w, s2.WriterBlockSize(runBlock), s2.WriterConcurrency(1))
 	return w, nil
 }
@@ -59,14 +58,14 @@ func (w *runWriter) end(day model.Day) error {
 // done returns the run, or nothing if there was an error.
 func (w *runWriter) done(err error) (*run, error) {
 	if err != nil {
-		return nil, errors.Join(err, w.r.f.Close(), os.Remove(w.r.f.Name()))
+		return nil, errors.Join(err, w.r.remove())
 	}
 	return w.r, nil
 }
 
 // writeRun writes the series, which are in order, as are their samples.
-func writeRun(dir string, n int, all []*Open) (*run, error) {
-	w, err := newRunWriter(dir, n, 0)
+func (s *Sorter) writeRun(all []*Open) (*run, error) {
+	w, err := s.newRunWriter(0)
 	if err != nil {
 		return nil, err
 	}
@@ -101,6 +100,9 @@ func (w *runWriter) gathered(all []*Open) error {
 			}
 			if from == at[i] {
 				continue
+			}
+			if err := w.stopped(); err != nil {
+				return err
 			}
 			if err := w.add(o.labels, &o.columns, from, at[i]); err != nil {
 				return err

@@ -28,11 +28,11 @@ const (
 // Sorter puts samples that come in any order into the order of blocks, day by day. It holds a bounded number of them and writes the rest as sorted runs into a
 // directory of its own. Add and Finish are called by one goroutine; then Series and Counts by any number of them; Close last.
 type Sorter struct {
-	// Stop, if there is one, is asked now and then while runs are merged, which may take long; its error ends that.
+	// Stop, if there is one, is asked now and then while runs are sorted, written and merged, which may take long; its error ends that. Branches get it too.
 	Stop func() error
 
-	parent string // where dir is made
-	dir    *Dir
+	files  *runFiles
+	branch bool // of a sorter, which closes the files
 	budget int64
 	wins   Winner
 
@@ -46,7 +46,6 @@ type Sorter struct {
 	generation int // of open, which is begun anew when it is too large
 	runs       []*run
 	siblings   int // see maxSiblings
-	files      int // that were made
 	spilled    int // runs that were written of what was held
 	counts     map[model.Day]*int64
 	// dayCount is that of day, the last one that was counted.
@@ -75,7 +74,11 @@ const maxDays = 11_000
 
 // New returns a sorter that holds about budget bytes of samples, and makes its directory in parent ("": that of the system) when they do not do.
 func New(parent string, budget int64, wins Winner) *Sorter {
-	return &Sorter{parent: parent, budget: max(budget, 1<<16), wins: wins, siblings: maxSiblings, open: map[string]*Open{}, same: map[uint64]*Open{}, counts: map[model.Day]*int64{}}
+	return newSorter(&runFiles{parent: parent}, budget, wins)
+}
+
+func newSorter(files *runFiles, budget int64, wins Winner) *Sorter {
+	return &Sorter{files: files, budget: max(budget, 1<<16), wins: wins, siblings: maxSiblings, open: map[string]*Open{}, same: map[uint64]*Open{}, counts: map[model.Day]*int64{}}
 }
 
 // Add adds a sample of the series with the key, whose labels are asked for if it is new: h if it is not nil, else v. h is kept. A timestamp outside the years that are kept is the
@@ -183,43 +186,63 @@ func (s *Sorter) spill() error {
 	if len(s.open) == 0 {
 		return nil
 	}
-	if s.dir == nil {
-		dir, err := MakeDir(s.parent)
-		if err != nil {
-			return err
-		}
-		s.dir = dir
+	all, err := s.gathered()
+	if err != nil {
+		return fmt.Errorf("sort: %w", err)
 	}
-	all := s.gathered()
 	if len(all) == 0 {
 		return nil
 	}
-	r, err := writeRun(s.dir.Path(), s.files, all)
+	r, err := s.writeRun(all)
 	if err != nil {
 		return fmt.Errorf("sort: write run %d: %w", s.spilled, err)
 	}
-	s.files, s.spilled = s.files+1, s.spilled+1
+	s.spilled++
 	s.forget()
 	return s.addRun(r)
 }
 
 // gathered are the series that have samples, in order, each once.
-func (s *Sorter) gathered() []*Open {
-	// Mostly those of the run before are in it.
+func (s *Sorter) gathered() ([]*Open, error) {
+	if err := s.sort(); err != nil {
+		return nil, err
+	}
+	all := make([]*Open, 0, len(s.all))
+	for _, o := range s.all {
+		if o.columns.Len() == 0 {
+			continue
+		}
+		if !o.sorted {
+			if err := s.stopped(); err != nil {
+				return nil, err
+			}
+			o.columns = *ordered(&o.columns, s.wins)
+		}
+		all = append(all, o)
+	}
+	return s.unite(all), nil
+}
+
+// askEvery is after how many comparisons it is asked whether to stop.
+const askEvery = 4096
+
+// sort puts all series in order. Mostly those of the run before are in it.
+func (s *Sorter) sort() error {
+	var stopped error
+	n := 0
 	slices.SortStableFunc(s.all, func(a, b *Open) int {
+		if n++; n%askEvery == 0 && stopped == nil {
+			stopped = s.stopped()
+		}
+		if stopped != nil {
+			return 0 // so the rest takes no time
+		}
 		if c := strings.Compare(a.metric, b.metric); c != 0 {
 			return c
 		}
 		return labels.Compare(a.labels, b.labels)
 	})
-	all := make([]*Open, 0, len(s.all))
-	for _, o := range s.all {
-		if o.columns.Len() > 0 {
-			s.order(o)
-			all = append(all, o)
-		}
-	}
-	return s.unite(all)
+	return stopped
 }
 
 // forget lets go of the samples, and of the series if they take much.
@@ -231,6 +254,11 @@ func (s *Sorter) forget() {
 		s.held = s.series
 		return
 	}
+	s.begin()
+}
+
+// begin lets go of all series.
+func (s *Sorter) begin() {
 	s.open, s.same, s.all, s.held, s.series = map[string]*Open{}, map[uint64]*Open{}, nil, 0, 0
 	s.generation++
 }
@@ -258,13 +286,6 @@ func (s *Sorter) unite(all []*Open) []*Open {
 		out = append(out, same[0])
 	}
 	return out
-}
-
-// order sorts the samples of a series, one a timestamp.
-func (s *Sorter) order(o *Open) {
-	if !o.sorted {
-		o.columns = *ordered(&o.columns, s.wins)
-	}
 }
 
 // ordered returns the samples in order of time, one a timestamp.
@@ -305,15 +326,19 @@ func (s *Sorter) Series(ctx context.Context, day model.Day) iter.Seq2[model.Seri
 	return Merged(ctx, sections(s.runs, day), s.wins)
 }
 
-// Close removes the runs.
+// Close removes the runs. Branches are closed before.
 func (s *Sorter) Close() error {
 	var errs []error
 	for _, r := range s.runs {
-		errs = append(errs, r.f.Close())
+		if s.branch {
+			errs = append(errs, r.remove())
+		} else {
+			errs = append(errs, r.f.Close())
+		}
 	}
-	if s.dir != nil {
-		errs = append(errs, s.dir.Close())
+	s.runs = nil
+	if !s.branch {
+		errs = append(errs, s.files.close())
 	}
-	s.runs, s.dir = nil, nil
 	return errors.Join(errs...)
 }

@@ -111,7 +111,7 @@ func TestManyRuns(t *testing.T) {
 			require.NoError(t, s.Add([]byte("k"), nil, int64(100+n), 1, nil))
 			require.NoError(t, s.spill())
 			require.LessOrEqual(t, len(s.runs), 2*4, "two of each level")
-			files, err := filepath.Glob(filepath.Join(s.dir.Path(), "run-*"))
+			files, err := filepath.Glob(filepath.Join(s.files.dir.Path(), "run-*"))
 			require.NoError(t, err)
 			require.Len(t, files, len(s.runs))
 		}
@@ -135,7 +135,12 @@ func TestStop(t *testing.T) {
 			dir := t.TempDir()
 			s := New(dir, 1, LastWins)
 			s.siblings = 2
-			s.Stop = func() error { return c.stop }
+			s.Stop = func() error {
+				if len(s.runs) < 2 {
+					return nil
+				}
+				return c.stop // while they are merged
+			}
 			add := func() {
 				require.NoError(t, s.Add([]byte("k"), func() (labels.Labels, error) { return labels.FromStrings("a", "b"), nil }, 7, 1, nil))
 			}
@@ -155,6 +160,43 @@ func TestStop(t *testing.T) {
 			require.NoError(t, err)
 			require.Empty(t, left)
 		})
+	}
+}
+
+// TestStopAtEachQuestion ends the sorter wherever it asks; another try of what was stopped succeeds, and all is there.
+func TestStopAtEachQuestion(t *testing.T) {
+	rng := newRand(t)
+	const series = 3000
+	ls := func(i int) labels.Labels { return labels.FromStrings("__name__", fmt.Sprint("m", i)) }
+	for at := 1; ; at += 1 + rng.IntN(500) {
+		s := New(t.TempDir(), 1<<30, LastWins)
+		asked := 0
+		s.Stop = func() error {
+			if asked++; asked == at {
+				return context.Canceled
+			}
+			return nil
+		}
+		for _, i := range rng.Perm(series) {
+			for _, ms := range []int64{2, 1} { // so they are to be sorted
+				require.NoError(t, s.Add([]byte(fmt.Sprint(i)), func() (labels.Labels, error) { return ls(i), nil }, ms, 1, nil))
+			}
+		}
+		err := s.Finish()
+		ended := asked < at
+		if ended {
+			require.Greater(t, at, 2*series, "it is asked for each series that is sorted, and each that is written")
+			require.NoError(t, err)
+		} else {
+			require.ErrorIs(t, err, context.Canceled)
+			require.Equal(t, at, asked, "it is asked no more")
+			require.NoError(t, s.Finish())
+		}
+		require.Len(t, read(t, s, 0), 2*series)
+		require.NoError(t, s.Close())
+		if ended {
+			break
+		}
 	}
 }
 
