@@ -1,8 +1,9 @@
 // Package live reads servers over HTTP as sources of a backfill: Prometheus' remote read, and the export of VictoriaMetrics.
 //
 // A [Source] is a migrate.Fetcher. A day is asked for in slices of time, several at once, and what comes is sorted on local disk until the job has taken it over; so the disk holds the days in
-// hand and no more. How long a slice is, is found out: longer while the server answers, half of it when it refuses or is slow. A slice that fails on the way is asked for again, from its beginning;
-// what it had brought is there twice then, and one of the two is dropped by the sorter.
+// hand and no more. How long a slice is, is found out: longer while the server answers, half of it when it refuses or is slow. A slice that fails on the way is asked for again, from its beginning,
+// and what it had brought is dropped: an answer becomes part of the day when it has come to its end. So the two may come from two servers behind a balancer, which have samples of the same series
+// at other times.
 //
 // # What is trusted
 //

@@ -118,7 +118,8 @@ func (f *fetch) halve(r model.TimeRange) model.TimeRange {
 	return r
 }
 
-// request asks for a slice once, when it is its turn.
+// request asks for a slice once, when it is its turn. What comes is sorted apart, and becomes part of the day when the answer has come to its end: behind a balancer, the next try may be
+// answered by another server, whose samples have other times, and the day has to be of one of them.
 func (f *fetch) request(ctx context.Context, r model.TimeRange) error {
 	select {
 	case f.s.requests <- struct{}{}:
@@ -126,8 +127,14 @@ func (f *fetch) request(ctx context.Context, r model.TimeRange) error {
 		return ctx.Err()
 	}
 	defer func() { <-f.s.requests }()
-	out := &sink{f: f, r: r}
+	out := &sink{f: f, r: r, to: f.out.Branch(f.s.sortBytes())}
 	err := f.s.protocol.read(ctx, r, out)
+	if err == nil {
+		err = out.keep()
+	}
+	if closeErr := out.to.Close(); closeErr != nil {
+		return errors.Join(err, closeErr)
+	}
 	if err == nil {
 		f.report(out.samples-out.told, r.Length())
 	}
@@ -152,7 +159,10 @@ func backoff(n int, after time.Duration, random float64) time.Duration {
 type sink struct {
 	f    *fetch
 	r    model.TimeRange
+	to   *spill.Sorter // of this answer
 	kept model.Columns
+	// skipped is what cannot be taken over, as far as it is not named yet.
+	skipped []migrate.Skip
 	// samples were taken, of which told were reported.
 	samples, told int64
 }
@@ -166,9 +176,7 @@ func (k *sink) add(ls labels.Labels, c *model.Columns) error {
 	if c.Len() == 0 {
 		return nil
 	}
-	k.f.mu.Lock()
-	err := k.f.out.AddColumns(ls, c)
-	k.f.mu.Unlock()
+	err := k.to.AddColumns(ls, c)
 	k.samples += int64(c.Len())
 	if n := k.samples - k.told; n >= reportEvery {
 		k.told = k.samples
@@ -202,7 +210,27 @@ func (k *sink) where() string {
 	return fmt.Sprintf("%s from %s", k.f.s.http.place, time.UnixMilli(k.r.MinMs).UTC().Format(time.RFC3339))
 }
 
+// maxSkipped is how much of what cannot be taken over waits for the end of the answer.
+const maxSkipped = 1000
+
 // skip notes what cannot be taken over.
 func (k *sink) skip(kind string, line, samples int64, reason string) error {
-	return k.f.s.skips.Add(migrate.Skip{Kind: kind, Where: k.where(), Line: line, Samples: samples, Reason: reason})
+	s := migrate.Skip{Kind: kind, Where: k.where(), Line: line, Samples: samples, Reason: reason}
+	if len(k.skipped) >= maxSkipped {
+		return k.f.s.skips.Add(s)
+	}
+	k.skipped = append(k.skipped, s)
+	return nil
+}
+
+// keep makes what came part of the day.
+func (k *sink) keep() error {
+	for _, s := range k.skipped {
+		if err := k.f.s.skips.Add(s); err != nil {
+			return err
+		}
+	}
+	k.f.mu.Lock()
+	defer k.f.mu.Unlock()
+	return k.f.out.Join(k.to)
 }

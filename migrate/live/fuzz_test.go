@@ -25,7 +25,7 @@ func fuzzSink(t *testing.T) *sink {
 	t.Cleanup(func() { _ = s.Close() })
 	src := &Source{skips: migrate.NewSkips(false), http: &client{stall: time.Minute}}
 	f := &fetch{s: src, want: migrateAll, told: func(int64, int64) {}, out: s}
-	return &sink{f: f, r: model.TimeRange{MinMs: 0, MaxMs: model.MsPerDay - 1}}
+	return &sink{f: f, to: s, r: model.TimeRange{MinMs: 0, MaxMs: model.MsPerDay - 1}}
 }
 
 // frameOf is data as a frame.

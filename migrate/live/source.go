@@ -20,8 +20,8 @@ import (
 
 // Options are the tunables of a source; nil means defaults.
 type Options struct {
-	// TempDir is where what was fetched is kept until it is taken over, SortBytes how much of it is held in memory, by Days days that are fetched at one time. Defaults: that of
-	// the system, migrate.DefaultSortBytes, 2.
+	// TempDir is where what was fetched is kept until it is taken over, SortBytes how much of it is held in memory, by Days days that are fetched at one time and by the requests that
+	// are under way. Defaults: that of the system, migrate.DefaultSortBytes, 2.
 	TempDir   string
 	SortBytes int64
 	Days      int
@@ -136,7 +136,8 @@ func (s *Source) Days(ctx context.Context, r model.TimeRange, _ migrate.Want) ([
 // Fetch implements migrate.Fetcher.
 func (s *Source) Fetch(ctx context.Context, r model.TimeRange, want migrate.Want, report func(samples, ms int64)) (string, int64, error) {
 	day := model.DayOf(r.MinMs)
-	sorter := spill.New(s.opts.TempDir, s.opts.SortBytes/int64(s.opts.Days), spill.LastWins)
+	sorter := spill.New(s.opts.TempDir, s.sortBytes(), spill.LastWins)
+	sorter.Stop = ctx.Err
 	s.mu.Lock()
 	old := s.days[day]
 	s.days[day] = sorter
@@ -156,6 +157,9 @@ func (s *Source) Fetch(ctx context.Context, r model.TimeRange, want migrate.Want
 	}
 	return spill.Print(sorter.Series(ctx, day), day.Range())
 }
+
+// sortBytes is the share of each day, and of each answer that is under way, in the memory for sorting.
+func (s *Source) sortBytes() int64 { return s.opts.SortBytes / int64(s.opts.Days+s.opts.Requests) }
 
 // Series implements migrate.Source: of a day that was fetched. Matchers were applied by Fetch.
 func (s *Source) Series(ctx context.Context, r model.TimeRange, _ migrate.Want) iter.Seq2[model.Series, error] {
