@@ -9,7 +9,6 @@ import (
 	"github.com/prometheus/prometheus/tsdb/record"
 
 	"github.com/varvedb/varve/migrate"
-	"github.com/varvedb/varve/migrate/promchunk"
 	"github.com/varvedb/varve/model"
 )
 
@@ -19,13 +18,18 @@ type logRows struct {
 	l         *logReader
 	exemplars []record.RefExemplar
 	metadata  []record.RefMetadata
-	// said is what was said last of a metric.
-	said   map[string][]byte
-	lastMs int64
+	// said is what was said last of a metric, and saidBytes what it takes.
+	said      map[string][]byte
+	saidBytes int
+	lastMs    int64
 }
 
-// maxMetrics is of how many metrics a server remembers what is said.
-const maxMetrics = 100_000
+const (
+	// maxMetrics is of how many metrics a server remembers what is said.
+	maxMetrics = 100_000
+	// maxSaidBytes bounds that: three times what so many of the usual length take.
+	maxSaidBytes = 64 << 20
+)
 
 func (r *logRows) takeExemplars(rec []byte) (err error) {
 	r.exemplars, err = r.l.decoder.Exemplars(rec, r.exemplars[:0])
@@ -38,14 +42,18 @@ func (r *logRows) takeExemplars(rec []byte) (err error) {
 }
 
 func (r *logRows) exemplar(e *record.RefExemplar) error {
-	ls, ok := r.l.series[e.Ref]
-	if !ok || !r.l.r.Contains(e.T) || promchunk.Deleted(r.l.deleted[e.Ref], e.T) {
+	p, ok := r.l.wanted(e.Ref, e.T)
+	if !ok {
 		return nil
 	}
 	row := model.AppendExemplar(model.BeginExemplars(nil), e.V, e.Labels.Len())
 	e.Labels.Range(func(l labels.Label) { row = model.AppendText(model.AppendText(row, l.Name), l.Value) })
-	key := binary.LittleEndian.AppendUint64([]byte{'e'}, uint64(e.Ref)) // samples have the number alone
+	key := binary.LittleEndian.AppendUint64([]byte{'e'}, uint64(p.offset())) // samples have the number alone
 	return r.l.out.Add(key, func() (labels.Labels, error) {
+		ls, err := r.l.series.labels(p)
+		if err != nil {
+			return ls, err
+		}
 		clean, err := migrate.Clean(ls)
 		if err != nil {
 			clean = ls // the job refuses it, and names it
@@ -60,14 +68,37 @@ func (r *logRows) exemplar(e *record.RefExemplar) error {
 func (r *logRows) takeMetadata(rec []byte) (err error) {
 	r.metadata, err = r.l.decoder.Metadata(rec, r.metadata[:0])
 	for i := range r.metadata {
-		m := &r.metadata[i]
-		typ := record.ToMetricType(m.Type)
-		metric := family(r.l.series[m.Ref].Get(commonmodel.MetricNameLabel), typ)
-		if _, known := r.said[metric]; model.ValidMetric(metric) && (known || len(r.said) < maxMetrics) {
-			r.said[metric] = model.AppendMetadata(nil, model.MetadataTypeNumber(typ), m.Unit, m.Help)
+		if err := r.saying(&r.metadata[i]); err != nil {
+			return err
 		}
 	}
 	return badRecord(err)
+}
+
+func (r *logRows) saying(m *record.RefMetadata) error {
+	p, ok := r.l.series.places[m.Ref]
+	if !ok {
+		return nil
+	}
+	ls, err := r.l.series.labels(p)
+	if err != nil {
+		return err
+	}
+	typ := record.ToMetricType(m.Type)
+	metric := strings.Clone(family(ls.Get(commonmodel.MetricNameLabel), typ)) // else it holds all of the labels
+	before, known := r.said[metric]
+	if !model.ValidMetric(metric) || !known && len(r.said) >= maxMetrics {
+		return nil
+	}
+	row := model.AppendMetadata(nil, model.MetadataTypeNumber(typ), m.Unit, m.Help)
+	bytes := r.saidBytes + len(row) - len(before)
+	if !known {
+		bytes += len(metric)
+	}
+	if bytes <= maxSaidBytes {
+		r.said[metric], r.saidBytes = row, bytes
+	}
+	return nil
 }
 
 // family is the metric that a series belongs to, of which metadata is said.

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/tsdb/chunks"
 	"github.com/prometheus/prometheus/tsdb/record"
 	"github.com/prometheus/prometheus/tsdb/tombstones"
@@ -35,9 +34,9 @@ type logReader struct {
 	want    migrate.Want
 	out     *spill.Sorter // what is read now goes there
 	decoder record.Decoder
-	// series are those that are wanted, by reference; deleted what was deleted of them.
-	series  map[chunks.HeadSeriesRef]labels.Labels
-	deleted map[chunks.HeadSeriesRef]tombstones.Intervals
+	// series are those that are wanted; deleted what was deleted of them.
+	series  *logSeries
+	deleted logDeletes
 	// fromMs is where the blocks end: what is older is in them, or was deleted from them.
 	fromMs int64
 	rows   logRows
@@ -53,18 +52,22 @@ type logReader struct {
 const lateShare = 4
 
 // readLog sorts what the log has in the range.
-func (t *TSDB) readLog(ctx context.Context, r model.TimeRange, want migrate.Want) error {
-	l := &logReader{
-		t: t, r: r, want: want, decoder: record.NewDecoder(nil, nil),
-		series: map[chunks.HeadSeriesRef]labels.Labels{}, deleted: map[chunks.HeadSeriesRef]tombstones.Intervals{}, fromMs: math.MinInt64,
+func (t *TSDB) readLog(ctx context.Context, r model.TimeRange, want migrate.Want) (err error) {
+	series, err := newLogSeries(t.opts.TempDir)
+	if err != nil {
+		return err
 	}
+	defer func() { err = errors.Join(err, series.Close()) }()
+	l := &logReader{t: t, r: r, want: want, decoder: record.NewDecoder(nil, nil), series: series, fromMs: math.MinInt64}
 	l.rows = logRows{l: l, said: map[string][]byte{}, lastMs: model.MinTimeMs - 1}
 	sortBytes := t.opts.SortBytes
 	if t.hasLog("wbl") {
 		t.late = spill.New(t.opts.TempDir, sortBytes/lateShare, spill.FirstWins)
+		t.late.Stop = ctx.Err
 		sortBytes -= sortBytes / lateShare
 	}
 	t.log = spill.New(t.opts.TempDir, sortBytes, spill.FirstWins)
+	t.log.Stop = ctx.Err
 	for _, b := range t.blocks {
 		// Blocks of out-of-order samples, or of some series, say nothing about how far the others have come.
 		if c := &b.meta.Compaction; !c.FromOutOfOrder() && !c.FromStaleSeries() && !c.FromSelectedSeries() {
@@ -79,7 +82,9 @@ func (t *TSDB) readLog(ctx context.Context, r model.TimeRange, want migrate.Want
 	if err := l.readDir(ctx, dir, l.takeDeletes); err != nil {
 		return err
 	}
-	l.spreadDeletes()
+	if err := l.deleted.spread(l.series); err != nil {
+		return err
+	}
 	// Out-of-order samples lie in a log of their own, and may be older than the blocks.
 	if t.late != nil {
 		fromMs := l.fromMs
@@ -125,9 +130,9 @@ func (l *logReader) readSegments(ctx context.Context, at wlog.SegmentRange, take
 	}
 	defer func() { err = errors.Join(err, in.Close()) }()
 	r := wlog.NewReader(in)
-	for n := 0; r.Next(); n++ {
-		if n%256 == 0 && ctx.Err() != nil {
-			return ctx.Err()
+	for r.Next() {
+		if err := ctx.Err(); err != nil {
+			return err // a record may have a thousand series
 		}
 		err := take(r.Record())
 		if errors.Is(err, errRecord) {
@@ -168,42 +173,21 @@ func (l *logReader) takeDeletes(rec []byte) (err error) {
 	}
 	l.stones, err = l.decoder.Tombstones(rec, l.stones[:0])
 	for _, s := range l.stones {
-		ref := chunks.HeadSeriesRef(s.Ref)
 		for _, i := range s.Intervals {
-			l.deleted[ref] = l.deleted[ref].Add(i)
+			l.deleted.add(stretch{chunks.HeadSeriesRef(s.Ref), i.Mint, i.Maxt})
 		}
 	}
 	return badRecord(err)
 }
 
-// spreadDeletes makes what was deleted of a series deleted of all its references: one that ended and came again has several, and a delete names the last.
-func (l *logReader) spreadDeletes() {
-	if len(l.deleted) == 0 {
-		return
-	}
-	byLabels := map[string]tombstones.Intervals{}
-	var b []byte
-	for ref, intervals := range l.deleted {
-		if ls, ok := l.series[ref]; ok {
-			b = ls.Bytes(b)
-			for _, i := range intervals {
-				byLabels[string(b)] = byLabels[string(b)].Add(i)
-			}
-		}
-	}
-	for ref, ls := range l.series {
-		b = ls.Bytes(b)
-		if intervals, ok := byLabels[string(b)]; ok {
-			l.deleted[ref] = intervals
-		}
-	}
-}
-
 func (l *logReader) takeSeries(rec []byte) (err error) {
 	l.seriesBuf, err = l.decoder.Series(rec, l.seriesBuf[:0])
 	for _, s := range l.seriesBuf {
-		if l.want(s.Labels) {
-			l.series[s.Ref] = s.Labels
+		if !l.want(s.Labels) {
+			continue
+		}
+		if err := l.series.put(s.Ref, s.Labels); err != nil {
+			return err
 		}
 	}
 	return badRecord(err)
@@ -260,12 +244,26 @@ func (l *logReader) takeSamples(rec []byte) (err error) {
 
 // add adds a sample, if it is wanted.
 func (l *logReader) add(ref chunks.HeadSeriesRef, t int64, v float64, h []byte) error {
-	ls, ok := l.series[ref]
-	if !ok || t < l.fromMs || !l.r.Contains(t) || promchunk.Deleted(l.deleted[ref], t) {
+	p, ok := l.wanted(ref, t)
+	if !ok || t < l.fromMs {
 		return nil
 	}
 	l.rows.lastMs = max(l.rows.lastMs, t)
 	var key [8]byte
-	binary.LittleEndian.PutUint64(key[:], uint64(ref))
-	return l.out.Add(key[:], func() (labels.Labels, error) { return ls, nil }, t, v, h)
+	binary.LittleEndian.PutUint64(key[:], uint64(p.offset()))
+	s := l.out.Find(key[:])
+	if s == nil {
+		ls, err := l.series.labels(p)
+		if err != nil {
+			return err
+		}
+		s = l.out.Open(key[:], ls)
+	}
+	return l.out.Put(s, t, v, h)
+}
+
+// wanted reports whether the series and the time are asked for and were not deleted, and where the labels are.
+func (l *logReader) wanted(ref chunks.HeadSeriesRef, t int64) (place, bool) {
+	p, ok := l.series.places[ref]
+	return p, ok && l.r.Contains(t) && !(p.deleted() && l.deleted.has(ref, t))
 }
