@@ -27,6 +27,8 @@ type logSeries struct {
 	dir    *spill.Dir
 	f      *os.File
 	places map[chunks.HeadSeriesRef]place
+	// refused are references of series that are not wanted.
+	refused map[chunks.HeadSeriesRef]bool
 	// tail is the end of the file that is not written yet, from byte end on: written are whole blocks.
 	tail []byte
 	end  int64
@@ -64,7 +66,7 @@ func newLogSeries(parent string) (*logSeries, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &logSeries{dir: dir, places: map[chunks.HeadSeriesRef]place{}, b: labels.NewScratchBuilder(16)}
+	s := &logSeries{dir: dir, places: map[chunks.HeadSeriesRef]place{}, refused: map[chunks.HeadSeriesRef]bool{}, b: labels.NewScratchBuilder(16)}
 	if s.f, err = os.Create(filepath.Join(dir.Path(), "labels")); err != nil {
 		return nil, errors.Join(err, dir.Close())
 	}
@@ -99,6 +101,18 @@ func (s *logSeries) put(ref chunks.HeadSeriesRef, ls labels.Labels) error {
 	s.end += int64(whole)
 	s.tail = append(s.tail[:0], s.tail[whole:]...)
 	return nil
+}
+
+// refuse notes that a reference is that of a series that is not wanted.
+func (s *logSeries) refuse(ref chunks.HeadSeriesRef) {
+	s.refused[ref] = true
+	delete(s.places, ref)
+}
+
+// known reports whether the log names the series of a reference.
+func (s *logSeries) known(ref chunks.HeadSeriesRef) bool {
+	_, ok := s.places[ref]
+	return ok || s.refused[ref]
 }
 
 // size is that of the file with its tail.

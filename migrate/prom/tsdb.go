@@ -25,7 +25,7 @@ type TSDBOptions struct {
 }
 
 // TSDB is a data directory of Prometheus, a snapshot of one, or a single block. Blocks are read as they are needed; the log (wal, wbl), which holds what is in no block yet, is
-// sorted on local disk first. Head chunks are not read: all of their samples are in the log. Nothing is written to the directory, so it may be one
+// sorted on local disk first. Files of head chunks are read where the log is damaged: otherwise all of their samples are in it. Nothing is written to the directory, so it may be one
 // that a Prometheus works on, though a snapshot is better: that one may delete a block before its turn comes.
 type TSDB struct {
 	dir    string

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -40,7 +39,12 @@ type logReader struct {
 	// fromMs is where the blocks end: what is older is in them, or was deleted from them.
 	fromMs int64
 	rows   logRows
+	// damaged: a part of the log cannot be read. unknown is how many samples there are of series that the log does not name.
+	damaged bool
+	unknown int64
 
+	decode    promchunk.Decoder
+	columns   model.Columns
 	seriesBuf []record.RefSeries
 	samples   []record.RefSample
 	whole     []record.RefHistogramSample
@@ -89,10 +93,7 @@ func (t *TSDB) readLog(ctx context.Context, r model.TimeRange, want migrate.Want
 	if t.late != nil {
 		fromMs := l.fromMs
 		l.fromMs, l.out = math.MinInt64, t.late
-		if err := l.readSegments(ctx, wlog.SegmentRange{Dir: filepath.Join(t.dir, "wbl"), First: -1, Last: -1}, l.takeSamples); err != nil {
-			return err
-		}
-		if err := t.late.Finish(); err != nil {
+		if err := l.readSegments(ctx, filepath.Join(t.dir, "wbl"), 0, l.takeSamples); err != nil {
 			return err
 		}
 		l.fromMs = fromMs
@@ -104,52 +105,30 @@ func (t *TSDB) readLog(ctx context.Context, r model.TimeRange, want migrate.Want
 	if err := l.rows.finish(); err != nil {
 		return err
 	}
+	if err := l.mend(ctx); err != nil {
+		return err
+	}
+	if t.late != nil {
+		if err := t.late.Finish(); err != nil {
+			return err
+		}
+	}
 	return t.log.Finish()
 }
 
-// readDir reads a log from its checkpoint on.
-func (l *logReader) readDir(ctx context.Context, dir string, take func([]byte) error) error {
-	first := -1
-	checkpoint, n, err := wlog.LastCheckpoint(dir)
-	if err == nil {
-		first = n + 1
-		if err := l.readSegments(ctx, wlog.SegmentRange{Dir: checkpoint, First: -1, Last: -1}, take); err != nil {
-			return err
-		}
-	} else if !errors.Is(err, record.ErrNotFound) {
-		return fmt.Errorf("find checkpoint in %s: %w", dir, err)
-	}
-	return l.readSegments(ctx, wlog.SegmentRange{Dir: dir, First: first, Last: -1}, take)
-}
-
-// readSegments reads segments up to their end, or to where they are damaged, as Prometheus does.
-func (l *logReader) readSegments(ctx context.Context, at wlog.SegmentRange, take func([]byte) error) (err error) {
-	in, err := wlog.NewSegmentsRangeReader(at)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, in.Close()) }()
-	r := wlog.NewReader(in)
-	for r.Next() {
-		if err := ctx.Err(); err != nil {
-			return err // a record may have a thousand series
-		}
-		err := take(r.Record())
-		if errors.Is(err, errRecord) {
-			err = l.t.skips.Add(migrate.Skip{Kind: "log", Where: wlog.SegmentName(at.Dir, r.Segment()), Offset: r.Offset(), Reason: err.Error()})
-		}
-		if err != nil {
+// mend takes what a damaged log lacks from where else it may be, and names what is not to be had.
+func (l *logReader) mend(ctx context.Context) error {
+	if l.damaged {
+		if err := l.takeHeadChunks(ctx); err != nil {
 			return err
 		}
 	}
-	if err := r.Err(); err != nil && !errors.Is(err, io.EOF) {
-		s := migrate.Skip{Kind: "log", Where: at.Dir, Reason: err.Error() + "; the rest of the log is left out"}
-		if c := (*wlog.CorruptionErr)(nil); errors.As(err, &c) && c.Segment >= 0 {
-			s.Where, s.Offset = wlog.SegmentName(c.Dir, c.Segment), c.Offset
-		}
-		return l.t.skips.Add(s)
+	if l.unknown == 0 {
+		return nil
 	}
-	return nil
+	return l.t.skips.Add(migrate.Skip{
+		Kind: "samples", Where: filepath.Join(l.t.dir, "wal"), Samples: l.unknown, Count: l.unknown, Reason: "the log does not name the series that they are of: a checkpoint or a segment is missing or damaged",
+	})
 }
 
 // errRecord: a record cannot be decoded.
@@ -184,6 +163,7 @@ func (l *logReader) takeSeries(rec []byte) (err error) {
 	l.seriesBuf, err = l.decoder.Series(rec, l.seriesBuf[:0])
 	for _, s := range l.seriesBuf {
 		if !l.want(s.Labels) {
+			l.series.refuse(s.Ref)
 			continue
 		}
 		if err := l.series.put(s.Ref, s.Labels); err != nil {
@@ -246,6 +226,10 @@ func (l *logReader) takeSamples(rec []byte) (err error) {
 func (l *logReader) add(ref chunks.HeadSeriesRef, t int64, v float64, h []byte) error {
 	p, ok := l.wanted(ref, t)
 	if !ok || t < l.fromMs {
+		// Prometheus forgets series whose out-of-order samples are in a block and in the log for such yet.
+		if l.out == l.t.log && t >= l.fromMs && l.r.Contains(t) && !l.series.known(ref) {
+			l.unknown++
+		}
 		return nil
 	}
 	l.rows.lastMs = max(l.rows.lastMs, t)
