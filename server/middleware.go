@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -82,7 +83,7 @@ func (s *Server) logRequest(w *recorder, r *http.Request, id string, elapsed tim
 		return
 	}
 	s.log.Log(r.Context(), level, "request", "method", r.Method, "path", r.URL.Path, "status", w.code(), "tenant", cutText(r.Header.Get(tenantHeader), tenant.MaxLen),
-		"took", elapsed, "request", id, "reason", cutText(w.note, 300))
+		"took", elapsed, "request", id, "reason", cutText(w.reason(), 300))
 }
 
 func cutText(s string, n int) string {
@@ -182,6 +183,23 @@ type recorder struct {
 	status int
 	// note is the reason of a refusal, for the log.
 	note string
+	// refusal is the beginning of the body of a refusal without a note.
+	refusal []byte
+}
+
+// maxRefusal is how much of a refusal's body is looked at for its reason.
+const maxRefusal = 1 << 10
+
+// reason is why the request was refused: the note, or what the answer says, which handlers of Prometheus write without a note. "" if there is nothing.
+func (w *recorder) reason() string {
+	if w.note != "" || len(w.refusal) == 0 {
+		return w.note
+	}
+	var envelope struct{ Error string }
+	if json.Unmarshal(w.refusal, &envelope) == nil && envelope.Error != "" {
+		return envelope.Error
+	}
+	return strings.ToValidUTF8(strings.TrimSpace(string(w.refusal)), "�")
 }
 
 func (w *recorder) code() int {
@@ -203,6 +221,9 @@ func (w *recorder) WriteHeader(status int) {
 func (w *recorder) Write(p []byte) (int, error) {
 	if w.status == 0 {
 		w.status = http.StatusOK
+	}
+	if w.status >= 400 && w.note == "" && w.Header().Get("Content-Encoding") == "" {
+		w.refusal = append(w.refusal, p[:min(len(p), maxRefusal-len(w.refusal))]...)
 	}
 	return w.ResponseWriter.Write(p)
 }

@@ -76,7 +76,7 @@ func (o *backfillOptions) register(f *pflag.FlagSet) {
 	f.StringVar(&o.tenant, "tenant", tenant.Default, "tenant of the bucket")
 	f.StringVar(&o.start, "start", "", "first time, RFC 3339 or Unix seconds (default everything)")
 	f.StringVar(&o.end, "end", "", "last time, RFC 3339 or Unix seconds (default everything)")
-	f.StringArrayVar(&o.match, "match", nil, "selector of the series to take, by their labels at the source")
+	f.StringArrayVar(&o.match, "match", nil, "`selector` of the series to take, by their labels at the source; one, with as many matchers as are needed")
 	f.StringVar(&o.relabel, "relabel", "", "YAML file with a list of relabelling rules, as metric_relabel_configs of Prometheus")
 	f.StringVar(&o.tempDir, "temp-dir", "", "where samples in no order are sorted (default that of the system)")
 	f.BoolVar(&o.strict, "strict", false, "stop at the first thing that cannot be read")
