@@ -34,7 +34,7 @@ type headChunk struct {
 // (Castagnoli) of all of it.
 const (
 	headChunkFixed  = chunks.SeriesRefSize + 2*chunks.MintMaxtSize + chunks.ChunkEncodingSize
-	maxHeadChunk    = chunks.MaxHeadChunkFileSize
+	maxHeadChunk    = 16 << 20 // of 120 samples, so that even histograms of thousands of buckets are far smaller
 	headChunkFormat = 1
 )
 
@@ -79,7 +79,7 @@ func readHeadChunks(f io.Reader, take func(*headChunk) error) (offset int64, err
 			record.WriteByte(b)
 			length |= uint64(b&0x7f) << (7 * n)
 			if n == chunks.MaxChunkLengthFieldSize || length > maxHeadChunk {
-				return offset, fmt.Errorf("its length is more than a file has: %w", model.ErrCorrupt)
+				return offset, fmt.Errorf("its length is more than a chunk has: %w", model.ErrCorrupt)
 			}
 		}
 		begin := record.Len()
