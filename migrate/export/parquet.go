@@ -43,7 +43,7 @@ type parquetTarget struct {
 	// values and starts are what rows point to.
 	values []float64
 	starts []int64
-	// grouped is what the open row group has in labels, of each series once, and in histograms.
+	// grouped is what rows since the last end of a row group that was asked for have in labels, of each series once, and in histograms.
 	grouped int64
 	files   int
 	bytes   int64

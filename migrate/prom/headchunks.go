@@ -10,6 +10,7 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -17,6 +18,7 @@ import (
 	"github.com/prometheus/prometheus/tsdb/chunks"
 
 	"github.com/varvedb/varve/migrate"
+	"github.com/varvedb/varve/migrate/spill"
 	"github.com/varvedb/varve/model"
 )
 
@@ -145,39 +147,45 @@ func (l *logReader) takeHeadChunkFile(ctx context.Context, path string) (err err
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := l.takeHeadChunk(c); !errors.Is(err, model.ErrCorrupt) {
-			return err
-		} else {
+		if err := l.decodeHeadChunk(c); err != nil {
 			return l.t.skips.Add(migrate.Skip{Kind: "chunk", Where: path, Offset: c.offset, Reason: err.Error()})
 		}
+		if err := l.addHeadChunk(c); err != nil {
+			return &addError{err}
+		}
+		return nil
 	})
+	if ours := (*addError)(nil); errors.As(err, &ours) {
+		return ours.error
+	}
 	if errors.Is(err, model.ErrCorrupt) {
 		return l.t.skips.Add(migrate.Skip{Kind: "chunk", Where: path, Offset: offset, Reason: err.Error() + "; the rest of the file is left out"})
 	}
 	return err
 }
 
-// takeHeadChunk takes the samples of a chunk. Those that the log had too are there already, and the first ones are kept.
-func (l *logReader) takeHeadChunk(c *headChunk) error {
-	out, fromMs := l.t.log, l.fromMs
-	if c.outOfOrder && l.t.late != nil {
-		out, fromMs = l.t.late, model.MinTimeMs
-	}
+// addError is one of what we write, and none of the file.
+type addError struct{ error }
+
+// decodeHeadChunk brings the samples of a chunk that are wanted into l.columns. Its errors are faults of the chunk.
+func (l *logReader) decodeHeadChunk(c *headChunk) error {
+	l.columns.Reset()
+	_, fromMs := l.placeOf(c)
 	r := l.r.Intersect(model.TimeRange{MinMs: max(fromMs, model.MinTimeMs), MaxMs: model.MaxTimeMs})
 	if !r.Overlaps(model.TimeRange{MinMs: c.minMs, MaxMs: c.maxMs}) {
 		return nil
 	}
-	if _, ok := l.series.places[c.ref]; !ok {
-		if l.series.refused[c.ref] {
-			return nil
-		}
+	if !l.series.known(c.ref) {
 		return fmt.Errorf("the log does not name series %d, which it is of: %w", c.ref, model.ErrCorrupt)
 	}
-	l.columns.Reset()
-	if err := l.decode.Foreign(&l.columns, c.encoding, c.data, r); err != nil {
-		return err
-	}
-	l.out = out
+	return l.decode.Foreign(&l.columns, c.encoding, c.data, r)
+}
+
+// addHeadChunk adds the samples of a chunk that was decoded. Those that the log had too are there already, and the first ones are kept.
+func (l *logReader) addHeadChunk(c *headChunk) error {
+	fromMs := l.fromMs
+	defer func() { l.fromMs = fromMs }()
+	l.out, l.fromMs = l.placeOf(c)
 	for i, t := range l.columns.T {
 		var h []byte
 		if l.columns.H != nil {
@@ -188,4 +196,12 @@ func (l *logReader) takeHeadChunk(c *headChunk) error {
 		}
 	}
 	return nil
+}
+
+// placeOf is where samples of a chunk go, and from what time on they are taken: those out of order may be older than the blocks.
+func (l *logReader) placeOf(c *headChunk) (out *spill.Sorter, fromMs int64) {
+	if c.outOfOrder && l.t.late != nil {
+		return l.t.late, math.MinInt64
+	}
+	return l.t.log, l.fromMs
 }

@@ -89,6 +89,85 @@ func TestDamagedLog(t *testing.T) {
 	require.Empty(t, theirs, "what Prometheus has and was not taken over")
 }
 
+// TestCutSegment takes the whole of the segment behind one that was cut off, wherever that was.
+func TestCutSegment(t *testing.T) {
+	w := newWorld(t)
+	dir, want := longLog(t, w.Rand)
+	require.NoError(t, os.RemoveAll(filepath.Join(dir, "chunks_head")))
+	path := filepath.Join(dir, "wal", "00000002")
+	left := len(want) + 1
+	for _, size := range []int64{36864, 32768, 28672} {
+		require.NoError(t, os.Truncate(path, size))
+		w := newWorld(t)
+		_, skips := w.tsdb(migratetest.Small(), dir)
+		for _, s := range skips.Named() {
+			require.Equal(t, path, s.Where)
+		}
+		got, _, samples := w.Read()
+		require.Less(t, samples, left)
+		require.Greater(t, samples, left*9/10, "a part of one segment of many is missing")
+		left = samples
+		maps.DeleteFunc(got, func(k, v string) bool { return want[k] == v })
+		require.Empty(t, got, "what was never there")
+	}
+}
+
+// TestDamagedLateLog takes out-of-order samples that are older than the blocks from the files of chunks, where their log is damaged: what Prometheus has after it has cut that off.
+func TestDamagedLateLog(t *testing.T) {
+	var times, late []int64
+	for i := range int64(260) {
+		times = append(times, i*60_000)
+	}
+	for i := range int64(100) {
+		late = append(late, 200*60_000+i*15_000+7)
+	}
+	dir, db := lateDatabase(t, times...)
+	from := migratetest.FirstDay.Range().MinMs
+	require.NoError(t, db.CompactHead(tsdb.NewRangeHead(db.Head(), from, from+4*3_600_000-1)))
+	appendTo(t, db, 1000, late...)
+	db.ForceHeadMMap()
+	require.NoError(t, db.Close())
+	logs, err := filepath.Glob(filepath.Join(dir, "wbl", "0*"))
+	require.NoError(t, err)
+	for _, path := range logs {
+		b, err := os.ReadFile(path)
+		require.NoError(t, err)
+		if len(b) > 12 {
+			b[12] ^= 0x55
+		}
+		require.NoError(t, os.WriteFile(path, b, 0o600))
+	}
+	w := newWorld(t)
+	_, skips := w.tsdb(migratetest.Small(), dir)
+	require.NotEmpty(t, skips.Counts()["log"])
+	ours, _, _ := w.Read()
+	require.Greater(t, len(ours), 320)
+
+	opts := smallOptions()
+	opts.OutOfOrderTimeWindow = 3_600_000
+	db, err = tsdb.Open(dir, nil, nil, opts, nil)
+	require.NoError(t, err)
+	theirs := migratetest.Contents(t, db)
+	require.NoError(t, db.Close())
+	maps.DeleteFunc(theirs, func(k, v string) bool { return ours[k] == v })
+	require.Empty(t, theirs, "what Prometheus has and was not taken over")
+}
+
+// TestNoSegmentBehindCheckpoint names the one that must be there.
+func TestNoSegmentBehindCheckpoint(t *testing.T) {
+	w := newWorld(t)
+	dir, _ := longLog(t, w.Rand)
+	logs := logSegments(t, dir, "wal")
+	checkpoint := filepath.Join(dir, "wal", "checkpoint.00000007")
+	require.NoError(t, os.Mkdir(checkpoint, 0o750))
+	require.NoError(t, os.Rename(logs[0], filepath.Join(checkpoint, "00000000")))
+	for _, path := range logs[1:] {
+		require.NoError(t, os.Remove(path))
+	}
+	_, skips := w.tsdb(migratetest.Small(), dir)
+	require.Equal(t, filepath.Join(dir, "wal", "00000008"), skips.Named()[0].Where)
+}
+
 // TestMissingSegments takes over what is before and behind, and the rest from the files of chunks: what is missing is in chunks that were open.
 func TestMissingSegments(t *testing.T) {
 	w := newWorld(t)
@@ -99,7 +178,7 @@ func TestMissingSegments(t *testing.T) {
 	}
 	_, skips := w.tsdb(migratetest.Small(), dir)
 	require.Equal(t, map[string]int64{"log": 2}, skips.Counts())
-	require.Contains(t, skips.Named()[0].String(), "00000002: 2 segments from this one on are missing")
+	require.Contains(t, skips.Named()[0].String(), "00000002: segments are missing from this one on: 2")
 	w.Complete(want) // the segments are from the middle, and chunks of that time are full
 }
 

@@ -27,7 +27,7 @@ type logSeries struct {
 	dir    *spill.Dir
 	f      *os.File
 	places map[chunks.HeadSeriesRef]place
-	// refused are references of series that are not wanted.
+	// refused are references of series that are not wanted, some twenty bytes each: samples of others are of series that the log does not name.
 	refused map[chunks.HeadSeriesRef]bool
 	// tail is the end of the file that is not written yet, from byte end on: written are whole blocks.
 	tail []byte

@@ -16,9 +16,12 @@ import (
 	"github.com/varvedb/varve/migrate"
 )
 
+// anySegment: a log without a checkpoint may begin with any number.
+const anySegment = -1
+
 // readDir reads a log from its checkpoint on.
 func (l *logReader) readDir(ctx context.Context, dir string, take func([]byte) error) error {
-	first := 0
+	first := anySegment
 	checkpoint, n, err := wlog.LastCheckpoint(dir)
 	if err == nil {
 		first = n + 1
@@ -32,27 +35,41 @@ func (l *logReader) readDir(ctx context.Context, dir string, take func([]byte) e
 }
 
 // readSegments reads the segments of a directory from the first one on. One that is damaged is read up to there, and the next one follows: no record lies in two.
-func (l *logReader) readSegments(ctx context.Context, dir string, first int, take func([]byte) error) error {
+func (l *logReader) readSegments(ctx context.Context, dir string, first int, take func([]byte) error) (err error) {
 	numbers, err := segments(dir, first)
 	if err != nil {
 		return err
 	}
 	next := first
 	for i, n := range numbers {
-		// Without a checkpoint a log may begin with any number.
-		if n != next && (i > 0 || first > 0) {
+		if n != next && (i > 0 || first != anySegment) {
 			if err := l.missing(wlog.SegmentName(dir, next), n-next); err != nil {
 				return err
 			}
 		}
 		next = n + 1
 	}
-	for len(numbers) > 0 {
-		behind, err := l.readUntilDamage(ctx, dir, numbers, take)
+	if len(numbers) == 0 && first != anySegment {
+		return l.missing(wlog.SegmentName(dir, first), 1) // there is always one that is being written
+	}
+	// All are opened first: a Prometheus that runs deletes them.
+	var open []*wlog.Segment
+	defer func() {
+		for _, s := range open {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	for _, n := range numbers {
+		s, err := wlog.OpenReadSegment(wlog.SegmentName(dir, n))
 		if err != nil {
 			return err
 		}
-		numbers = numbers[behind:]
+		open = append(open, s)
+	}
+	for _, s := range open {
+		if err := l.readSegment(ctx, s, take); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -76,47 +93,31 @@ func segments(dir string, first int) ([]int, error) {
 // missing names segments that are not there.
 func (l *logReader) missing(where string, n int) error {
 	l.damaged = true
-	return l.t.skips.Add(migrate.Skip{Kind: "log", Where: where, Count: int64(n), Reason: fmt.Sprintf("%d segments from this one on are missing", n)})
+	return l.t.skips.Add(migrate.Skip{Kind: "log", Where: where, Count: int64(n), Reason: fmt.Sprintf("segments are missing from this one on: %d", n)})
 }
 
-// readUntilDamage reads segments up to damage or to the end, and returns how many of them are done with.
-func (l *logReader) readUntilDamage(ctx context.Context, dir string, numbers []int, take func([]byte) error) (done int, err error) {
-	var files []*wlog.Segment
-	for _, n := range numbers {
-		s, err := wlog.OpenReadSegment(wlog.SegmentName(dir, n))
-		if err != nil {
-			for _, s := range files {
-				err = errors.Join(err, s.Close())
-			}
-			return 0, err
-		}
-		files = append(files, s)
+// readSegment reads a segment up to its end, or to where it is damaged. Each has a reader of its own: one for all keeps the half of a record beyond the end of a segment that was cut
+// off, and takes the next one for damaged.
+func (l *logReader) readSegment(ctx context.Context, s *wlog.Segment, take func([]byte) error) error {
+	r := wlog.NewReader(wlog.NewSegmentBufReader(s))
+	skip := func(err error, more string) error {
+		l.damaged = true
+		return l.t.skips.Add(migrate.Skip{Kind: "log", Where: wlog.SegmentName(s.Dir(), s.Index()), Offset: r.Offset(), Reason: err.Error() + more})
 	}
-	in := wlog.NewSegmentBufReader(files...)
-	defer func() { err = errors.Join(err, in.Close()) }()
-	r := wlog.NewReader(in)
 	for r.Next() {
 		if err := ctx.Err(); err != nil {
-			return 0, err // a record may have a thousand series
+			return err // a record may have a thousand series
 		}
 		err := take(r.Record())
 		if errors.Is(err, errRecord) {
-			l.damaged = true
-			err = l.t.skips.Add(migrate.Skip{Kind: "log", Where: wlog.SegmentName(dir, r.Segment()), Offset: r.Offset(), Reason: err.Error()})
+			err = skip(err, "")
 		}
 		if err != nil {
-			return 0, err
+			return err
 		}
 	}
-	err = r.Err()
-	if err == nil || errors.Is(err, io.EOF) {
-		return len(numbers), nil
+	if err := r.Err(); err != nil && !errors.Is(err, io.EOF) {
+		return skip(err, "; the rest of the segment is left out")
 	}
-	l.damaged = true
-	at := slices.Index(numbers, r.Segment())
-	s := migrate.Skip{Kind: "log", Where: wlog.SegmentName(dir, r.Segment()), Offset: r.Offset(), Reason: err.Error() + "; the rest of the segment is left out"}
-	if at < 0 {
-		at, s.Where, s.Offset = len(numbers)-1, dir, 0
-	}
-	return at + 1, l.t.skips.Add(s)
+	return nil
 }

@@ -93,7 +93,7 @@ func (t *TSDB) readLog(ctx context.Context, r model.TimeRange, want migrate.Want
 	if t.late != nil {
 		fromMs := l.fromMs
 		l.fromMs, l.out = math.MinInt64, t.late
-		if err := l.readSegments(ctx, filepath.Join(t.dir, "wbl"), 0, l.takeSamples); err != nil {
+		if err := l.readSegments(ctx, filepath.Join(t.dir, "wbl"), anySegment, l.takeSamples); err != nil {
 			return err
 		}
 		l.fromMs = fromMs
@@ -102,10 +102,11 @@ func (t *TSDB) readLog(ctx context.Context, r model.TimeRange, want migrate.Want
 	if err := l.readDir(ctx, dir, l.takeSamples); err != nil {
 		return err
 	}
-	if err := l.rows.finish(); err != nil {
+	if err := l.mend(ctx); err != nil {
 		return err
 	}
-	if err := l.mend(ctx); err != nil {
+	l.out = t.log
+	if err := l.rows.finish(); err != nil {
 		return err
 	}
 	if t.late != nil {
