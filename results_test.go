@@ -153,7 +153,6 @@ func TestResultsThatAreNotKept(t *testing.T) {
 	require.Zero(t, r.from("cache"))
 }
 
-// TestResultsAreTheCallers: who gets a result may change it, and the next one is as it was.
 // TestNotesOfResults has answers put together of what was kept, when its notes had been shown already, and of what is new: each note is there once.
 func TestNotesOfResults(t *testing.T) {
 	r := openResults(t)
@@ -168,6 +167,7 @@ func TestNotesOfResults(t *testing.T) {
 	require.NotZero(t, r.from("cache"))
 }
 
+// TestResultsAreTheCallers: who gets a result may change it, and the next one is as it was.
 func TestResultsAreTheCallers(t *testing.T) {
 	r := openResults(t)
 	for n := range 30 {

@@ -59,7 +59,7 @@ func pointsOf(h *storage.SelectHints, lookbackMs int64) int64 {
 	if reachMs <= 0 {
 		reachMs = lookbackMs
 	}
-	stepsMs := h.End - h.Start - reachMs
+	stepsMs := h.End - h.Start - reachMs + 1 // what lies a whole reach before a step is not looked at
 	if h.Step <= 0 || stepsMs < 0 {
 		return 1
 	}
