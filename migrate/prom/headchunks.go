@@ -40,7 +40,10 @@ const (
 	headChunkFormat = 1
 )
 
-// readHeadChunks gives the chunks of a file to take, one after another, up to its end or to the zeros that it was made larger with. An error of the file wraps model.ErrCorrupt and
+// errHeadChunks: a file of chunks is damaged.
+var errHeadChunks = fmt.Errorf("%w", model.ErrCorrupt)
+
+// readHeadChunks gives the chunks of a file to take, one after another, up to its end or to the zeros that it was made larger with. Damage of the file is errHeadChunks and
 // comes with the place where the chunk begins that is damaged. The format is that of docs/format/head_chunks.md in Prometheus' tsdb.
 func readHeadChunks(f io.Reader, take func(*headChunk) error) (offset int64, err error) {
 	in := bufio.NewReaderSize(f, 1<<16)
@@ -52,7 +55,7 @@ func readHeadChunks(f io.Reader, take func(*headChunk) error) (offset int64, err
 		return 0, shortHeadChunk(err)
 	}
 	if binary.BigEndian.Uint32(head[:]) != chunks.MagicHeadChunks || head[4] != headChunkFormat {
-		return 0, fmt.Errorf("it begins with % x, which is no file of chunks in version %d: %w", head, headChunkFormat, model.ErrCorrupt)
+		return 0, fmt.Errorf("it begins with % x, which is no file of chunks in version %d: %w", head, headChunkFormat, errHeadChunks)
 	}
 	offset = int64(len(head))
 	var record bytes.Buffer
@@ -81,7 +84,7 @@ func readHeadChunks(f io.Reader, take func(*headChunk) error) (offset int64, err
 			record.WriteByte(b)
 			length |= uint64(b&0x7f) << (7 * n)
 			if n == chunks.MaxChunkLengthFieldSize || length > maxHeadChunk {
-				return offset, fmt.Errorf("its length is more than a chunk has: %w", model.ErrCorrupt)
+				return offset, fmt.Errorf("its length is more than a chunk has: %w", errHeadChunks)
 			}
 		}
 		begin := record.Len()
@@ -91,7 +94,7 @@ func readHeadChunks(f io.Reader, take func(*headChunk) error) (offset int64, err
 		all := record.Bytes()
 		sum := all[len(all)-chunks.CRCSize:]
 		if got := crc32.Checksum(all[:len(all)-chunks.CRCSize], castagnoli); got != binary.BigEndian.Uint32(sum) {
-			return offset, fmt.Errorf("checksum is %08x, stored % x: %w", got, sum, model.ErrCorrupt)
+			return offset, fmt.Errorf("checksum is %08x, stored % x: %w", got, sum, errHeadChunks)
 		}
 		c.data = all[begin : len(all)-chunks.CRCSize]
 		if err := take(&c); err != nil {
@@ -108,7 +111,7 @@ func atEnd(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.
 // shortHeadChunk makes the end of a file in the middle of a chunk damage; a disk that does not read is none.
 func shortHeadChunk(err error) error {
 	if atEnd(err) {
-		return fmt.Errorf("the file ends within it: %w", model.ErrCorrupt)
+		return fmt.Errorf("the file ends within it: %w", errHeadChunks)
 	}
 	return err
 }
@@ -150,22 +153,13 @@ func (l *logReader) takeHeadChunkFile(ctx context.Context, path string) (err err
 		if err := l.decodeHeadChunk(c); err != nil {
 			return l.t.skips.Add(migrate.Skip{Kind: "chunk", Where: path, Offset: c.offset, Reason: err.Error()})
 		}
-		if err := l.addHeadChunk(c); err != nil {
-			return &addError{err}
-		}
-		return nil
+		return l.addHeadChunk(c)
 	})
-	if ours := (*addError)(nil); errors.As(err, &ours) {
-		return ours.error
-	}
-	if errors.Is(err, model.ErrCorrupt) {
+	if errors.Is(err, errHeadChunks) {
 		return l.t.skips.Add(migrate.Skip{Kind: "chunk", Where: path, Offset: offset, Reason: err.Error() + "; the rest of the file is left out"})
 	}
 	return err
 }
-
-// addError is one of what we write, and none of the file.
-type addError struct{ error }
 
 // decodeHeadChunk brings the samples of a chunk that are wanted into l.columns. Its errors are faults of the chunk.
 func (l *logReader) decodeHeadChunk(c *headChunk) error {
