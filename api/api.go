@@ -276,8 +276,8 @@ func respondFailure(w http.ResponseWriter, err error) {
 	respondError(w, status, kind, err)
 }
 
-// sentence is an error as its reader wants it: without the kind at its end, which the status says.
-func sentence(err error) string {
+// Sentence is an error as its reader wants it: without the kind at its end, which the status says.
+func Sentence(err error) string {
 	text := err.Error()
 	for _, kind := range []error{model.ErrInvalid, model.ErrLimit, model.ErrNotFound, model.ErrUnavailable} {
 		text = strings.TrimSuffix(text, ": "+kind.Error())
@@ -305,5 +305,5 @@ func respondError(w http.ResponseWriter, status int, kind string, err error) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	// An error here is the client's going away.
-	_ = json.NewEncoder(w).Encode(map[string]string{"status": "error", "errorType": kind, "error": sentence(err)})
+	_ = json.NewEncoder(w).Encode(map[string]string{"status": "error", "errorType": kind, "error": Sentence(err)})
 }

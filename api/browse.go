@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -147,8 +146,8 @@ func browseBlock(p *catalog.Partition, e *catalog.Entry) browsedBlock {
 		ID: e.ID, Key: blocks.Key(e.Meta), Format: formatName(e.Format), Order: e.Order, MinMs: e.MinT, MaxMs: e.MaxT, Series: e.Series, Samples: e.Samples,
 		Histograms: e.Histograms, Bytes: e.Size, CreatedMs: e.CreatedMs, Writer: e.Writer, Generation: e.Generation, Merged: len(e.Replaces), Masked: len(p.Masks(e)) > 0,
 	}
-	if i := slices.IndexFunc(p.Quarantined, func(q catalog.Quarantined) bool { return q.ID == e.ID }); i >= 0 {
-		b.Quarantined = p.Quarantined[i].Reason
+	if q := p.QuarantineOf(e.ID); q != nil {
+		b.Quarantined = q.Reason
 	}
 	return b
 }

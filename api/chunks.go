@@ -7,17 +7,16 @@ import (
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 	"github.com/prometheus/prometheus/tsdb/chunks"
+
+	"github.com/varvedb/varve/query"
 )
 
 // chunkQuerier encodes what the querier selects.
 type chunkQuerier struct{ querier }
 
-// funcSeries is the hint of a Prometheus that wants to know which series there are, and no samples of them.
-const funcSeries = "series"
-
 func (q chunkQuerier) Select(ctx context.Context, sorted bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.ChunkSeriesSet {
 	set := q.querier.Select(ctx, sorted, hints, matchers...)
-	if hints != nil && hints.Func == funcSeries {
+	if hints != nil && hints.Func == query.FuncSeries {
 		return namedSet{set, chunks.Meta{MinTime: hints.Start, MaxTime: hints.End, Chunk: chunkenc.NewXORChunk()}}
 	}
 	return storage.NewSeriesSetToChunkSet(set)

@@ -22,9 +22,15 @@ func (q Quarantine) applied(p *Partition) (Outcome, bool) {
 	return Already, !slices.ContainsFunc(q.IDs, func(id string) bool { return !p.isQuarantined(id) })
 }
 
-func (p *Partition) isQuarantined(id string) bool {
-	return slices.ContainsFunc(p.Quarantined, func(q Quarantined) bool { return q.ID == id })
+// QuarantineOf returns since when and why a block is quarantined, nil if it is not.
+func (p *Partition) QuarantineOf(id string) *Quarantined {
+	if i := slices.IndexFunc(p.Quarantined, func(q Quarantined) bool { return q.ID == id }); i >= 0 {
+		return &p.Quarantined[i]
+	}
+	return nil
 }
+
+func (p *Partition) isQuarantined(id string) bool { return p.QuarantineOf(id) != nil }
 
 func (q Quarantine) apply(p *Partition, nowMs int64) error {
 	for _, id := range q.IDs {

@@ -172,7 +172,7 @@ func TestDamagedLabels(t *testing.T) {
 		for _, ctx := range []context.Context{w.ctx(), WithPartialResponse(w.ctx())} {
 			querier, err := w.queryable().Querier(t0, t0+model.MsPerDay-1)
 			require.NoError(t, err)
-			set := querier.Select(ctx, true, &storage.SelectHints{Start: t0, End: t0 + model.MsPerDay - 1, Func: funcSeries}, everything)
+			set := querier.Select(ctx, true, &storage.SelectHints{Start: t0, End: t0 + model.MsPerDay - 1, Func: FuncSeries}, everything)
 			n := 0
 			for set.Next() {
 				n++

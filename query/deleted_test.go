@@ -128,7 +128,7 @@ func TestDeletedModel(t *testing.T) {
 		names, _, err := querier.LabelNames(w.ctx(), nil)
 		require.NoError(t, err)
 		require.Equal(t, len(want) > 0, len(names) > 0)
-		set := querier.Select(w.ctx(), true, &storage.SelectHints{Start: all.MinMs, End: all.MaxMs, Func: funcSeries}, everything)
+		set := querier.Select(w.ctx(), true, &storage.SelectHints{Start: all.MinMs, End: all.MaxMs, Func: FuncSeries}, everything)
 		var listed []string
 		for set.Next() {
 			listed = append(listed, set.At().Labels().Get(metricName))

@@ -79,7 +79,7 @@ func purposeOf(h *storage.SelectHints, lookbackMs int64) purpose {
 	switch {
 	case h == nil:
 		return purpose{}
-	case h.Func == funcSeries:
+	case h.Func == FuncSeries:
 		return purpose{use: useLabels}
 	case h.Range > 0:
 		return purpose{use: uses[h.Func], function: h.Func, reachMs: h.Range, stepMs: h.Step, startMs: h.Start - 1}

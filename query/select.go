@@ -15,8 +15,8 @@ import (
 	"github.com/varvedb/varve/model"
 )
 
-// funcSeries is the hint of calls that want labels only. They get series without samples.
-const funcSeries = "series"
+// FuncSeries is the hint of calls that want labels only. They get series without samples.
+const FuncSeries = "series"
 
 // Select implements storage.Querier. The series are sorted whether asked for or not: the order in
 // which an aggregation sums is part of the answer. The reading starts at once and beside others; the set waits for it.

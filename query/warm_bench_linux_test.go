@@ -29,7 +29,7 @@ func BenchmarkWarm(b *testing.B) {
 		for i := range int64(shape.blocks) {
 			w.flushTargets(uint64(i+1), day0+model.Day(i/12), t0+i*7_200_000, shape.targets)
 		}
-		for _, hint := range []string{"", funcSeries} {
+		for _, hint := range []string{"", FuncSeries} {
 			for _, c := range []struct {
 				name   string
 				memory int64

@@ -142,10 +142,8 @@ func (k *checker) blocks(ctx context.Context, at place, before, after *catalog.P
 // quarantined names the live blocks that were put aside: only a deep check would see what is wrong with them.
 func (k *checker) quarantined(at place, p *catalog.Partition) {
 	for _, e := range p.All() {
-		for _, q := range p.Quarantined {
-			if q.ID == e.ID {
-				k.add(at.block(e.ID, e.Format), Wrong, KindQuarantined, doReadmit, "merges leave this block alone, since %s: %s", time.UnixMilli(q.AtMs).UTC().Format(time.RFC3339), q.Reason)
-			}
+		if q := p.QuarantineOf(e.ID); q != nil {
+			k.add(at.block(e.ID, e.Format), Wrong, KindQuarantined, doReadmit, "merges leave this block alone, since %s: %s", time.UnixMilli(q.AtMs).UTC().Format(time.RFC3339), q.Reason)
 		}
 	}
 }

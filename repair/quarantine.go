@@ -138,10 +138,8 @@ func (q quarantine) each(
 // quarantinedOf says what the catalog has of a live block.
 func quarantinedOf(p *catalog.Partition, e *catalog.Entry) Quarantined {
 	b := Quarantined{Tenant: p.Tenant, Day: p.Day.Dashed(), ID: e.ID, Object: blocks.Key(e.Meta), Series: e.Series, Samples: e.Samples}
-	for _, q := range p.Quarantined {
-		if q.ID == e.ID {
-			b.SinceMs, b.Reason = q.AtMs, q.Reason
-		}
+	if q := p.QuarantineOf(e.ID); q != nil {
+		b.SinceMs, b.Reason = q.AtMs, q.Reason
 	}
 	return b
 }

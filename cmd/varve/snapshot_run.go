@@ -57,17 +57,26 @@ func printJSON(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
+// flushWriters has the servers flush that can be reached. Of the others, which it returns, it warns of the harm.
+func flushWriters(ctx context.Context, c *catalog.Store, e *environment, harm string) (unreached []string, err error) {
+	roster, err := c.Roster(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	unreached = varve.FlushWriters(ctx, roster, nil, nil)
+	for _, id := range unreached {
+		fmt.Fprintf(e.err, "warning: writer %s did not flush, %s\n", id, harm)
+	}
+	return unreached, nil
+}
+
 func createSnapshot(ctx context.Context, o *snapshotOptions, name string, b *blob.Bucket, e *environment) error {
 	c := catalog.New(b, nil, catalog.Components{})
 	var unreached []string
 	if !o.skipHead {
-		roster, err := c.Roster(ctx, nil)
-		if err != nil {
+		var err error
+		if unreached, err = flushWriters(ctx, c, e, "its recent samples are not in the snapshot"); err != nil {
 			return err
-		}
-		unreached = varve.FlushWriters(ctx, roster, nil, nil)
-		for _, id := range unreached {
-			fmt.Fprintf(e.err, "warning: writer %s did not flush, its recent samples are not in the snapshot\n", id)
 		}
 	}
 	create := c.CreateSnapshot
@@ -220,17 +229,12 @@ func restoreSnapshot(ctx context.Context, o *snapshotOptions, name string, b *bl
 	}
 	c := catalog.New(b, nil, catalog.Components{})
 	r := restoreRow{}
+	var err error
 	if o.exact && o.yes { // what is flushed later would come back
-		roster, err := c.Roster(ctx, nil)
-		if err != nil {
+		if r.Unreached, err = flushWriters(ctx, c, e, "what it holds in memory stays"); err != nil {
 			return err
 		}
-		r.Unreached = varve.FlushWriters(ctx, roster, nil, nil)
-		for _, id := range r.Unreached {
-			fmt.Fprintf(e.err, "warning: writer %s did not flush, what it holds in memory stays\n", id)
-		}
 	}
-	var err error
 	if r.RestoreReport, err = lifecycle.Restore(ctx, lifecycle.Place{Bucket: b, Catalog: c}, o.tenant, name, opts); err != nil {
 		return err
 	}

@@ -126,7 +126,7 @@ func (f *Function) Invoke(ctx context.Context, payload []byte) (*Response, error
 	if err != nil {
 		cancel()
 		return f.bufferOrStream(ctx, e, func(w http.ResponseWriter) error {
-			respond(w, http.StatusBadRequest, "bad_data", sentence(err))
+			respond(w, http.StatusBadRequest, "bad_data", api.Sentence(err))
 			return nil
 		}, func() {})
 	}

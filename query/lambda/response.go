@@ -5,9 +5,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"strings"
-
-	"github.com/varvedb/varve/model"
 )
 
 // Response is the answer to an event in the form that the runtime sends. The caller reads and closes it.
@@ -39,9 +36,4 @@ func respond(w http.ResponseWriter, status int, kind, text string) {
 	w.WriteHeader(status)
 	// An error here is the client's going away.
 	_ = json.NewEncoder(w).Encode(map[string]string{"status": "error", "errorType": kind, "error": text})
-}
-
-// sentence is an error in the input without the kind at its end, which the status says.
-func sentence(err error) string {
-	return strings.TrimSuffix(err.Error(), ": "+model.ErrInvalid.Error())
 }

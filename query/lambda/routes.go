@@ -53,7 +53,7 @@ func (f *Function) withTenant(w http.ResponseWriter, r *http.Request, next http.
 		return
 	case name == "" && named != "":
 		if err := tenant.Check(named); err != nil {
-			respond(w, http.StatusBadRequest, "bad_data", "header X-Scope-OrgID: "+sentence(err))
+			respond(w, http.StatusBadRequest, "bad_data", "header X-Scope-OrgID: "+api.Sentence(err))
 			return
 		}
 		name = named
