@@ -13,11 +13,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/varvedb/varve/migrate/export"
+	"github.com/varvedb/varve/migrate/migratetest"
 )
 
 // TestRowGroupBytes: a row group of Parquet ends with its bytes of labels too, as it is held until its end, and nothing is lost between two.
 func TestRowGroupBytes(t *testing.T) {
-	rng := seeded(t)
+	rng := migratetest.Rand(t)
 	h := &history{}
 	long := make([]byte, 50_000)
 	const series = 1500 // 75 MB of labels

@@ -146,17 +146,11 @@ func marshalFloat(t *testing.T, h *histogram.FloatHistogram, at int64) []byte {
 	return b
 }
 
-func seeded(t *testing.T) *rand.Rand {
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	return rand.New(rand.NewPCG(seed, 2))
-}
-
 var start = migratetest.FirstDay.Range().MinMs
 
 // newHistory is three days of series of all kinds. Names with capitals sort before that of the metric in blocks of Prometheus.
 func newHistory(t *testing.T) *history {
-	rng := seeded(t)
+	rng := migratetest.Rand(t)
 	h := &history{}
 	for m := range 4 {
 		for i := range 5 {

@@ -29,7 +29,7 @@ var FirstDay = model.DayOf(time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC).UnixMilli
 // World is a bucket in memory, and the clock of the jobs.
 type World struct {
 	T *testing.T
-	// Rand is seeded by the clock.
+	// Rand is that of the function.
 	Rand *rand.Rand
 	// Store is what the bucket holds; Own and Catalog are a way to it that never fails.
 	Store   *mem.Driver
@@ -39,11 +39,16 @@ type World struct {
 	NowMs int64
 }
 
-// New is an empty bucket. It logs the seed of Rand.
-func New(t *testing.T) *World {
+// Rand is seeded by chance. It logs the seed.
+func Rand(t *testing.T) *rand.Rand {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	w := &World{T: t, Rand: rand.New(rand.NewPCG(seed, 1)), NowMs: (FirstDay + 30).Range().MinMs}
+	return rand.New(rand.NewPCG(seed, 1))
+}
+
+// New is an empty bucket. It logs the seed of Rand.
+func New(t *testing.T) *World {
+	w := &World{T: t, Rand: Rand(t), NowMs: (FirstDay + 30).Range().MinMs}
 	w.Store = mem.NewAt(w.Now)
 	w.Own = blob.New(w.Store, &blob.Options{Retries: -1})
 	w.Catalog = catalog.New(w.Own, nil, catalog.Components{Now: w.Now, Sleep: w.Sleep})

@@ -3,13 +3,11 @@ package prom
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
@@ -25,15 +23,9 @@ import (
 	"github.com/varvedb/varve/model"
 )
 
-func newRand(t *testing.T) *rand.Rand {
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	return rand.New(rand.NewPCG(seed, 1))
-}
-
 // TestLogSeries compares with a map: references that say the same again, get other labels, and have labels longer than a block.
 func TestLogSeries(t *testing.T) {
-	rng := newRand(t)
+	rng := migratetest.Rand(t)
 	parent := t.TempDir()
 	s, err := newLogSeries(parent)
 	require.NoError(t, err)
@@ -76,7 +68,7 @@ func TestLogSeries(t *testing.T) {
 
 // TestDamagedLogSeries: no byte of the file may change, and none may be missing, without an error.
 func TestDamagedLogSeries(t *testing.T) {
-	rng := newRand(t)
+	rng := migratetest.Rand(t)
 	s, err := newLogSeries(t.TempDir())
 	require.NoError(t, err)
 	defer func() { require.NoError(t, s.Close()) }()
@@ -138,7 +130,7 @@ func TestLogSeriesMemory(t *testing.T) {
 
 // TestSpreadDeletes compares with deletes of which each is looked for in all references of its labels.
 func TestSpreadDeletes(t *testing.T) {
-	rng := newRand(t)
+	rng := migratetest.Rand(t)
 	for range 30 {
 		s, err := newLogSeries(t.TempDir())
 		require.NoError(t, err)
@@ -181,7 +173,7 @@ func TestSpreadDeletes(t *testing.T) {
 
 // TestManyDeletes of the same series are not held.
 func TestManyDeletes(t *testing.T) {
-	rng := newRand(t)
+	rng := migratetest.Rand(t)
 	var d logDeletes
 	for range 10 * leastSettled {
 		from := rng.Int64N(1000)
